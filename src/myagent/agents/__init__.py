@@ -1,0 +1,122 @@
+"""The agent port: what the host asks of an agent, and what an agent may say during a turn.
+
+An adapter is any object with the methods of `Agent`. The command agent (`command.py`), the ACP host (`acp.py`)
+and whatever a user of the Python API passes to the server are adapters of equal rank.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from myagent.core.messages import Diff, Option, PermissionMode
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One prompt to be answered. `agent_session_id` is what an earlier turn of the session ended with, if any."""
+
+    session_id: str
+    turn_id: str
+    prompt: str
+    mode: PermissionMode
+    cwd: Path
+    agent_session_id: str | None = None
+    skill_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnd:
+    """How a turn ended.
+
+    `stop_reason` is ACP's (end_turn, max_tokens, max_turn_requests, refusal, cancelled) or "failed".
+    `exit_code` is the agent's own where it has one; `None` lets the host choose: 0 for end_turn, 130 for cancelled,
+    else 1. `message` says why it failed, for a human.
+    """
+
+    stop_reason: str = "end_turn"
+    exit_code: int | None = None
+    message: str | None = None
+    agent_session_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """What an agent asks leave for.
+
+    `text` is the whole of what a human must read before deciding, raw; the core makes `display` and `flags` of it.
+    `input` is the tool's input as JSON-able data. `plan` is JSON-able data on which the digest also depends and which
+    is not shown: the resolved executable, the hashes of files that will be run or changed.
+    """
+
+    tool_name: str
+    input: Any
+    text: str
+    title: str = ""
+    kind: str = "other"
+    reason: str | None = None
+    diffs: tuple[Diff, ...] = ()
+    options: tuple[Option, ...] = ()
+    plan: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The outcome of a permission request. Only `kind == "allow"` lets anything run."""
+
+    kind: Literal["allow", "deny", "cancelled", "expired"]
+    reason: str | None = None
+    option_id: str | None = None
+
+
+class TurnIO(Protocol):
+    """The host's side of a running turn, in the hands of the agent."""
+
+    async def stdout(self, text: str, *, update: dict[str, Any] | None = None) -> None:
+        """Say `text` as the agent; returns when there is room for more (back-pressure), not when it is stored.
+
+        `update` is the structured update (ACP `session/update`) that the text renders; it goes with the first chunk.
+        """
+
+    async def stderr(self, text: str, *, update: dict[str, Any] | None = None) -> None:
+        """Say `text` beside the answer: tool calls, thoughts, a command's stderr. An update that renders to nothing
+        is said with empty text."""
+
+    async def ask(self, call: ToolCall) -> Answer:
+        """Ask leave for a tool call; returns when somebody decided, or when it expired or was cancelled.
+
+        In mode `plan` everything asked for is denied, in `bypassPermissions` everything is allowed, at once.
+        """
+
+    def tell(self, **state: Any) -> None:
+        """Keep latest-only state of the session (title, mode, commands, usage) for `session_metadata`."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentInfo:
+    """What an agent is called; `note` is one line for the operator ("no model configured: command mode")."""
+
+    name: str
+    version: str = ""
+    note: str = ""
+    state: dict[str, Any] = field(default_factory=dict)
+
+
+class Agent(Protocol):
+    """Something that answers prompts."""
+
+    @property
+    def info(self) -> AgentInfo: ...
+
+    async def start(self) -> None:
+        """Get ready; called once, before the first turn. Raises `AgentUnavailable` with the reason and the remedy."""
+
+    async def run(self, turn: Turn, io: TurnIO) -> TurnEnd:
+        """Answer one prompt. Turns of different sessions run at the same time; those of one session never do.
+
+        Being cancelled (asyncio's `CancelledError`) means: stop what runs, clean up, then re-raise.
+        """
+
+    async def close(self) -> None:
+        """End every process that this agent started; idempotent."""

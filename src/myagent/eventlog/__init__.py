@@ -1,0 +1,171 @@
+"""The event log port: the one durable, ordered record of a workspace, of which everything shown is a view.
+
+The log keeps bytes. It knows sessions, order and commits; it knows nothing of what an event means.
+
+- A **unit** is stored whole or not at all, in the order in which it was given to `write`.
+- `seq` is dense and rising from 1 in its session, and `pos` rises over the whole workspace; both are given inside
+  the commit, and `seq` is spliced into the event's JSON there: stored bytes are the bytes that every client gets.
+- `on_commit` is called after the commit (durable: it survives power loss), on the event loop's thread, in commit order.
+- Nothing here blocks the event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from myagent.exceptions import MyagentError
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An event before its commit. `body` is a JSON object without `seq`; `update` is the JSON of its structured
+    update, which only some clients get."""
+
+    session_id: str
+    body: bytes
+    update: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An event after its commit. `body` is the JSON object with its `seq`, as it is shown."""
+
+    pos: int
+    session_id: str
+    seq: int
+    body: bytes
+    update: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PromptKey:
+    """An accepted prompt, remembered for ever so that no resend runs twice.
+
+    `digest` is SHA-256 over the prompt; `opened`: it came without a session id and opened `session_id`.
+    """
+
+    session_id: str
+    client_id: str
+    digest: bytes
+    opened: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What is stored in one piece.
+
+    `on_refuse` is called instead of `on_commit` when the unit could not be stored: then nothing of it was. A unit
+    without it is a fact (output of the agent, the end of a turn): it may not be refused, so the log keeps it, in
+    order, and tries again until there is space.
+    """
+
+    on_commit: Callable[[list[Stored]], None]
+    on_refuse: Callable[[LogRefused], None] | None = None
+    events: Sequence[Draft] = ()
+    sessions: Mapping[str, bytes] = field(default_factory=dict)  # session id → its whole new state document
+    prompts: Sequence[PromptKey] = ()
+    audit: Sequence[bytes] = ()  # JSON objects for the audit trail
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a log held when it was opened. `heads` has every session; `pos` is that of the last event, 0 if none."""
+
+    sessions: dict[str, bytes]
+    heads: dict[str, int]
+    pos: int
+
+
+class LogRefused(MyagentError):
+    """The log could not store a unit; nothing of it was stored."""
+
+
+class LogFull(LogRefused):
+    """There is no space: writes are refused until there is; reads go on."""
+
+    def __str__(self) -> str:
+        return "the disk is full: nothing new can be stored until there is space"
+
+
+class LogFailed(LogRefused):
+    """The storage failed in a way that no retry mends; the log takes no more writes until the server restarts."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the event log failed and takes no more writes: {self.reason}"
+
+
+class LogUnusable(MyagentError):
+    """A log cannot be opened; it was left untouched."""
+
+    def __init__(self, path: str, reason: str, remedy: str) -> None:
+        super().__init__(path, reason, remedy)
+        self.path, self.reason, self.remedy = path, reason, remedy
+
+    def __str__(self) -> str:
+        return f"cannot open the event log {self.path}: {self.reason}; {self.remedy}"
+
+
+class EventLog(Protocol):
+    """One writer, any number of readers; every method is called from the event loop's thread."""
+
+    async def open(self) -> Opened:
+        """Open or create; raises `LogUnusable`, having changed nothing."""
+
+    def write(self, unit: Unit) -> None:
+        """Queue a unit; returns at once. What is queued while a commit runs shares the next one (group commit)."""
+
+    async def room(self) -> None:
+        """Return when less than `QUEUE_BYTES` wait to be committed: back-pressure for whoever produces output."""
+
+    async def flush(self) -> None:
+        """Return when all that was queued before the call was committed or refused, and told."""
+
+    @property
+    def refusing(self) -> LogRefused | None:
+        """Why writes are being refused now; `None` when they are not. The log finds out by itself when they are
+        possible again."""
+
+    async def read(self, after_pos: int, *, max_bytes: int) -> list[Stored]:
+        """The events of all sessions after a position, oldest first: at least one if there is one, then as many as
+        fit in `max_bytes` of body and update together."""
+
+    async def read_session(
+        self, session_id: str, after_seq: int, *, until_seq: int | None = None, max_bytes: int
+    ) -> list[Stored]:
+        """The same for one session, after a `seq`, up to and with `until_seq`."""
+
+    async def read_back(self, session_id: str, before_seq: int, *, limit: int, max_bytes: int) -> list[Stored]:
+        """The last events before `before_seq`, oldest of them first: for paging back."""
+
+    async def find_prompt(self, client_id: str, session_id: str | None) -> PromptKey | None:
+        """The accepted prompt of that id in that session; with `None`, the newest of that id that opened a session."""
+
+    async def reserve_epochs(self, count: int) -> int:
+        """Durably reserve `count` owner epochs, return the first: none was ever returned before, also over restarts.
+        Raises `LogRefused`."""
+
+    async def retain(self, keep: int) -> None:
+        """Drop all but the last `keep` events of every session. What is gone stays countable: `seq` never restarts,
+        and a reader sees the gap because the first `seq` it gets is not the one it expected."""
+
+    async def close(self) -> None:
+        """Commit what is queued, as far as there is space, and close; idempotent."""
+
+
+QUEUE_BYTES = 1 << 20  # of events waiting for their commit, before producers are held back
+
+
+def with_seq(body: bytes, seq: int) -> bytes:
+    """Give an event's JSON object its `seq`, as its last member."""
+    return b'%b,"seq":%d}' % (body[:-1], seq)
+
+
+def with_update(body: bytes, update: bytes | None) -> bytes:
+    """The view of an event for those who asked for structured updates."""
+    return body if update is None else b'%b,"update":%b}' % (body[:-1], update)
