@@ -34,7 +34,7 @@ class Command(Struct, frozen=True, rename="camel", tag_field="type", kw_only=Tru
     id: ClientId
 
 
-class UserMessage(Command, tag="user_message"):
+class UserMessage(Command, frozen=True, kw_only=True, tag="user_message"):
     prompt: str
     session_id: SessionId | None = None
     permission_mode: PermissionMode | None = None
@@ -48,17 +48,17 @@ class DecisionBody(Struct, frozen=True, rename="camel"):
     digest: Annotated[str, Meta(max_length=128)] | None = None
 
 
-class PermissionDecision(Command, tag="permission_decision"):
+class PermissionDecision(Command, frozen=True, kw_only=True, tag="permission_decision"):
     permission_request_id: Annotated[str, Meta(max_length=128)]
     decision: DecisionBody
 
 
-class Resume(Command, tag="resume"):
+class Resume(Command, frozen=True, kw_only=True, tag="resume"):
     session_id: SessionId
     after_seq: Annotated[int, Meta(ge=0, lt=2**53)] | None = None
 
 
-class Ping(Command, tag="ping"):
+class Ping(Command, frozen=True, kw_only=True, tag="ping"):
     pass
 
 
@@ -67,31 +67,31 @@ class ClientInfo(Struct, frozen=True):
     version: Annotated[str, Meta(max_length=128)] = ""
 
 
-class Hello(Command, tag="hello"):
+class Hello(Command, frozen=True, kw_only=True, tag="hello"):
     client: ClientInfo
     label: Annotated[str, Meta(max_length=128)] | None = None
     wants: tuple[str, ...] = ()
     reclaim_token: Annotated[str, Meta(max_length=256)] | None = None
 
 
-class Cancel(Command, tag="cancel"):
+class Cancel(Command, frozen=True, kw_only=True, tag="cancel"):
     session_id: SessionId
     turn_id: ClientId | None = None
 
 
-class Claim(Command, tag="claim"):
+class Claim(Command, frozen=True, kw_only=True, tag="claim"):
     pass
 
 
-class Release(Command, tag="release"):
+class Release(Command, frozen=True, kw_only=True, tag="release"):
     pass
 
 
-class Handover(Command, tag="handover"):
+class Handover(Command, frozen=True, kw_only=True, tag="handover"):
     to: Annotated[str, Meta(max_length=128)]
 
 
-class Who(Command, tag="who"):
+class Who(Command, frozen=True, kw_only=True, tag="who"):
     pass
 
 
@@ -108,16 +108,16 @@ class Event(Struct, frozen=True, rename="camel", tag_field="type", kw_only=True,
     session_id: SessionId
 
 
-class Prompt(Event, tag="prompt"):
+class Prompt(Event, frozen=True, kw_only=True, tag="prompt"):
     prompt: str
     by: str
 
 
-class AgentStdout(Event, tag="agent_stdout"):
+class AgentStdout(Event, frozen=True, kw_only=True, tag="agent_stdout"):
     chunk: str
 
 
-class AgentStderr(Event, tag="agent_stderr"):
+class AgentStderr(Event, frozen=True, kw_only=True, tag="agent_stderr"):
     chunk: str
 
 
@@ -153,19 +153,19 @@ class RequestBody(Struct, frozen=True, rename="camel", kw_only=True, omit_defaul
     expires_at: str
 
 
-class PermissionRequest(Event, tag="permission_request"):
+class PermissionRequest(Event, frozen=True, kw_only=True, tag="permission_request"):
     permission_request_id: str
     request: RequestBody
 
 
-class PermissionResolved(Event, tag="permission_resolved"):
+class PermissionResolved(Event, frozen=True, kw_only=True, tag="permission_resolved"):
     permission_request_id: str
     outcome: Outcome
     by: str
     reason: str | None = None
 
 
-class TerminalState(Event, tag="terminal_state"):
+class TerminalState(Event, frozen=True, kw_only=True, tag="terminal_state"):
     exit_code: int
     stop_reason: str
     agent_session_id: str | None = None
@@ -186,11 +186,11 @@ class Ready(Struct, frozen=True, rename="camel", tag_field="type", tag="ready"):
     protocol_version: Literal[1]
 
 
-class RoleMessage(Reply, tag="role"):
+class RoleMessage(Reply, frozen=True, kw_only=True, tag="role"):
     role: Role
 
 
-class Ack(Reply, tag="ack"):
+class Ack(Reply, frozen=True, kw_only=True, tag="ack"):
     id: str
     session_id: SessionId | None = None  # absent where no session is meant: hello, claim, release, handover
     duplicate: bool
@@ -223,15 +223,15 @@ class Metadata(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=
     agent_state: dict[str, Any] | None = None
 
 
-class SessionMetadata(Reply, tag="session_metadata"):
+class SessionMetadata(Reply, frozen=True, kw_only=True, tag="session_metadata"):
     session: Metadata
 
 
-class Pong(Reply, tag="pong"):
+class Pong(Reply, frozen=True, kw_only=True, tag="pong"):
     id: str
 
 
-class Error(Reply, tag="error"):
+class Error(Reply, frozen=True, kw_only=True, tag="error"):
     id: str | None = None
     message: str
     code: str
@@ -260,7 +260,7 @@ class Limits(Struct, frozen=True, rename="camel", kw_only=True):
     queue: int
 
 
-class Welcome(Reply, tag="welcome"):
+class Welcome(Reply, frozen=True, kw_only=True, tag="welcome"):
     connection_id: ConnectionId
     server: ServerInfo
     scope: Scope
@@ -280,23 +280,23 @@ class ConnectionInfo(Struct, frozen=True, rename="camel"):
     since: str
 
 
-class Connections(Reply, tag="connections"):
+class Connections(Reply, frozen=True, kw_only=True, tag="connections"):
     id: str
     connections: list[ConnectionInfo]
 
 
-class OwnerChanged(Reply, tag="owner_changed"):
+class OwnerChanged(Reply, frozen=True, kw_only=True, tag="owner_changed"):
     owner_epoch: int
     owner: OwnerInfo | None
     why: str
     reclaim_token: str | None = None  # in the copy that goes to the new owner, and in no other
 
 
-class Presence(Reply, tag="presence"):
+class Presence(Reply, frozen=True, kw_only=True, tag="presence"):
     followers: int
 
 
-class Replayed(Reply, tag="replayed"):
+class Replayed(Reply, frozen=True, kw_only=True, tag="replayed"):
     id: str
     session_id: SessionId
     head: int
