@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
-from myagent.core.messages import Diff, Option, PermissionMode
+from myagent.core.messages import PermissionMode
+from myagent.core.permissions import Answer, ToolCall
+
+__all__ = ["Agent", "AgentInfo", "Answer", "ToolCall", "Turn", "TurnEnd", "TurnIO"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,35 +42,6 @@ class TurnEnd:
     exit_code: int | None = None
     message: str | None = None
     agent_session_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """What an agent asks leave for.
-
-    `text` is the whole of what a human must read before deciding, raw; the core makes `display` and `flags` of it.
-    `input` is the tool's input as JSON-able data. `plan` is JSON-able data on which the digest also depends and which
-    is not shown: the resolved executable, the hashes of files that will be run or changed.
-    """
-
-    tool_name: str
-    input: Any
-    text: str
-    title: str = ""
-    kind: str = "other"
-    reason: str | None = None
-    diffs: tuple[Diff, ...] = ()
-    options: tuple[Option, ...] = ()
-    plan: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The outcome of a permission request. Only `kind == "allow"` lets anything run."""
-
-    kind: Literal["allow", "deny", "cancelled", "expired"]
-    reason: str | None = None
-    option_id: str | None = None
 
 
 class TurnIO(Protocol):

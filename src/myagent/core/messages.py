@@ -106,6 +106,7 @@ class Event(Struct, frozen=True, rename="camel", tag_field="type", kw_only=True,
 
     id: str
     session_id: SessionId
+    seq: int | None = None  # absent until the log gives it, inside the commit; clients get it
 
 
 class Prompt(Event, frozen=True, kw_only=True, tag="prompt"):
@@ -115,10 +116,12 @@ class Prompt(Event, frozen=True, kw_only=True, tag="prompt"):
 
 class AgentStdout(Event, frozen=True, kw_only=True, tag="agent_stdout"):
     chunk: str
+    update: Any = None  # only for clients that asked for updates; stored beside the event, not in it
 
 
 class AgentStderr(Event, frozen=True, kw_only=True, tag="agent_stderr"):
     chunk: str
+    update: Any = None  # as above
 
 
 class Diff(Struct, frozen=True, rename="camel"):
@@ -156,6 +159,7 @@ class RequestBody(Struct, frozen=True, rename="camel", kw_only=True, omit_defaul
 class PermissionRequest(Event, frozen=True, kw_only=True, tag="permission_request"):
     permission_request_id: str
     request: RequestBody
+    pending: bool = False  # a second copy, outside of the run of `seq`s: this request is open now (section 6)
 
 
 class PermissionResolved(Event, frozen=True, kw_only=True, tag="permission_resolved"):

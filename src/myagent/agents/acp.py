@@ -1,0 +1,516 @@
+"""Host any agent that speaks the Agent Client Protocol (version 1) on its stdin and stdout.
+
+One agent process serves all sessions of the workspace, each with an ACP session of its own; it starts with the server,
+and again with the next prompt when it died. The agent does its own reading and writing: we offer it neither files nor
+terminals, so `session/request_permission` is the only thing that it may ask of us.
+
+Safe by default: before every prompt the session is put into the mode that the turn asks for, which for `default` is
+one that asks. An agent for which no such mode is known is refused, unless the operator accepted that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from myagent import __version__
+from myagent.agents import Agent, AgentInfo, Answer, Turn, TurnEnd, TurnIO
+from myagent.agents.acp_rpc import AUTH_REQUIRED, INVALID_PARAMS, METHOD_NOT_FOUND, AgentGone, Connection, RpcError
+from myagent.agents.presets import UNKNOWN, Modes, Preset, hosted_env, recognised
+from myagent.agents.rendering import JSON, Rendering, config_state, fit, options_of, state_of, tool_call, trimmed
+from myagent.core.messages import Option, PermissionMode
+from myagent.exceptions import AgentUnavailable
+
+logger = logging.getLogger(__name__)
+
+ACP_VERSION = 1
+START_SECONDS = 60.0  # for an answer to anything but a prompt; opencode takes 3 on two busy cores
+CANCEL_SECONDS = 5.0  # for a prompt to end after session/cancel, before the agent is killed
+REPLAY_QUIET_SECONDS = 0.1  # without an update after session/load: gemini-cli answers first and replays after
+REPLAY_SECONDS = 5.0  # for a replay to become quiet
+LATE_UPDATES = 200  # said between turns, kept for the next one
+
+_CANCELLED: JSON = {"outcome": {"outcome": "cancelled"}}
+
+
+@dataclass(slots=True)
+class _Session:
+    """An ACP session. `state` is what latecomers are told; `late` what was said while no turn ran."""
+
+    agent_id: str
+    cwd: Path
+    modes: Modes | None = None
+    state: JSON = field(default_factory=dict)
+    late: list[JSON] = field(default_factory=list)
+    replaying: bool = False
+    heard: asyncio.Event = field(default_factory=asyncio.Event)  # an update came
+    running: _Running | None = None
+
+
+@dataclass(slots=True)
+class _Running:
+    """A turn between its prompt and its end. `failed` is set when the host's side of it fails."""
+
+    io: TurnIO
+    failed: asyncio.Future[None]
+    rendering: Rendering = field(default_factory=Rendering)
+    asks: set[asyncio.Task[Answer]] = field(default_factory=set)
+    stopping: bool = False
+
+    def fail(self, error: BaseException) -> None:
+        if not self.failed.done():
+            self.failed.set_exception(error)
+
+    async def show(self, update: JSON) -> bool:
+        """Say an update; whether there was text in it."""
+        rendered = self.rendering.render(update)
+        say = self.io.stdout if rendered.channel == "stdout" else self.io.stderr
+        await say(rendered.text, update=fit(update))
+        return bool(rendered.text)
+
+    async def close_calls(self) -> None:
+        for text, update in self.rendering.close_open_calls():
+            await self.io.stderr(text, update=update)
+
+
+class AcpAgent(Agent):
+    """The Agent port over ACP.
+
+    Args:
+        argv: The command; without a `preset`, what it says of itself chooses one.
+        env: Variables for the agent on top of the inherited ones.
+        allow_unsupervised: Host it also when it may run tools without asking.
+
+    `tally` counts what became of every line of the agent: response; answered, refused (its requests); rendered, passed
+    (no text, but the structured update), state, replayed, late, dropped, logged (of no session),
+    ignored (of a session that is not ours) (its notifications); garbage.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path,
+        preset: Preset = UNKNOWN,
+        env: Mapping[str, str] | None = None,
+        allow_unsupervised: bool = False,
+        start_seconds: float = START_SECONDS,
+        cancel_seconds: float = CANCEL_SECONDS,
+    ) -> None:
+        self._argv, self._cwd, self._preset, self._own_env = tuple(argv), cwd, preset, dict(env or {})
+        self._allow_unsupervised = allow_unsupervised
+        self._start_seconds, self._cancel_seconds = start_seconds, cancel_seconds
+        self._label = preset.name if preset is not UNKNOWN else Path(argv[0]).name
+        self._info = AgentInfo(name=self._label)
+        self._connection: Connection | None = None
+        self._connecting = asyncio.Lock()
+        self._can_load = False
+        self._login = ""  # how to sign in, for a human
+        self._sessions: dict[str, _Session] = {}  # by the id of our session
+        self._by_agent_id: dict[str, _Session] = {}
+        self._opening = 0  # session/new in flight: updates may name a session before its id is known to us
+        self._spare: _Session | None = None  # opened by `start`, for the first new session
+        self.tally: Counter[str] = Counter()
+
+    @property
+    def info(self) -> AgentInfo:
+        return self._info
+
+    async def start(self) -> None:
+        """Start it, open a session, and see that it asks."""
+        try:
+            connection = await self._connected()
+            session = await self._new(connection, self._cwd)
+            await self._supervise(connection, session, "default")
+        except BaseException as error:
+            await self.close()
+            if isinstance(error, (AgentGone, RpcError)):
+                raise self._unavailable(error) from error
+            raise
+        self._spare = session
+        self._info = AgentInfo(
+            name=self._info.name,
+            version=self._info.version,
+            note=self._note(session),
+            state={"mode": session.modes.current} if session.modes else {},
+        )
+
+    async def run(self, turn: Turn, io: TurnIO) -> TurnEnd:
+        try:
+            connection = await self._connected()
+            session = await self._session(connection, turn, io)
+            await self._supervise(connection, session, turn.mode)
+        except (AgentGone, RpcError, AgentUnavailable) as error:
+            return self._failed(error, turn.agent_session_id)
+        running = session.running = _Running(io, asyncio.get_running_loop().create_future())
+        prompt = asyncio.create_task(
+            connection.request(
+                "session/prompt",
+                {"sessionId": session.agent_id, "prompt": [{"type": "text", "text": turn.prompt}]},
+            ),
+            name=f"acp-prompt-{turn.turn_id}",
+        )
+        try:
+            io.tell(**session.state)
+            for update in session.late:
+                await running.show(update)
+            session.late.clear()
+            await asyncio.wait({prompt, running.failed}, return_when=asyncio.FIRST_COMPLETED)
+            if running.failed.done():
+                running.failed.result()
+            result = prompt.result()
+        except (AgentGone, RpcError) as error:
+            await running.close_calls()
+            return self._failed(error, session.agent_id)
+        finally:
+            try:
+                if not prompt.done() or running.failed.done():
+                    await self._stop(connection, session, running, prompt)
+            finally:
+                session.running = None
+                running.failed.cancel()
+                for ask in running.asks:
+                    ask.cancel()
+        reason = result.get("stopReason") if isinstance(result, dict) else None
+        if reason != "end_turn":
+            await running.close_calls()
+        return TurnEnd(str(reason or "end_turn"), agent_session_id=session.agent_id)
+
+    async def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    # --- starting ----------------------------------------------------------------------------------------------
+
+    async def _connected(self) -> Connection:
+        """The running agent; starts it when there is none."""
+        async with self._connecting:
+            if self._connection is not None and self._connection.ending:
+                await self.close()
+            if self._connection is None:
+                self._sessions.clear()
+                self._by_agent_id.clear()
+                self._spare = None
+                connection = await self._open()
+                try:
+                    if await self._initialize(connection):
+                        await connection.close()
+                        connection = await self._open()
+                        await self._initialize(connection)
+                except BaseException:
+                    await connection.close()
+                    raise
+                self._connection = connection
+            return self._connection
+
+    async def _open(self) -> Connection:
+        try:
+            return await Connection.open(
+                self._argv,
+                cwd=self._cwd,
+                env=self._env(),
+                on_notification=self._notified,
+                on_request=self._requested,
+                tally=self.tally,
+            )
+        except OSError as error:
+            remedy = f"install it with: {self._preset.install}" if self._preset.install else ""
+            raise AgentUnavailable(self._label, f"{self._argv[0]}: {error.strerror or error}", remedy) from error
+
+    def _env(self) -> dict[str, str]:
+        preset = dict(self._preset.env)
+        if self._allow_unsupervised:  # what the operator set counts for more than what makes the agent ask
+            preset = {key: value for key, value in preset.items() if key not in os.environ}
+        return hosted_env(os.environ, preset | self._own_env)
+
+    async def _initialize(self, connection: Connection) -> bool:
+        """Get to know the agent and sign in; true when it must be started again, with what its preset sets."""
+        before = self._env()
+        result = await self._call(
+            connection,
+            "initialize",
+            {
+                "protocolVersion": ACP_VERSION,
+                "clientCapabilities": {},
+                "clientInfo": {"name": "myagent", "title": "myagent", "version": __version__},
+            },
+        )
+        version = result.get("protocolVersion")
+        if version != ACP_VERSION:
+            raise AgentUnavailable(self._label, f"it speaks ACP version {version}, and this is version {ACP_VERSION}")
+        said = result.get("agentInfo")
+        said = said if isinstance(said, dict) else {}
+        if self._preset is UNKNOWN:
+            self._preset = recognised(str(said.get("name")))
+            if self._env() != before:
+                return True
+        capabilities = result.get("agentCapabilities")
+        self._can_load = isinstance(capabilities, dict) and capabilities.get("loadSession") is True
+        name = str(said.get("title") or said.get("name") or self._label)
+        self._info = AgentInfo(name=trimmed(name, 100), version=trimmed(str(said.get("version", "")), 100))
+        methods = result.get("authMethods")
+        methods = [row for row in methods if isinstance(row, dict)] if isinstance(methods, list) else []
+        self._login = self._preset.login or "; or ".join(
+            str(row.get("description") or row.get("name") or row.get("id")) for row in methods
+        )
+        method = self._preset.auth_method(before, [str(row.get("id")) for row in methods])
+        if method is not None:
+            await self._call(connection, "authenticate", {"methodId": method})
+        return False
+
+    async def _call(self, connection: Connection, method: str, params: JSON) -> JSON:
+        """A request with a time limit, for everything but prompts."""
+        try:
+            async with asyncio.timeout(self._start_seconds):
+                result = await connection.request(method, params)
+        except TimeoutError:
+            raise AgentUnavailable(
+                self._label, f"it did not answer {method} within {self._start_seconds:g} seconds"
+            ) from None
+        return result if isinstance(result, dict) else {}
+
+    # --- sessions ----------------------------------------------------------------------------------------------
+
+    async def _session(self, connection: Connection, turn: Turn, io: TurnIO) -> _Session:
+        """The ACP session of our session: the one at hand, else the earlier one loaded, else a new one."""
+        session = self._sessions.get(turn.session_id)
+        if session is None and turn.agent_session_id is not None:
+            session = await self._load(connection, turn.agent_session_id, turn.cwd, io)
+        if session is None and self._spare is not None and self._spare.cwd == turn.cwd:
+            session, self._spare = self._spare, None
+        if session is None:
+            session = await self._new(connection, turn.cwd)
+        self._sessions[turn.session_id] = session
+        return session
+
+    async def _new(self, connection: Connection, cwd: Path) -> _Session:
+        self._opening += 1
+        try:
+            result = await self._call(connection, "session/new", {"cwd": str(cwd), "mcpServers": []})
+        finally:
+            self._opening -= 1
+        agent_id = result.get("sessionId")
+        if not isinstance(agent_id, str):
+            raise AgentUnavailable(self._label, "its answer to session/new has no sessionId")
+        session = self._by_agent_id.setdefault(agent_id, _Session(agent_id, cwd))
+        _settle(session, result)
+        return session
+
+    async def _load(self, connection: Connection, agent_id: str, cwd: Path, io: TurnIO) -> _Session | None:
+        """The agent's earlier session; `None`, having said why, when it cannot be had any more."""
+        if not self._can_load:
+            await io.stderr(f"{self._info.name} cannot load its earlier session; this prompt begins a new one\n")
+            return None
+        session = self._by_agent_id[agent_id] = _Session(agent_id, cwd, replaying=True)
+        try:
+            params = {"sessionId": agent_id, "cwd": str(cwd), "mcpServers": []}
+            result = await self._call(connection, "session/load", params)
+            await _quiet(session)
+        except RpcError as error:
+            del self._by_agent_id[agent_id]
+            if error.code == AUTH_REQUIRED:
+                raise
+            await io.stderr(f"{self._info.name} lost its earlier session ({error}); this prompt begins a new one\n")
+            return None
+        session.replaying = False
+        _settle(session, result)
+        return session
+
+    async def _supervise(self, connection: Connection, session: _Session, mode: PermissionMode) -> None:
+        """Put the session into the agent's mode for ours; raises `AgentUnavailable` when it would not ask."""
+        modes = session.modes
+        wanted = modes.wanted(mode, self._preset) if modes else None
+        if not self._preset.asks or (modes is not None and wanted is None):
+            if self._allow_unsupervised:
+                return
+            offers = f" (it is in mode {modes.current}, and offers {', '.join(modes.available)})" if modes else ""
+            raise AgentUnavailable(
+                self._label,
+                f"it may run tools without asking, and no mode of it that asks is known{offers}",
+                "--allow-unsupervised hosts it all the same",
+            )
+        if modes is None or wanted is None or wanted == modes.current:
+            return
+        try:
+            if modes.config_id is None:
+                await self._call(connection, "session/set_mode", {"sessionId": session.agent_id, "modeId": wanted})
+            else:
+                params = {"sessionId": session.agent_id, "configId": modes.config_id, "value": wanted}
+                await self._call(connection, "session/set_config_option", params)
+        except RpcError as error:
+            raise AgentUnavailable(self._label, f"it refused the mode {wanted}: {error}") from error
+        modes.current = session.state["mode"] = wanted
+
+    def _note(self, session: _Session) -> str:
+        modes = session.modes
+        if not self._preset.asks or (modes is not None and modes.wanted("default", self._preset) is None):
+            return "UNSUPERVISED: it may run tools without asking"
+        return f"asks leave (mode {modes.current})" if modes else "asks leave (it has no modes)"
+
+    # --- what the agent sends ----------------------------------------------------------------------------------
+
+    async def _notified(self, method: str, params: JSON) -> None:
+        session = self._named(params)
+        update = params.get("update")
+        if session is None:
+            self.tally["ignored" if "sessionId" in params else "logged"] += 1
+            logger.debug("%s: %s is for no session of ours: %.500s", self._label, method, params)
+        elif method == "session/update" and isinstance(update, dict):
+            await self._updated(session, update)
+        else:
+            await self._updated(session, {"sessionUpdate": "_notification", "method": method, "params": params})
+
+    def _named(self, params: JSON) -> _Session | None:
+        agent_id = params.get("sessionId")
+        if isinstance(agent_id, str) and agent_id not in self._by_agent_id and self._opening:
+            self._by_agent_id[agent_id] = _Session(agent_id, self._cwd)
+        return self._by_agent_id.get(agent_id) if isinstance(agent_id, str) else None
+
+    async def _updated(self, session: _Session, update: JSON) -> None:
+        session.heard.set()
+        state, running = state_of(update), session.running
+        if state is not None:
+            self.tally["state"] += 1
+            session.state |= state
+            _follow_mode(session, update)
+            if running is not None:
+                running.io.tell(**state)
+        elif session.replaying:
+            self.tally["replayed"] += 1
+        elif running is not None:
+            try:
+                shown = await running.show(update)
+                self.tally["rendered" if shown else "passed"] += 1
+            except Exception as error:  # the host's side failed: the turn ends with it, in `run`
+                running.fail(error)
+        elif len(session.late) < LATE_UPDATES:
+            self.tally["late"] += 1
+            session.late.append(fit(update))
+        else:
+            self.tally["dropped"] += 1
+
+    async def _requested(self, method: str, params: JSON) -> Any:
+        if method != "session/request_permission":
+            raise RpcError(METHOD_NOT_FOUND, f"method not found: {method[:100]}")
+        session, call = self._named(params), params.get("toolCall")
+        if not isinstance(call, dict):
+            raise RpcError(INVALID_PARAMS, "toolCall must be an object")
+        running = session.running if session is not None else None
+        if running is None or running.stopping:
+            return _CANCELLED  # nobody is left who could be asked
+        options = options_of(params)
+        # A copy: the call is asked about as it was sent, and goes on changing.
+        ask = asyncio.create_task(_ask(running.io, dict(running.rendering.merge(call)), options))
+        running.asks.add(ask)
+        await asyncio.wait({ask})
+        running.asks.discard(ask)
+        if ask.cancelled():
+            return _CANCELLED
+        if (error := ask.exception()) is not None:
+            running.fail(error)
+            return _CANCELLED
+        chosen = chosen_option(ask.result(), options)
+        if chosen is None:
+            if ask.result().kind == "allow":
+                await running.io.stderr(
+                    "not allowed: the agent offers no approval for this time only; choose an option\n"
+                )
+            return _CANCELLED
+        return {"outcome": {"outcome": "selected", "optionId": chosen}}
+
+    # --- ending ------------------------------------------------------------------------------------------------
+
+    async def _stop(
+        self, connection: Connection, session: _Session, running: _Running, prompt: asyncio.Task[Any]
+    ) -> None:
+        """End a turn early: tell the agent, take back what it asked, and kill it when it does not stop."""
+        running.stopping = True
+        prompt.add_done_callback(_seen)
+        try:
+            async with asyncio.timeout(self._cancel_seconds):
+                await connection.notify("session/cancel", {"sessionId": session.agent_id})
+                for ask in running.asks:
+                    ask.cancel()
+                await asyncio.wait({prompt})
+        except (TimeoutError, AgentGone):
+            pass  # seen to below
+        finally:
+            if not prompt.done():
+                connection.kill(f"it did not end its turn within {self._cancel_seconds:g} seconds of session/cancel")
+        await running.close_calls()
+
+    def _failed(self, error: AgentGone | RpcError | AgentUnavailable, agent_session_id: str | None) -> TurnEnd:
+        exit_code = error.exit_code if isinstance(error, AgentGone) else 1
+        if isinstance(error, RpcError) and error.code == AUTH_REQUIRED:
+            error = self._unavailable(error)
+        said = f"the agent answered with an error: {error}" if isinstance(error, RpcError) else str(error)
+        return TurnEnd("failed", exit_code, said, agent_session_id)
+
+    def _unavailable(self, error: AgentGone | RpcError) -> AgentUnavailable:
+        remedy = self._preset.note
+        if isinstance(error, RpcError) and error.code == AUTH_REQUIRED:
+            remedy = f"sign in first: {self._login}" if self._login else "sign in first"
+        return AgentUnavailable(self._label, str(error), remedy)
+
+
+async def _ask(io: TurnIO, call: JSON, options: tuple[Option, ...]) -> Answer:
+    return await io.ask(tool_call(call, options))
+
+
+async def _quiet(session: _Session) -> None:
+    """Return when the agent has said nothing of this session for a moment."""
+    try:
+        async with asyncio.timeout(REPLAY_SECONDS):
+            while True:
+                session.heard.clear()
+                await asyncio.wait_for(session.heard.wait(), REPLAY_QUIET_SECONDS)
+    except TimeoutError:
+        return
+
+
+def _settle(session: _Session, result: JSON) -> None:
+    """Take over what the answer to session/new or session/load says of the session."""
+    session.modes = Modes.of(result)
+    if session.modes is not None:
+        session.state["mode"] = session.modes.current
+    if isinstance(result.get("configOptions"), list):
+        session.state["config"] = config_state(result["configOptions"])
+
+
+def _follow_mode(session: _Session, update: JSON) -> None:
+    """Notice that the agent changed its mode by itself; the next turn changes it back."""
+    if session.modes is None:
+        return
+    if update.get("sessionUpdate") == "current_mode_update":
+        session.modes.current = str(update.get("currentModeId"))
+    elif (modes := Modes.of({"configOptions": update.get("configOptions")})) is not None:
+        session.modes.current = modes.current
+        session.state["mode"] = modes.current
+
+
+def chosen_option(answer: Answer, options: tuple[Option, ...]) -> str | None:
+    """The option that says what was decided, by kind (ids differ from agent to agent); `None` where there is none.
+
+    An approval is never made wider than it was given: one without an `option_id` allows this one time.
+    """
+    if answer.kind == "cancelled":
+        return None
+    verb = "allow" if answer.kind == "allow" else "reject"
+    fitting = {option.option_id: option.kind for option in options if option.kind.startswith(f"{verb}_")}
+    if answer.option_id in fitting:
+        return answer.option_id
+    kinds = ("allow_once",) if verb == "allow" else ("reject_once", "reject_always")
+    return next((ident for kind in kinds for ident, its in fitting.items() if its == kind), None)
+
+
+def _seen(task: asyncio.Task[Any]) -> None:
+    """Mark a task's error as known: whoever awaited it has left."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,237 @@
+"""What is known of other people's agents: how to start each, how it signs in, and in which mode it asks.
+
+A preset is used by name (`--agent gemini`), or chosen by what an agent says of itself at `initialize`. Nothing here
+installs anything: what is missing is said, with the command that would install it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from myagent.core.messages import PermissionMode
+from myagent.exceptions import MyagentError
+
+VERSION_SECONDS = 10.0  # for `COMMAND --version`; node programs take one or two
+
+# Ids under which agents that we do not know offer a mode that asks: ACP's own example, then what most agents use.
+ASKING_IDS = ("ask", "default", "manual")
+PLAN_IDS = ("plan", "read-only")
+
+# opencode allows everything that its configuration does not mention; this asks for everything but reading.
+_OPENCODE_READS = ("read", "glob", "grep", "list", "lsp", "todoread", "todowrite", "task", "skill", "question")
+_OPENCODE_ASKS = ("edit", "bash", "webfetch", "websearch", "codesearch", "external_directory", "doom_loop")
+
+
+def _opencode_permission() -> str:
+    rules = {"*": "ask", **dict.fromkeys(_OPENCODE_READS, "allow"), **dict.fromkeys(_OPENCODE_ASKS, "ask")}
+    return "{" + ",".join(f'"{tool}":"{rule}"' for tool, rule in rules.items()) + "}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """One agent. A mode id of `None` means that none is known for it.
+
+    `names` are the values of `agentInfo.name` by which it is recognised, in lower case.
+    `auth` pairs an environment variable with the method to authenticate with when that variable is set.
+    `asks` is false for an agent that runs tools without asking in every mode.
+    `note` is said when it cannot be used: what people run into.
+    """
+
+    name: str
+    argv: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    install: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    auth: tuple[tuple[str, str], ...] = ()
+    login: str = ""
+    asking: str | None = None
+    plan: str | None = None
+    bypass: str | None = None
+    asks: bool = True
+    note: str = ""
+
+    def auth_method(self, env: Mapping[str, str], offered: list[str]) -> str | None:
+        """How to authenticate with what the environment has, if the agent offers that."""
+        return next((method for variable, method in self.auth if env.get(variable) and method in offered), None)
+
+
+UNKNOWN = Preset(name="agent")
+
+PRESETS: dict[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            name="opencode",
+            argv=("opencode", "acp"),
+            names=("opencode",),
+            install="npm install -g opencode-ai",
+            env={"OPENCODE_PERMISSION": _opencode_permission(), "OPENCODE_DISABLE_AUTOUPDATE": "1"},
+            login="opencode auth login",
+            asking="build",
+            plan="plan",
+        ),
+        Preset(
+            name="gemini",
+            argv=("gemini", "--acp"),
+            names=("gemini-cli",),
+            install="npm install -g @google/gemini-cli",
+            env={"GEMINI_CLI_NO_RELAUNCH": "1"},
+            auth=(("GEMINI_API_KEY", "gemini-api-key"), ("GOOGLE_GENAI_USE_VERTEXAI", "vertex-ai")),
+            login="set GEMINI_API_KEY, or run `gemini` once and sign in",
+            asking="default",
+            plan="plan",
+            bypass="yolo",
+        ),
+        Preset(
+            name="qwen",
+            argv=("qwen", "--acp"),
+            names=("qwen-code",),
+            install="npm install -g @qwen-code/qwen-code (0.15.10 is the last one for Node 20)",
+            auth=(("OPENAI_API_KEY", "openai"),),
+            login="set OPENAI_API_KEY (and OPENAI_BASE_URL, OPENAI_MODEL)",
+            asking="default",
+            plan="plan",
+            bypass="yolo",
+        ),
+        Preset(
+            name="claude",
+            argv=("claude-agent-acp",),
+            names=("@agentclientprotocol/claude-agent-acp", "@zed-industries/claude-code-acp", "claude-agent-acp"),
+            install="npm install -g @agentclientprotocol/claude-agent-acp",
+            login="set ANTHROPIC_API_KEY, or run `claude /login`",
+            asking="default",
+            plan="plan",
+            bypass="bypassPermissions",
+            note="as root it starts only with IS_SANDBOX=1",
+        ),
+        Preset(
+            name="codex",
+            argv=("codex-acp",),
+            names=("@agentclientprotocol/codex-acp", "codex-acp"),
+            install="npm install -g @agentclientprotocol/codex-acp",
+            env={"NO_BROWSER": "1", "INITIAL_AGENT_MODE": "read-only"},
+            auth=(("OPENAI_API_KEY", "api-key"), ("CODEX_API_KEY", "api-key")),
+            login="set OPENAI_API_KEY, or run `codex login`",
+            asking="read-only",
+            bypass="agent-full-access",
+        ),
+        Preset(
+            name="goose",
+            argv=("goose", "acp"),
+            names=("goose",),
+            install="see its documentation; it is on neither npm nor PyPI",
+            env={"GOOSE_MODE": "approve"},
+            login="goose configure",
+            asking="approve",
+            bypass="auto",
+        ),
+        Preset(
+            name="gptme",
+            argv=("gptme-acp",),
+            names=("gptme",),
+            install="pip install gptme-acp",
+            asks=False,
+        ),
+    )
+}
+
+
+class UnknownPreset(MyagentError):
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        known = ", ".join(sorted(PRESETS))
+        return f"there is no agent named {self.name!r}; known are {known}, `exec:COMMAND {{prompt}}`, and `-- COMMAND`"
+
+
+def preset(name: str) -> Preset:
+    """The preset of that name, or `UnknownPreset`."""
+    try:
+        return PRESETS[name]
+    except KeyError:
+        raise UnknownPreset(name) from None
+
+
+def recognised(agent_name: str) -> Preset:
+    """The preset of an agent that gives that name at `initialize`; `UNKNOWN` where there is none."""
+    wanted = agent_name.casefold()
+    return next((preset for preset in PRESETS.values() if wanted in preset.names), UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Whether a preset's command is on this machine; `version` is what `--version` said, if it said anything."""
+
+    preset: Preset
+    path: str | None
+    version: str = ""
+
+
+def find(preset: Preset, env: Mapping[str, str] | None = None) -> Found:
+    """Look for a preset's command; runs it once, with `--version`. Blocks for as long as that takes."""
+    env = os.environ if env is None else env
+    path = shutil.which(preset.argv[0], path=env.get("PATH"))
+    if path is None:
+        return Found(preset, None)
+    try:
+        said = subprocess.run(
+            [path, "--version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=VERSION_SECONDS,
+            env=hosted_env(env),
+            check=False,
+        ).stdout.decode(errors="replace")
+    except (OSError, subprocess.TimeoutExpired):
+        return Found(preset, path)
+    return Found(preset, path, said.strip().splitlines()[-1] if said.strip() else "")
+
+
+def hosted_env(env: Mapping[str, str], extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What a hosted agent inherits: everything of ours (it needs its keys) but our own variables, and its preset's."""
+    return {key: value for key, value in env.items() if not key.startswith("MYAGENT_")} | dict(extra or {})
+
+
+@dataclass(slots=True)
+class Modes:
+    """The permission modes of an agent's session: from `modes`, or from the config option whose category is mode."""
+
+    current: str
+    available: tuple[str, ...]
+    config_id: str | None = None  # set with `session/set_config_option`; `None`: with `session/set_mode`
+
+    @classmethod
+    def of(cls, result: Mapping[str, Any]) -> Modes | None:
+        """The modes in the result of `session/new` or `session/load`; `None` for an agent without any."""
+        match result.get("modes"):
+            case {"currentModeId": str(current), "availableModes": list(rows)} if rows:
+                return cls(current, tuple(str(row.get("id")) for row in rows if isinstance(row, dict)))
+        options = result.get("configOptions")
+        for option in options if isinstance(options, list) else []:
+            match option:
+                case {"category": "mode", "id": str(ident), "currentValue": str(current), "options": list(rows)}:
+                    return cls(current, tuple(str(row.get("value")) for row in rows if isinstance(row, dict)), ident)
+        return None
+
+    def wanted(self, mode: PermissionMode, preset: Preset) -> str | None:
+        """The agent's mode for ours; `None` when no mode that asks is known, and so none may be used."""
+        asking = self._first(preset.asking, *(ASKING_IDS if preset is UNKNOWN else ()))
+        match mode:
+            case "plan":
+                # Without one of its own it asks, and the host denies.
+                return self._first(preset.plan, *(PLAN_IDS if preset is UNKNOWN else ())) or asking
+            case "bypassPermissions":
+                # Without one of its own it asks, and the host allows.
+                return self._first(preset.bypass) or asking
+            case _:
+                return asking
+
+    def _first(self, *candidates: str | None) -> str | None:
+        return next((mode for mode in candidates if mode is not None and mode in self.available), None)

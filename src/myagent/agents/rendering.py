@@ -1,0 +1,341 @@
+"""What an ACP update reads like: text for people, trimmed state for latecomers, and the tool call to ask leave for.
+
+Pure: no await, no clock. Agents are other people's programs, so every shape here is taken as it comes: a field that is
+absent, of another type or of a newer version of the protocol is passed over, never an error.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+
+from myagent.agents import ToolCall
+from myagent.core.messages import Diff, Option
+
+JSON = dict[str, Any]
+Channel = Literal["stdout", "stderr"]
+
+OUTPUT_CHARS = 4096  # of a tool's output in the text stream; all of it is in the update, up to UPDATE_BYTES
+UPDATE_BYTES = 256 * 1024  # of one structured update; qwen-code 0.24 sends single updates of 570 KB
+STRING_CHARS = 8192  # of a string inside an update that had to be trimmed
+STATE_ITEMS = 100  # of commands, options, or values of an option kept for latecomers
+STATE_CHARS = 120  # of a description kept for latecomers
+TITLE_CHARS = 200
+DIFF_LINES = 20_000  # of both sides together; comparing is quadratic at worst
+
+_MARKS = {"completed": "x", "in_progress": "~"}
+_HEAD = ("sessionUpdate", "toolCallId", "messageId", "status", "kind")  # what stays of an update that is too large
+_OPEN = ("pending", "in_progress")
+
+
+@dataclass(slots=True)
+class Rendered:
+    """Text for one of the two streams; empty when the update renders to nothing."""
+
+    channel: Channel
+    text: str
+
+
+@dataclass(slots=True)
+class Rendering:
+    """The state of one turn's text: which message is being said, and which tool calls are open.
+
+    `calls` holds every tool call of the turn as the agent last described it, by id; `announced` those that were seen
+    as updates (not only inside a permission request), which are the ones that have to be closed.
+    """
+
+    calls: dict[str, JSON] = field(default_factory=dict)
+    announced: set[str] = field(default_factory=set)
+    _message: object = None  # id of the message being said
+    _line_open: dict[Channel, bool] = field(default_factory=lambda: {"stdout": False, "stderr": False})
+    _broken: bool = False  # something else was said since the last chunk of the message
+    _thinking: bool = False
+
+    def render(self, update: JSON) -> Rendered:
+        """The text of one `session/update`, and what it changes here."""
+        match update.get("sessionUpdate"):
+            case "agent_message_chunk":
+                return self._say(update)
+            case "agent_thought_chunk":
+                return self._think(content_text(update.get("content")))
+            case "plan":
+                return self._note(plan_text(update.get("entries")))
+            case "tool_call" | "tool_call_update":
+                return self._note(self._tool(update))
+            case _:
+                return Rendered("stderr", "")
+
+    def merge(self, call: JSON) -> JSON:
+        """Take over what a tool call now says of itself: absent or null means unchanged. The call as it stands."""
+        call_id = str(call.get("toolCallId"))
+        known = self.calls.setdefault(call_id, {})
+        known.update((key, value) for key, value in call.items() if value is not None and key != "sessionUpdate")
+        return known
+
+    def close_open_calls(self) -> Iterable[tuple[str, JSON]]:
+        """Text and update that close each tool call still open, as if the agent had said that it failed."""
+        for call_id in sorted(self.announced):
+            call = self.calls[call_id]
+            if call.get("status", "pending") in _OPEN:
+                update = {"sessionUpdate": "tool_call_update", "toolCallId": call_id, "status": "failed"}
+                call["status"] = "failed"
+                yield self._note(f"✗ {call_title(call)}: stopped\n").text, update
+
+    def _say(self, update: JSON) -> Rendered:
+        text = content_text(update.get("content"))
+        if not text:
+            return Rendered("stderr", "")
+        message = update.get("messageId")
+        if (message != self._message or self._broken) and self._line_open["stdout"]:
+            text = "\n" + text
+        self._message, self._broken, self._thinking = message, False, False
+        return self._out("stdout", text)
+
+    def _think(self, text: str) -> Rendered:
+        if not text:
+            return Rendered("stderr", "")
+        if not self._thinking:
+            text = ("\n" if self._line_open["stderr"] else "") + "thinking: " + text
+        self._thinking = self._broken = True
+        return self._out("stderr", text)
+
+    def _note(self, text: str) -> Rendered:
+        if not text:
+            return Rendered("stderr", "")
+        if self._line_open["stderr"]:
+            text = "\n" + text
+        self._thinking, self._broken = False, True
+        return self._out("stderr", text)
+
+    def _out(self, channel: Channel, text: str) -> Rendered:
+        self._line_open[channel] = not text.endswith("\n")
+        return Rendered(channel, text)
+
+    def _tool(self, update: JSON) -> str:
+        call_id = str(update.get("toolCallId"))
+        before = dict(self.calls.get(call_id, {}))
+        call = self.merge(update)
+        self.announced.add(call_id)
+        status, title = call.get("status", "pending"), call_title(call)
+        lines: list[str] = []
+        if status in _OPEN:
+            if not before or call_title(before) != title:
+                lines.append(f"→ {title}{_where(call)}")
+        elif before.get("status") != status:
+            lines.append(f"{'✓' if status == 'completed' else '✗'} {title}{_where(call)}: {status}")
+            lines.extend(_outcome(call))
+        return "".join(line + "\n" for line in lines)
+
+
+def content_text(block: Any) -> str:
+    """A content block as text: its words, or what it is and how big."""
+    match block:
+        case {"type": "text", "text": str(text)}:
+            return text
+        case {"type": "image" | "audio" as kind, "data": str(data)}:
+            return f"[{kind} {block.get('mimeType', '')}, {len(data) * 3 // 4} bytes]"
+        case {"type": "resource_link", "uri": str(uri)}:
+            return f"[{block.get('name') or 'link'}: {uri}]"
+        case {"type": "resource", "resource": {"text": str(text)}}:
+            return text
+        case {"type": "resource", "resource": {"uri": str(uri)}}:
+            return f"[resource: {uri}]"
+        case _:
+            return ""
+
+
+def plan_text(entries: Any) -> str:
+    """A plan as a list with boxes."""
+    rows = [entry for entry in _dicts(entries) if entry.get("content")]
+    if not rows:
+        return ""
+    return "plan:\n" + "".join(f"  [{_MARKS.get(str(row.get('status')), ' ')}] {row['content']}\n" for row in rows)
+
+
+def call_title(call: JSON) -> str:
+    return " ".join(str(call.get("title") or call.get("kind") or "tool call").split())
+
+
+def diffs_of(call: JSON) -> tuple[Diff, ...]:
+    """The changes of files that a tool call shows."""
+    return tuple(
+        Diff(path=str(item.get("path")), old_text=_text_or_none(item.get("oldText")), new_text=item["newText"])
+        for item in _dicts(call.get("content"))
+        if item.get("type") == "diff" and isinstance(item.get("newText"), str)
+    )
+
+
+def options_of(params: JSON) -> tuple[Option, ...]:
+    """The answers that a permission request offers."""
+    return tuple(
+        Option(option_id=item["optionId"], name=str(item.get("name", "")), kind=str(item.get("kind", "")))
+        for item in _dicts(params.get("options"))
+        if isinstance(item.get("optionId"), str)
+    )
+
+
+def tool_call(call: JSON, options: tuple[Option, ...]) -> ToolCall:
+    """What to ask leave for: everything that the agent said of this tool call."""
+    diffs = diffs_of(call)
+    raw = call.get("rawInput")
+    shown = {key: call[key] for key in ("title", "kind", "locations", "content") if call.get(key)}
+    return ToolCall(
+        tool_name=tool_name(call),
+        input=raw if raw not in (None, {}) else shown,
+        text=request_text(call, diffs),
+        title=call_title(call),
+        kind=str(call.get("kind") or "other"),
+        diffs=diffs,
+        options=options,
+        plan=call,
+    )
+
+
+def tool_name(call: JSON) -> str:
+    """The tool's own name where the agent tells it, else what kind of tool it is."""
+    meta = call.get("_meta")
+    said = [call.get("name")]
+    if isinstance(meta, Mapping):
+        said.append(meta.get("toolName"))
+        said.extend(inner.get("toolName") for inner in meta.values() if isinstance(inner, Mapping))
+    return next((name for name in said if isinstance(name, str) and name), str(call.get("kind") or "tool"))
+
+
+def request_text(call: JSON, diffs: Sequence[Diff]) -> str:
+    """The whole of what a human must read: title, command, paths, input, texts, and the changes as a unified diff."""
+    parts = [call_title(call)]
+    raw = call.get("rawInput")
+    if isinstance(raw, Mapping):
+        parts.extend(f"{key}: {raw[key]}" for key in ("command", "cwd") if isinstance(raw.get(key), str))
+    parts.extend(f"file: {path}" for path in dict.fromkeys([*_paths(call), *(diff.path for diff in diffs)]))
+    if raw not in (None, {}):
+        parts.append("input: " + msgspec.json.format(msgspec.json.encode(raw), indent=2).decode())
+    parts.extend(_texts(call))
+    parts.extend(unified(diff) for diff in diffs)
+    return "\n".join(parts)
+
+
+def unified(diff: Diff) -> str:
+    """A change as a unified diff; when it is too long to compare, as all of the old and all of the new text."""
+    before = [] if diff.old_text is None else diff.old_text.splitlines(keepends=True)
+    after = diff.new_text.splitlines(keepends=True)
+    name = "/dev/null" if diff.old_text is None else diff.path
+    if len(before) + len(after) > DIFF_LINES:
+        whole = [("-", before), ("+", after)]
+        lines = [f"--- {name}\n", f"+++ {diff.path}\n", *(sign + line for sign, side in whole for line in side)]
+    else:
+        lines = list(difflib.unified_diff(before, after, name, diff.path))
+    return "".join(line if line.endswith("\n") else line + "\n\\ no newline at the end\n" for line in lines)
+
+
+def state_of(update: JSON) -> JSON | None:
+    """What a state-like update tells, trimmed, as keywords of `TurnIO.tell`; `None` for every other update."""
+    match update.get("sessionUpdate"):
+        case "available_commands_update":
+            return {"commands": _commands(update.get("availableCommands"))}
+        case "config_option_update":
+            return {"config": config_state(update.get("configOptions"))}
+        case "usage_update":
+            return {"usage": {key: update[key] for key in ("used", "size", "cost") if key in update}}
+        case "current_mode_update":
+            return {"mode": cut(str(update.get("currentModeId")), STATE_CHARS)}
+        case "session_info_update":
+            title = update.get("title")
+            return {"title": cut(title, TITLE_CHARS)} if isinstance(title, str) else {}
+        case _:
+            return None
+
+
+def config_state(options: Any) -> list[JSON]:
+    """The agent's settings with their values, without the prose."""
+    return [
+        {
+            "id": cut(str(item.get("id")), STATE_CHARS),
+            "name": cut(str(item.get("name", "")), STATE_CHARS),
+            "value": trimmed(item.get("currentValue"), STATE_CHARS),
+            "values": [cut(value, STATE_CHARS) for value in option_values(item)[:STATE_ITEMS]],
+        }
+        for item in _dicts(options)[:STATE_ITEMS]
+    ]
+
+
+def option_values(option: JSON) -> list[str]:
+    """The values that a select option offers, also where they come in groups."""
+    rows = _dicts(option.get("options"))
+    flat = [row for group in rows for row in (_dicts(group["options"]) if "options" in group else [group])]
+    return [row["value"] for row in flat if isinstance(row.get("value"), str)]
+
+
+def fit(update: JSON) -> JSON:
+    """The update itself, or, when it is larger than `UPDATE_BYTES`, what is left of it when long strings are cut."""
+    if len(msgspec.json.encode(update)) <= UPDATE_BYTES:
+        return update
+    small: JSON = trimmed(update, STRING_CHARS)
+    if len(msgspec.json.encode(small)) <= UPDATE_BYTES:
+        return small
+    head: JSON = {key: small[key] for key in _HEAD if key in small}
+    return {**head, "_meta": {"myagent": {"omitted": "larger than the limit for one update"}}}
+
+
+def trimmed(value: Any, chars: int) -> Any:
+    """The same data with every string cut to `chars`."""
+    match value:
+        case str():
+            return cut(value, chars)
+        case Mapping():
+            return {key: trimmed(item, chars) for key, item in value.items()}
+        case list() | tuple():
+            return [trimmed(item, chars) for item in value]
+        case _:
+            return value
+
+
+def cut(text: str, chars: int) -> str:
+    """At most `chars` characters of a text, and how many are missing."""
+    return text if len(text) <= chars else f"{text[:chars]}… ({len(text) - chars} more characters)"
+
+
+def _commands(commands: Any) -> list[JSON]:
+    kept = []
+    for item in _dicts(commands)[:STATE_ITEMS]:
+        row = {"name": cut(str(item.get("name")), STATE_CHARS)}
+        if isinstance(item.get("description"), str):
+            row["description"] = cut(item["description"], STATE_CHARS)
+        kept.append(row)
+    return kept
+
+
+def _outcome(call: JSON) -> Iterable[str]:
+    """What a finished tool call brought: the files that it changed, and its output."""
+    for diff in diffs_of(call):
+        if diff.path not in call_title(call):
+            yield f"  {diff.path}"
+    for text in _texts(call):
+        yield "  " + cut(text.strip(), OUTPUT_CHARS).replace("\n", "\n  ")
+
+
+def _texts(call: JSON) -> list[str]:
+    blocks = [item.get("content") for item in _dicts(call.get("content")) if item.get("type") == "content"]
+    return [text for block in blocks if (text := content_text(block)).strip()]
+
+
+def _where(call: JSON) -> str:
+    title = call_title(call)
+    paths = [path for path in _paths(call) if path not in title]
+    return f" ({', '.join(paths[:3])}{', …' if len(paths) > 3 else ''})" if paths else ""
+
+
+def _paths(call: JSON) -> list[str]:
+    return [item["path"] for item in _dicts(call.get("locations")) if isinstance(item.get("path"), str)]
+
+
+def _dicts(value: Any) -> list[JSON]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _text_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

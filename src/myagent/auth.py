@@ -1,0 +1,71 @@
+"""Who may connect: the owner token, and the check of an `Authorization` header."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from myagent.core.messages import Scope
+from myagent.statedir import UnsafeState, read_private, write_private
+
+TOKEN_BYTES = 32  # 256 bits, written URL-safe in 43 characters
+_BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] ([A-Za-z0-9_-]{43,256})")  # RFC 6750; the scheme ignores case
+
+
+class AuthFile(msgspec.Struct, frozen=True, rename="camel"):
+    """What `auth.json` holds."""
+
+    version: int
+    token: str
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What a verified token may do. `credential_id` names it in records; it is no secret."""
+
+    credential_id: str
+    scope: Scope
+
+
+class Authenticator:
+    """Checks what a request shows. Only digests are kept and compared, in constant time, as bytes."""
+
+    def __init__(self, token: str) -> None:
+        self._owner = hashlib.sha256(token.encode()).digest()
+
+    def check(self, headers: Sequence[bytes]) -> Credential | None:
+        """Judge all `Authorization` header values of a request: exactly one, well-formed and right, or `None`."""
+        matched = _BEARER.fullmatch(headers[0]) if len(headers) == 1 else None
+        shown = hashlib.sha256(matched.group(1) if matched else b"").digest()
+        if hmac.compare_digest(shown, self._owner):
+            return Credential("owner", "owner")
+        return None
+
+
+def load_owner_token(path: Path) -> str:
+    """Read the owner token from `auth.json`, or make it on first use. Raises `UnsafeState` with the remedy; a file that
+    is there is never written over."""
+    data = read_private(path)
+    if data is None:
+        token = secrets.token_urlsafe(TOKEN_BYTES)
+        created_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        write_private(path, msgspec.json.encode(AuthFile(1, token, created_at)) + b"\n")
+        return token
+    try:
+        content = msgspec.json.decode(data, type=AuthFile)
+    except (msgspec.DecodeError, RecursionError):
+        content = None
+    if content is None or content.version != 1 or not re.fullmatch(r"[A-Za-z0-9_-]{43,256}", content.token):
+        raise UnsafeState(
+            path, "does not hold an owner token of version 1", "mend it, or remove it to have a new token made"
+        )
+    return content.token

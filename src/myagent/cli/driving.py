@@ -1,0 +1,287 @@
+"""What a client's terminal shows for each message, what it asks the human, and when it is done."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from myagent.cli.question import Keyboard, ask
+from myagent.cli.screen import Screen
+from myagent.client import Client, ClientError, Message, State
+from myagent.core.display import escape
+from myagent.core.messages import (
+    Ack,
+    AgentStderr,
+    AgentStdout,
+    Error,
+    Event,
+    Gap,
+    OwnerChanged,
+    PermissionMode,
+    PermissionRequest,
+    PermissionResolved,
+    Prompt,
+    RoleMessage,
+    TerminalState,
+)
+
+CANCEL_WAIT = 5.0  # seconds for a turn that was cancelled to end
+NO_TERMINAL = "there is no terminal to ask on"
+PROMPT_SHOWN = 200  # characters of somebody's prompt in our line about it
+
+DONE, FAILED, USAGE, NOT_ALLOWED, INTERRUPTED = 0, 1, 2, 3, 130
+
+_OUTCOMES = {"allow": "allowed", "deny": "denied", "cancelled": "cancelled", "expired": "expired unanswered"}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the human asked for: a prompt, or (`None`) to watch; in one session, or (`None`) a new one or all."""
+
+    prompt: str | None = None
+    session: str | None = None
+    mode: PermissionMode | None = None
+
+
+@dataclass(slots=True)
+class _Question:
+    request_id: str
+    task: asyncio.Task[None]
+
+
+@dataclass(slots=True)
+class _Progress:
+    """Of the prompt that this client submitted."""
+
+    turn: str | None = None
+    session: str | None = None  # known from its `ack` on
+    answered: dict[str, str] = field(default_factory=dict)  # permission request → id of our decision
+    told: set[str] = field(default_factory=set)  # permission requests that the human was told of
+
+
+class Driver:
+    """`keyboard` is `None` where there is no terminal to ask on."""
+
+    def __init__(self, wanted: Wanted, screen: Screen, keyboard: Keyboard | None) -> None:
+        self._wanted = wanted
+        self._screen = screen
+        self._keyboard = keyboard
+        self._progress = _Progress(session=wanted.session)
+        self._question: _Question | None = None
+        self._client: Client | None = None
+        self._work: asyncio.Task[int] | None = None
+        self._cancelling: asyncio.Task[None] | None = None
+        self._loss = ""  # why the connection is down, as last told
+        self.interrupted = False
+
+    async def run(self, client: Client) -> int:
+        """Connect, show, ask, until the turn ends or, watching, until interrupted; return the exit code."""
+        self._client = client
+        try:
+            async with client:
+                if self._wanted.prompt is not None:
+                    self._progress.turn = await client.prompt(
+                        self._wanted.prompt, session=self._wanted.session, mode=self._wanted.mode
+                    )
+                else:
+                    watched = "all sessions" if self._wanted.session is None else f"session {self._wanted.session}"
+                    self._screen.say(f"watching {escape(watched)}; Ctrl+C leaves")
+                async for message in client:
+                    self._withdraw_if_closed(client, message)
+                    code = self._show(client, message)
+                    if code is not None:
+                        return code
+                    await self._consider(client)
+        finally:
+            self._withdraw("")
+            if self._cancelling is not None:
+                self._cancelling.cancel()
+        return DONE
+
+    def start(self, client: Client) -> asyncio.Task[int]:
+        self._work = asyncio.create_task(self.run(client), name="driver")
+        return self._work
+
+    def interrupt(self) -> None:
+        """Take a Ctrl+C: the first cancels a turn of ours and waits for its end, the second leaves at once."""
+        assert self._work is not None
+        turn, session = self._progress.turn, self._progress.session
+        first, self.interrupted = not self.interrupted, True
+        can_cancel = self._client is not None and self._client.welcome is not None and self._is_acked
+        if first and can_cancel and turn is not None and session is not None:
+            self._screen.say("cancelling the turn; Ctrl+C again leaves at once")
+            self._cancelling = asyncio.create_task(self._cancel(session, turn), name="cancel")
+        else:
+            self._work.cancel()
+
+    def terminate(self) -> None:
+        assert self._work is not None
+        self.interrupted = True
+        self._work.cancel()
+
+    @property
+    def exit_when_left(self) -> int:
+        """Leaving is how watching ends; it is no success for a prompt."""
+        return DONE if self._wanted.prompt is None else INTERRUPTED
+
+    def state_changed(self, state: State) -> None:
+        if state.name == "reconnecting":
+            self._withdraw("the connection is lost")
+            if state.why != self._loss:
+                self._screen.say(escape(str(state)))
+            self._loss = state.why
+        elif self._loss and state.name not in ("connecting", "closed"):
+            self._loss = ""
+            self._screen.say("connected again")
+
+    # --- showing ---------------------------------------------------------------------------------------------
+
+    def _show(self, client: Client, message: Message) -> int | None:
+        """Show a message; return the exit code when it was the last."""
+        match message:
+            case RoleMessage(role=role):
+                self._screen.say(f"role: {role}")
+            case Ack() if message.id == self._progress.turn:
+                self._progress.session = message.session_id
+                self._screen.say(f"session: {escape(message.session_id or '')}")
+            case Error():
+                return self._show_error(message)
+            case OwnerChanged() if self._watches:
+                owner = (
+                    "nobody" if message.owner is None else escape(message.owner.label or message.owner.connection_id)
+                )
+                self._screen.say(f"owner: {owner} ({escape(message.why)})")
+            case Gap() if self._watches:
+                self._screen.say(
+                    f"events {message.start} to {message.end} of session {escape(message.session_id)} are gone: "
+                    "the server keeps the latest only"
+                )
+            case Event() if self._is_shown(message):
+                return self._show_event(client, message)
+            case _:
+                pass
+        return None
+
+    def _show_event(self, client: Client, event: Event) -> int | None:
+        match event:
+            case AgentStdout() | AgentStderr():
+                self._screen.agent(event.id, event.chunk, error=isinstance(event, AgentStderr))
+            case Prompt() if event.id != self._progress.turn:
+                self._screen.say(f"prompt by {_line(event.by)}: {_line(event.prompt)}")
+            case PermissionRequest() if client.role == "follower":
+                self._tell_follower(client, event)
+            case PermissionResolved() if event.permission_request_id not in self._progress.answered:
+                reason = f": {_line(event.reason)}" if event.reason else ""
+                self._screen.say(f"permission {_OUTCOMES[event.outcome]} by {_line(event.by)}{reason}")
+            case TerminalState():
+                self._screen.end_turn(event.id)
+                why = event.message or event.stop_reason
+                self._screen.say(f"turn ended: exit {event.exit_code}{f' ({_line(why)})' if why else ''}")
+                if event.id == self._progress.turn:
+                    return INTERRUPTED if self.interrupted else DONE if event.exit_code == 0 else FAILED
+            case _:
+                pass
+        return None
+
+    def _show_error(self, error: Error) -> int | None:
+        if error.id == self._progress.turn and not self._is_acked:
+            self._screen.say(_line(error.message))
+            return USAGE if error.code in ("bad_message", "too_large") else NOT_ALLOWED
+        for request_id, decision_id in list(self._progress.answered.items()):
+            if error.id == decision_id and error.code == "digest_mismatch":
+                del self._progress.answered[request_id]  # it is open still, and not what was shown
+        self._screen.say(f"error: {_line(error.message)}")
+        return None
+
+    def _tell_follower(self, client: Client, request: PermissionRequest) -> None:
+        if request.permission_request_id not in self._progress.told:
+            self._progress.told.add(request.permission_request_id)
+            past = request.session_id in client.behind
+            self._screen.say(f"permission asked: {_name(request)}{'' if past else '; waiting for the owner to answer'}")
+
+    # --- asking ----------------------------------------------------------------------------------------------
+
+    async def _consider(self, client: Client) -> None:
+        """Ask the next open question, if it is ours to answer and not one from the past."""
+        if self._question is not None and self._question.task.done():
+            task, self._question = self._question.task, None
+            task.result()
+        if client.role != "owner" or self._question is not None:
+            return
+        for request in client.requests.values():
+            past = request.session_id in client.behind and not request.pending
+            if self._is_shown(request) and not past and request.permission_request_id not in self._progress.answered:
+                if self._keyboard is None:
+                    self._screen.say(f"permission denied: {_name(request)}: {NO_TERMINAL}")
+                    await self._answer(client, request, False, NO_TERMINAL)
+                    continue
+                task = asyncio.create_task(self._ask(client, request, self._keyboard), name="question")
+                self._question = _Question(request.permission_request_id, task)
+                return
+
+    async def _ask(self, client: Client, request: PermissionRequest, keyboard: Keyboard) -> None:
+        session = client.sessions.get(request.session_id)
+        allowed = await ask(request, keyboard, self._screen.own, cwd=session.cwd if session else "")
+        self._screen.answered()
+        await self._answer(client, request, allowed, None)
+
+    async def _answer(self, client: Client, request: PermissionRequest, allowed: bool, reason: str | None) -> None:
+        try:
+            decision = await client.decide(request, "allow" if allowed else "deny", reason=reason)
+        except ClientError as error:
+            self._screen.say(f"the answer was not sent: {error}")
+        else:
+            self._progress.answered[request.permission_request_id] = decision
+
+    def _withdraw_if_closed(self, client: Client, message: Message) -> None:
+        if self._question is None or self._question.task.done():
+            return
+        if client.role != "owner":
+            self._withdraw("this client is not the owner any more")
+        elif self._question.request_id not in client.requests:
+            resolved = f"it is {_OUTCOMES[message.outcome]}" if isinstance(message, PermissionResolved) else ""
+            self._withdraw(resolved or "its turn has ended")
+
+    def _withdraw(self, why: str) -> None:
+        """Take a question back. `why` is empty when the program ends anyway."""
+        question, self._question = self._question, None
+        if question is not None and not question.task.done():
+            question.task.cancel()
+            if why:
+                self._screen.say(f"the question is withdrawn: {why}")
+
+    # --- small parts -----------------------------------------------------------------------------------------
+
+    @property
+    def _watches(self) -> bool:
+        return self._wanted.prompt is None
+
+    @property
+    def _is_acked(self) -> bool:
+        return self._client is not None and self._progress.turn not in self._client.unacked
+
+    def _is_shown(self, event: Event) -> bool:
+        """Watching shows all that comes; a prompt shows its session if one was named, else its own turn alone."""
+        if self._watches or event.id == self._progress.turn:
+            return True
+        return self._wanted.session is not None and event.session_id == self._wanted.session
+
+    async def _cancel(self, session: str, turn: str) -> None:
+        assert self._client is not None
+        assert self._work is not None
+        try:
+            await self._client.cancel(session, turn)
+            await asyncio.sleep(CANCEL_WAIT)
+        except ClientError as error:
+            self._screen.say(f"the turn was not cancelled: {error}")
+        self._work.cancel()
+
+
+def _name(request: PermissionRequest) -> str:
+    return _line(request.request.title or request.request.tool_name)
+
+
+def _line(text: str) -> str:
+    """Text from the wire within one line of ours."""
+    shown = escape(text.strip()).replace("\n", " ⏎ ")
+    return shown if len(shown) <= PROMPT_SHOWN else f"{shown[:PROMPT_SHOWN]}… ({len(shown) - PROMPT_SHOWN} more)"

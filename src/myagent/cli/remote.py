@@ -1,0 +1,229 @@
+"""The arguments of `myagent remote serve | client | sessions`; what they do is imported when it is done."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8765
+
+EXIT_CODES = "exit codes: 0 done, 1 the turn failed, 2 wrong usage, 3 cannot connect or not allowed, 130 interrupted"
+
+SERVE = """\
+Share a directory: run its agent, keep its sessions, and let clients connect.
+
+The first client to connect becomes the owner: it drives the agent and answers its permission requests.
+All later ones are followers: they see everything and can change nothing. When the owner leaves, the next NEW
+connection becomes the owner; no follower is ever promoted by itself.
+"""
+
+SERVE_EPILOG = """\
+examples:
+  myagent remote serve
+  myagent remote serve --port 0 --cwd ~/project
+  myagent remote serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem
+
+Everything that the server keeps is in DIRECTORY/.myagent/: the sessions, and the token that clients show.
+exit codes: 0 stopped, 2 wrong or unsafe usage, 3 cannot serve here
+"""
+
+CLIENT = """\
+Connect to a server, show what the agent says, and ask here when it needs a permission.
+
+With --prompt, submit one turn and exit with it. Without, watch until Ctrl+C.
+The server says which role a client has:
+  owner      drives the agent and is asked for permissions; the first client to connect
+  follower   sees everything, can change nothing, is never asked
+What the agent writes to stdout and stderr goes to stdout and stderr. Lines that begin with [remote] are the client's
+own and go to stderr, so that a pipe gets the agent alone. Agent text cannot drive the terminal: only colours,
+newlines and tabs pass, anything else is made visible.
+"""
+
+CLIENT_EPILOG = f"""\
+examples:
+  myagent remote client                                    watch all sessions
+  myagent remote client --role follower                    watch, and never become the owner
+  myagent remote client --prompt 'read README.md'          one turn in a new session
+  myagent remote client --prompt '!make test' --session remote_20260101120000_0a1b2c3d
+  myagent remote client --session remote_20260101120000_0a1b2c3d --after 0     from its beginning
+
+The token is that of --token, else of $MYAGENT_REMOTE_TOKEN, else of .myagent/remote/auth.json in this directory or
+the nearest one above. With wss://, certificates are checked against the system's authorities, or $SSL_CERT_FILE.
+{EXIT_CODES}
+"""
+
+SESSIONS = """\
+List the sessions of a server. This takes no role: whoever is the owner stays it.
+"""
+
+SESSIONS_EPILOG = f"""\
+examples:
+  myagent remote sessions
+  myagent remote sessions --json --url wss://agent.example.org
+
+{EXIT_CODES}
+"""
+
+
+def add_parsers(groups: Any) -> None:
+    remote = groups.add_parser(
+        "remote",
+        help="share a live agent session: serve, client, sessions",
+        description="Share a live agent session.",
+        allow_abbrev=False,
+    )
+    commands = remote.add_subparsers(title="commands", dest="command", metavar="{serve,client,sessions}", required=True)
+    _add_serve(_command(commands, "serve", "share a directory", SERVE, SERVE_EPILOG, _run_serve))
+    _add_client(_command(commands, "client", "drive a session, or watch it", CLIENT, CLIENT_EPILOG, _run_client))
+    _add_sessions(_command(commands, "sessions", "list a server's sessions", SESSIONS, SESSIONS_EPILOG, _run_sessions))
+
+
+def _command(
+    commands: Any, name: str, help_: str, description: str, epilog: str, run: Callable[[argparse.Namespace], int]
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=help_,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=run, usage_error=parser.error)
+    return parser
+
+
+def _add_serve(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--host", default=DEFAULT_HOST, help=f"address to listen on (default {DEFAULT_HOST}: this machine only)")
+    add(
+        "--port",
+        type=_port,
+        default=DEFAULT_PORT,
+        help=f"port to listen on (default {DEFAULT_PORT}; 0: any that is free)",
+    )
+    add("--cwd", metavar="DIRECTORY", default=".", help="directory to share (default: this one)")
+    add(
+        "--permission-mode",
+        choices=("plan", "default", "bypassPermissions"),
+        default="default",
+        help="of turns that ask for none: plan allows reading alone, default asks before anything is changed or run, "
+        "bypassPermissions asks nothing and needs --allow-bypass (default: default)",
+    )
+    add("--allow-bypass", action="store_true", help="let the owner ask for turns that need no permission")
+    add(
+        "--owner-grace",
+        metavar="SECONDS",
+        type=_seconds,
+        default=10.0,
+        help="keep the ownership this long for an owner whose connection dropped (default 10)",
+    )
+    add(
+        "--on-owner-leave",
+        choices=("continue", "deny", "interrupt"),
+        default="continue",
+        help="what a running turn does when its owner leaves: go on, go on with its permission requests denied, "
+        "or stop (default: continue)",
+    )
+    add(
+        "--permission-timeout",
+        metavar="SECONDS",
+        type=_seconds,
+        default=600.0,
+        help="deny a permission request that nobody answered (default 600)",
+    )
+    add("--tls-cert", metavar="FILE", help="certificate chain, PEM: serve wss:// (with --tls-key)")
+    add("--tls-key", metavar="FILE", help="private key, PEM")
+    add("--insecure-plain", action="store_true", help="listen beyond this machine without TLS: tokens can be read")
+    add("--allow-origin", metavar="ORIGIN", action="append", default=[], help="a web page's origin; may be repeated")
+    add("--allowed-host", metavar="HOST", action="append", default=[], help="a name of this server; may be repeated")
+    add("--max-connections", metavar="N", type=_count, default=1024, help="connections at a time (default 1024)")
+    add("--retain-events", metavar="N", type=_count, help="keep the last N events of each session (default: all)")
+
+
+def _add_client(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    _add_address(parser)
+    add("--prompt", metavar="TEXT", help="submit this as a turn, show it, exit with it; owner only")
+    add("--session", metavar="ID", help="the session to prompt or to watch (default: a new one; all)")
+    add("--after", metavar="SEQ", type=_seq, help="start that session after this event; 0 is its beginning")
+    add(
+        "--role", choices=("follower",), help="ask not to be the owner, even if nobody is (default: take what is given)"
+    )
+    add("--label", metavar="NAME", help="what others see of this client; proves nothing")
+    add(
+        "--permission-mode",
+        choices=("plan", "default", "bypassPermissions"),
+        help="of the prompt (default: the server's)",
+    )
+    add("--raw", action="store_true", help="pass agent text to the terminal as it is; it can then drive the terminal")
+    add(
+        "--reconnect",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="come back after a lost connection and miss nothing; with --prompt, give up after 30 s (default: on)",
+    )
+
+
+def _add_sessions(parser: argparse.ArgumentParser) -> None:
+    _add_address(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON array, as the server tells it")
+
+
+def _add_address(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--url", help=f"the server, ws://HOST:PORT or wss://HOST:PORT (default ws://{DEFAULT_HOST}:{DEFAULT_PORT})")
+    add("--host", help="instead of --url: its host")
+    add("--port", type=_port, help="instead of --url: its port")
+    add(
+        "--token", help="the token; readable by others on this machine while the client runs, better in the environment"
+    )
+    add("--insecure-plain", action="store_true", help="send the token unencrypted to another machine")
+
+
+def _number(text: str, low: int, high: int, what: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 18 and low <= int(text) <= high):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    return _number(text, 0, 65535, "a port: a number from 0 to 65535")
+
+
+def _count(text: str) -> int:
+    return _number(text, 1, 10**9, "a number from 1 on")
+
+
+def _seq(text: str) -> int:
+    return _number(text, 0, 2**53 - 1, "an event's number, from 0 on")
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 10**7:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return seconds
+
+
+def _run_serve(arguments: argparse.Namespace) -> int:
+    from myagent.cli.serve import run
+
+    return run(arguments)
+
+
+def _run_client(arguments: argparse.Namespace) -> int:
+    from myagent.cli.client import run
+
+    return run(arguments)
+
+
+def _run_sessions(arguments: argparse.Namespace) -> int:
+    from myagent.cli.sessions import run
+
+    return run(arguments)

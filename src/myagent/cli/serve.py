@@ -1,0 +1,106 @@
+"""`myagent remote serve`: runs a server until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import resource
+import shlex
+import signal
+import sys
+from pathlib import Path
+
+from myagent.agents import Agent
+from myagent.agents.command import CommandAgent
+from myagent.core.display import escape
+from myagent.exceptions import MyagentError
+from myagent.server import ExposedPlain, Server
+from myagent.settings import Settings
+
+_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 -- how to reach here what listens everywhere
+
+
+def run(arguments: argparse.Namespace) -> int:
+    workspace = Path(arguments.cwd)
+    if not workspace.is_dir():
+        arguments.usage_error(f"--cwd {arguments.cwd!r} is not a directory")
+    if bool(arguments.tls_cert) != bool(arguments.tls_key):
+        arguments.usage_error("--tls-cert and --tls-key belong together")
+    if arguments.permission_mode == "bypassPermissions" and not arguments.allow_bypass:
+        arguments.usage_error("--permission-mode bypassPermissions needs --allow-bypass")
+    _raise_open_files()
+    try:
+        asyncio.run(_serve(Server(workspace, agent := CommandAgent(), _settings(arguments)), agent))
+    except MyagentError as error:
+        print(f"[remote] {error}", file=sys.stderr)
+        return 2 if isinstance(error, ExposedPlain) else 3
+    return 0
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    return Settings(
+        host=arguments.host,
+        port=arguments.port,
+        permission_mode=arguments.permission_mode,
+        allow_bypass=arguments.allow_bypass,
+        owner_grace=arguments.owner_grace,
+        on_owner_leave=arguments.on_owner_leave,
+        permission_timeout=arguments.permission_timeout,
+        allowed_origins=tuple(arguments.allow_origin),
+        allowed_hosts=tuple(arguments.allowed_host),
+        max_connections=arguments.max_connections,
+        tls_cert=Path(arguments.tls_cert) if arguments.tls_cert else None,
+        tls_key=Path(arguments.tls_key) if arguments.tls_key else None,
+        insecure_plain=arguments.insecure_plain,
+        retain_events=arguments.retain_events,
+    )
+
+
+def _raise_open_files() -> None:
+    """Every client is an open file; the soft limit of most systems is meant for programs that select()."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+async def _serve(server: Server, agent: Agent) -> None:
+    stop = asyncio.Event()
+
+    def told() -> None:
+        if stop.is_set():
+            os._exit(130)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, told)
+    async with server:
+        for line in _announcement(server, agent):
+            print(f"[remote] {line}", flush=True)
+        await stop.wait()
+        _say_stopping()
+
+
+def _announcement(server: Server, agent: Agent) -> list[str]:
+    info = agent.info
+    url = server.url
+    host = server.settings.host
+    if host in _ANYWHERE:
+        url = f"{url.partition('://')[0]}://{_ANYWHERE[host]}:{server.port}"
+    command = f"myagent remote client --url {url}"
+    if Path.cwd() != server.workspace:
+        command = f"cd {shlex.quote(str(server.workspace))} && {command}"
+    return [
+        f"listening {server.url}",
+        f"directory {escape(str(server.workspace))}",
+        f"agent {info.name}{f' ({info.note})' if info.note else ''}",
+        f"auth file {escape(str(server.auth_path))}",
+        f"connect with: {escape(command)}",
+    ]
+
+
+def _say_stopping() -> None:
+    try:
+        print("[remote] stopping", flush=True)
+    except BrokenPipeError:  # whoever read our lines has gone; that is no reason not to stop well
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,111 @@
+"""The async client: connects, watches, drives; reconnects and resumes by itself when asked.
+
+async with connect("ws://127.0.0.1:8765", token=token, reconnect=True) as client:
+    await client.prompt("read README.md")
+    async for message in client:
+        ...
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import Literal
+
+from myagent.client.address import parse
+from myagent.client.client import Client
+from myagent.client.errors import (
+    BadToken,
+    BadUrl,
+    CannotConnect,
+    ClientError,
+    Disconnected,
+    LogShrunk,
+    MissingEvents,
+    NotConnected,
+    NotMyagent,
+    PlainToken,
+    Refused,
+)
+from myagent.client.incoming import Message, Unknown
+from myagent.client.options import HEARTBEAT, Options, full_jitter
+from myagent.client.state import State
+
+__all__ = [
+    "BadToken",
+    "BadUrl",
+    "CannotConnect",
+    "Client",
+    "ClientError",
+    "Disconnected",
+    "LogShrunk",
+    "Message",
+    "MissingEvents",
+    "NotConnected",
+    "NotMyagent",
+    "PlainToken",
+    "Refused",
+    "State",
+    "Unknown",
+    "connect",
+]
+
+
+def connect(
+    url: str,
+    *,
+    token: str,
+    session: str | None = None,
+    after: int | None = None,
+    role: Literal["follower"] | None = None,
+    label: str | None = None,
+    wants: tuple[str, ...] = (),
+    reconnect: bool = False,
+    reconnect_for: float = float("inf"),
+    tls: ssl.SSLContext | None = None,
+    insecure_plain: bool = False,
+    heartbeat: float = HEARTBEAT,
+    backoff: Callable[[int], float] = full_jitter,
+    on_state: Callable[[State], None] | None = None,
+) -> Client:
+    """Make a client; `async with` connects it.
+
+    Args:
+        session: Watch this session only; without it, all.
+        after: Start that session's stream after this event; 0 is its beginning. Without it, live.
+        role: "follower" asks not to be given the ownership, even if it is free.
+        label: Shown to others; a hint, never an identity.
+        wants: "updates" asks for the agent's structured updates.
+        reconnect: Come back after a drop as what this client was, with nothing lost and nothing twice. The first
+            connection is never retried.
+        reconnect_for: Seconds of trying after a drop before giving up.
+        tls: Whom to trust with `wss://`; without it, the system's authorities.
+        insecure_plain: Send the token over `ws://` also to hosts other than this one.
+        heartbeat: Seconds of silence before the server is asked for a sign of life, and again until it counts as gone.
+        backoff: Seconds to wait before a reconnection attempt, which is counted from 0.
+        on_state: Called when `client.state` changes.
+
+    Raises:
+        BadToken, BadUrl, PlainToken: at once. `async with` raises Refused, CannotConnect and NotMyagent.
+    """
+    if not token or any(not "!" <= character <= "~" for character in token):
+        raise BadToken
+    address = parse(url)
+    address.check_plain(allowed=insecure_plain)
+    return Client(
+        Options(
+            address=address,
+            token=token,
+            session=session,
+            after=after,
+            follow=role == "follower",
+            label=label,
+            wants=wants,
+            reconnect=reconnect,
+            reconnect_for=reconnect_for,
+            tls=tls,
+            heartbeat=heartbeat,
+            backoff=backoff,
+            on_state=on_state,
+        )
+    )

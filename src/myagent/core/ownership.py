@@ -1,0 +1,210 @@
+"""Who drives: the owner slot, its epochs, the grace after a drop, and the hand-overs. Everything about it is here.
+
+Two rules stand above all others:
+
+1. A connection becomes the owner while it joins, or by an explicit claim, handover or reclaim. Nothing else ever
+   promotes one: not another's leaving, not time.
+2. Every grant raises the epoch. What a connection sends counts only while the epoch that it was granted is current.
+
+The slot, and what moves it:
+
+| slot     | join with reclaim | join, may own | claim   | handover | release | clean leave | drop         | grace over |
+|----------|-------------------|---------------|---------|----------|---------|-------------|--------------|------------|
+| free     | as any other      | → owned       | → owned | –        | –       | –           | –            | –          |
+| owned    | → owned, fence old| follower      | refused | → owned  | → free  | → free      | → reserved ¹ | –          |
+| reserved | → owned           | follower      | refused | –        | –       | –           | –            | → free     |
+
+A reclaim token is right only while the slot is owned or reserved; shown to a free slot it counts for nothing, and the
+connection joins as any other. ¹ Only if the owner had said hello and there is a grace; else → free, as v1 has it.
+"""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+
+from myagent.core.messages import Claim, ClientMessage, ConnectionId, Hello, Ping, Resume, Role, Scope
+from myagent.core.refusals import NotClaimable, NotOwner, StaleOwner
+
+# What any connection may send. A message type that is not named here is the owner's alone.
+OPEN_TO_ALL = (Hello, Resume, Ping, Claim)
+
+
+@dataclass(slots=True)
+class Seat:
+    """What ownership knows of one connection."""
+
+    connection_id: ConnectionId
+    scope: Scope
+    label: str
+    said_hello: bool = False
+    held_epoch: int = 0  # the last epoch that this connection owned, 0 if none: tells stale from never
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The slot moved: everybody is told. `lost` no longer owns and is told its role; `fenced` must also be closed."""
+
+    epoch: int
+    owner: Seat | None
+    why: str
+    lost: ConnectionId | None = None
+    fenced: ConnectionId | None = None
+
+
+class Ownership:
+    """The owner slot of one workspace. Times are seconds of any one monotonic clock; tokens are made by the caller.
+
+    `ceiling` is the last epoch that was durably reserved: beyond it nothing is granted, so that no epoch is ever
+    used twice, whatever crashes.
+    """
+
+    def __init__(self, *, epoch: int, ceiling: int, grace: float) -> None:
+        self.epoch = epoch
+        self.ceiling = ceiling
+        self.grace = grace
+        self.seats: dict[ConnectionId, Seat] = {}
+        self._owner: Seat | None = None
+        self._reserved_until: float | None = None
+        # Who shows one of these owns at once. Two only while the newer one may not have reached its client yet.
+        self._reclaim_tokens: tuple[str, ...] = ()
+
+    @property
+    def owner(self) -> Seat | None:
+        return self._owner
+
+    @property
+    def reserved_until(self) -> float | None:
+        """When the grace of a dropped owner is over; `None` if no grace runs."""
+        return self._reserved_until
+
+    @property
+    def reclaim_token(self) -> str | None:
+        """The newest token; `None` while nobody owns."""
+        return self._reclaim_tokens[-1] if self._reclaim_tokens and self._owner else None
+
+    def role(self, connection_id: ConnectionId) -> Role:
+        return "owner" if self._owner is not None and self._owner.connection_id == connection_id else "follower"
+
+    @property
+    def followers(self) -> int:
+        return len(self.seats) - (self._owner is not None)
+
+    # --- coming and going -----------------------------------------------------------------------------------------
+
+    def join(self, seat: Seat, *, as_follower: bool, reclaim: str | None, token: str) -> Change | None:
+        """Seat a new connection. `token` becomes its reclaim token if it is granted the slot."""
+        self.seats[seat.connection_id] = seat
+        if seat.scope != "owner":
+            return None
+        if reclaim is not None and self._reclaims(reclaim):
+            return self._reclaim(seat, token)
+        if as_follower or not self._free:
+            return None
+        return self._grant(seat, "joined", token)
+
+    def hello(self, connection_id: ConnectionId, *, reclaim: str | None, token: str) -> Change | None:
+        """A client that knows the additions has introduced itself; a browser can reclaim only here."""
+        seat = self.seats[connection_id]
+        seat.said_hello = True
+        if reclaim is None or seat.scope != "owner" or seat is self._owner or not self._reclaims(reclaim):
+            return None
+        return self._reclaim(seat, token)
+
+    def heard(self, connection_id: ConnectionId) -> None:
+        """The connection has sent a message, so it has its newest reclaim token: older ones end here."""
+        if len(self._reclaim_tokens) > 1 and self.role(connection_id) == "owner":
+            self._reclaim_tokens = self._reclaim_tokens[-1:]
+
+    def leave(self, connection_id: ConnectionId, *, clean: bool, now: float) -> Change | None:
+        """A connection is gone; `clean`: by a close frame, which means that it does not want the slot kept."""
+        seat = self.seats.pop(connection_id, None)
+        if seat is None or seat is not self._owner:
+            return None
+        self._owner = None
+        if not clean and seat.said_hello and self.grace > 0:
+            self._reserved_until = now + self.grace
+            return Change(self.epoch, None, "lost", connection_id)
+        self._reclaim_tokens = ()
+        return Change(self.epoch, None, "left" if clean else "lost", connection_id)
+
+    def expire(self, now: float) -> Change | None:
+        """End the grace if its time has come."""
+        if self._reserved_until is None or now < self._reserved_until:
+            return None
+        self._reserved_until = None
+        self._reclaim_tokens = ()
+        return Change(self.epoch, None, "grace_over")
+
+    # --- asked for ------------------------------------------------------------------------------------------------
+
+    def claim(self, connection_id: ConnectionId, token: str) -> Change | None:
+        """Take the free slot; `None` if the connection has it already."""
+        seat = self.seats[connection_id]
+        if seat is self._owner:
+            return None
+        if seat.scope != "owner":
+            raise NotClaimable("this credential can only watch")
+        if self._owner is not None:
+            raise NotClaimable("somebody owns this workspace")
+        if self._reserved_until is not None:
+            raise NotClaimable("the slot is kept for an owner who just lost the connection")
+        change = self._grant(seat, "claimed", token)
+        if change is None:
+            raise NotClaimable("no new epoch can be stored now")
+        return change
+
+    def release(self, connection_id: ConnectionId) -> Change:
+        """Let go and stay as a follower; the owner was admitted to ask for it."""
+        self._owner = None
+        self._reclaim_tokens = ()
+        return Change(self.epoch, None, "released", connection_id)
+
+    def handover(self, connection_id: ConnectionId, to: ConnectionId, token: str) -> Change:
+        """Give the slot to a connected follower whose credential may own."""
+        heir = self.seats.get(to)
+        if heir is None or heir is self._owner:
+            raise NotClaimable("no such follower is connected")
+        if heir.scope != "owner":
+            raise NotClaimable("that follower's credential can only watch")
+        change = self._grant(heir, "handed_over", token)
+        if change is None:
+            raise NotClaimable("no new epoch can be stored now")
+        return change
+
+    def admit(self, connection_id: ConnectionId, message: ClientMessage) -> None:
+        """Refuse what only the owner of the current epoch may send. The one place where a role is checked."""
+        if isinstance(message, OPEN_TO_ALL) or self.role(connection_id) == "owner":
+            return
+        held = self.seats[connection_id].held_epoch
+        if held:
+            raise StaleOwner(held, self.epoch)
+        raise NotOwner(str(message.__struct_config__.tag))
+
+    # --- the slot itself ------------------------------------------------------------------------------------------
+
+    @property
+    def _free(self) -> bool:
+        return self._owner is None and self._reserved_until is None
+
+    def _reclaims(self, shown: str) -> bool:
+        return any(hmac.compare_digest(shown.encode(), token.encode()) for token in self._reclaim_tokens)
+
+    def _reclaim(self, seat: Seat, token: str) -> Change | None:
+        before, old = self._reclaim_tokens, self._owner
+        change = self._grant(seat, "reclaimed", token)
+        if change is None:
+            return None
+        self._reclaim_tokens = (*before[-1:], token)
+        return Change(change.epoch, seat, change.why, change.lost, fenced=old.connection_id if old else None)
+
+    def _grant(self, seat: Seat, why: str, token: str) -> Change | None:
+        if self.epoch >= self.ceiling:
+            return None
+        lost = self._owner.connection_id if self._owner else None
+        self.epoch += 1
+        self._owner = seat
+        self._reserved_until = None
+        self._reclaim_tokens = (token,)
+        seat.held_epoch = self.epoch
+        return Change(self.epoch, seat, why, lost)

@@ -1,0 +1,125 @@
+"""Permission requests: what is asked, the digest of what will run, and who may answer how.
+
+Deny is the answer to everything unexpected: no decision, too large a request, a turn that ends, a server that stops.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from myagent.core.display import escape, flags
+from myagent.core.messages import Diff, Option, Outcome, PermissionDecision, PermissionMode, RequestBody
+from myagent.core.refusals import BadMessage, DigestMismatch
+
+REQUEST_BYTES = 1 << 20  # a larger request is denied: nobody reads a megabyte before deciding
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """What an agent asks leave for.
+
+    `text` is the whole of what a human must read before deciding, raw; the core makes `display` and `flags` of it.
+    `input` is the tool's input as JSON-able data. `plan` is JSON-able data on which the digest also depends and which
+    is not shown: the resolved executable, the hashes of files that will be run or changed.
+    """
+
+    tool_name: str
+    input: Any
+    text: str
+    title: str = ""
+    kind: str = "other"
+    reason: str | None = None
+    diffs: tuple[Diff, ...] = ()
+    options: tuple[Option, ...] = ()
+    plan: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The outcome of a permission request. Only `kind == "allow"` lets anything run."""
+
+    kind: Literal["allow", "deny", "cancelled", "expired"]
+    reason: str | None = None
+    option_id: str | None = None
+
+
+def canonical(value: Any) -> bytes:
+    """JSON that is the same bytes for the same data: sorted keys, no spaces, UTF-8."""
+    return msgspec.json.encode(value, order="deterministic")
+
+
+def digest_of(call: ToolCall, cwd: str) -> str:
+    """SHA-256, in hex, over what will run: tool, input, directory, and the plan where the agent has one."""
+    what: dict[str, Any] = {"cwd": cwd, "input": call.input, "tool": call.tool_name}
+    if call.plan is not None:
+        what["plan"] = call.plan
+    return hashlib.sha256(canonical(what)).hexdigest()
+
+
+def request_body(call: ToolCall, *, cwd: str, expires_at: str) -> RequestBody | None:
+    """What is sent for a call; `None` if it is too large to be asked."""
+    body = RequestBody(
+        tool_name=escape(call.tool_name),
+        input=call.input,
+        reason=escape(call.reason) if call.reason is not None else None,
+        title=escape(call.title),
+        kind=call.kind,
+        display=escape(call.text),
+        flags=flags("\n".join(filter(None, (call.text, call.title, call.tool_name, call.reason)))),
+        diffs=call.diffs,
+        options=call.options,
+        digest=digest_of(call, cwd),
+        expires_at=expires_at,
+    )
+    return body if len(msgspec.json.encode(body)) <= REQUEST_BYTES else None
+
+
+def policy(mode: PermissionMode) -> Answer | None:
+    """The answer that a permission mode gives to everything that asks; `None`: somebody must be asked."""
+    match mode:
+        case "plan":
+            return Answer("deny", "plan mode: only tools that change nothing may run")
+        case "bypassPermissions":
+            return Answer("allow", "bypassPermissions")
+        case "default":
+            return None
+
+
+class OpenRequest(msgspec.Struct, frozen=True):
+    """A request that waits for its decision, with what a decision must match."""
+
+    permission_request_id: str
+    turn_id: str
+    digest: str
+    options: tuple[Option, ...]
+
+    def answer(self, decision: PermissionDecision) -> Answer:
+        """Take a decision, or refuse it and leave the request open."""
+        body = decision.decision
+        if body.digest is not None and body.digest != self.digest:
+            raise DigestMismatch
+        if body.option_id is not None:
+            option = next((each for each in self.options if each.option_id == body.option_id), None)
+            if option is None:
+                raise BadMessage("the request offers no such option", decision.id)
+            if not option.kind.startswith(_OPTION_PREFIX[body.kind]):
+                raise BadMessage("the option says the opposite of the decision's kind", decision.id)
+        return Answer(body.kind, body.reason, body.option_id)
+
+
+_OPTION_PREFIX = {"allow": "allow", "deny": "reject"}
+
+
+class Resolution(msgspec.Struct, frozen=True):
+    """A request that is no longer open: enough to tell a repeated decision from a contradicting one."""
+
+    permission_request_id: str
+    outcome: Outcome
+    option_id: str | None = None
+
+    def repeats(self, decision: PermissionDecision) -> bool:
+        return decision.decision.kind == self.outcome and decision.decision.option_id == self.option_id

@@ -1,0 +1,207 @@
+"""Why a command is refused: one class each, which carries the wire `code` that clients act on.
+
+A refusal never repeats what the client sent. Text that begins with "read-only follower" is v1's own wording.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from myagent.exceptions import MyagentError
+
+
+class Refused(MyagentError):
+    """A command that is not carried out; nothing has changed."""
+
+    code: ClassVar[str]
+
+
+class BadJson(Refused):
+    code = "bad_json"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"not a JSON object that can be read: {self.why}"
+
+
+class BadMessage(Refused):
+    """A JSON object that is no message of the protocol; `id` is the client's own where it could be read."""
+
+    code = "bad_message"
+
+    def __init__(self, why: str, message_id: str | None = None) -> None:
+        super().__init__(why, message_id)
+        self.why, self.message_id = why, message_id
+
+    def __str__(self) -> str:
+        return self.why
+
+
+class UnknownType(Refused):
+    code = "unknown_type"
+
+    def __init__(self, message_id: str | None = None) -> None:
+        super().__init__(message_id)
+        self.message_id = message_id
+
+    def __str__(self) -> str:
+        return "no message of this type exists in protocol version 1"
+
+
+class NotOwner(Refused):
+    code = "not_owner"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"read-only follower: only the owner may send {self.what}"
+
+
+class StaleOwner(Refused):
+    code = "stale_owner"
+
+    def __init__(self, held: int, current: int) -> None:
+        super().__init__(held, current)
+        self.held, self.current = held, current
+
+    def __str__(self) -> str:
+        return f"read-only follower: your ownership ended (epoch {self.held}; the current one is {self.current})"
+
+
+class NotClaimable(Refused):
+    code = "not_claimable"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"ownership cannot be taken: {self.why}"
+
+
+class NotAllowed(Refused):
+    code = "not_allowed"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+    def __str__(self) -> str:
+        return self.why
+
+
+class UnknownSession(Refused):
+    code = "unknown_session"
+
+    def __str__(self) -> str:
+        return "no such session in this workspace"
+
+
+class UnknownRequest(Refused):
+    code = "unknown_request"
+
+    def __str__(self) -> str:
+        return "no such permission request was shown to this connection"
+
+
+class AlreadyResolved(Refused):
+    code = "already_resolved"
+
+    def __init__(self, outcome: str) -> None:
+        super().__init__(outcome)
+        self.outcome = outcome
+
+    def __str__(self) -> str:
+        return f"the permission request is no longer open: {self.outcome}"
+
+
+class DigestMismatch(Refused):
+    code = "digest_mismatch"
+
+    def __str__(self) -> str:
+        return "the decision is for something else than what was asked; the request stays open"
+
+
+class Conflict(Refused):
+    code = "conflict"
+
+    def __str__(self) -> str:
+        return "this id was already used in this session for another prompt"
+
+
+class QueueFull(Refused):
+    code = "queue_full"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"{self.limit} prompts wait in this session already; try again when one has begun"
+
+
+class TooLarge(Refused):
+    code = "too_large"
+
+    def __init__(self, what: str, limit: int) -> None:
+        super().__init__(what, limit)
+        self.what, self.limit = what, limit
+
+    def __str__(self) -> str:
+        return f"{self.what} is larger than {self.limit} bytes"
+
+
+class RateLimited(Refused):
+    code = "rate_limited"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"too many {self.what}; this one was not processed, slow down"
+
+
+class DiskFull(Refused):
+    code = "disk_full"
+
+    def __str__(self) -> str:
+        return "the server's disk is full: nothing was stored; watching goes on, try again later"
+
+
+class Internal(Refused):
+    code = "internal"
+
+    def __str__(self) -> str:
+        return "internal error; the server's log has it"
+
+
+CODES = tuple(
+    sorted(
+        kind.code
+        for kind in (
+            BadJson,
+            BadMessage,
+            UnknownType,
+            NotOwner,
+            StaleOwner,
+            NotClaimable,
+            NotAllowed,
+            UnknownSession,
+            UnknownRequest,
+            AlreadyResolved,
+            DigestMismatch,
+            Conflict,
+            QueueFull,
+            TooLarge,
+            RateLimited,
+            DiskFull,
+            Internal,
+        )
+    )
+)

@@ -1,0 +1,317 @@
+"""One session: its queue of prompts, its running turn, its open permission requests. Every rule about them is here.
+
+A `Session` is a value. A method either refuses (raises `Refused`) or returns a `Step`: the session as it will be, and
+the events that say so. The host stores both in one transaction and only then takes the new session for the present
+one, so what is in memory is always what is on disk, and a crash has nothing to repair but turns that were running.
+
+| session      | accept             | begin… | ask          | decide, expire | cancel            | finish              |
+|--------------|--------------------|--------|--------------|----------------|-------------------|---------------------|
+| nothing runs | → running          |        | refused      | refused        | nothing           | –                   |
+| running      | queued, ≤ 16       | never  | + open       | − open         | open → cancelled  | terminal; next runs |
+| cancelling   | queued, ≤ 16       | never  | cancelled    | refused        | nothing           | terminal; next runs |
+
+Every accepted prompt ends in exactly one `terminal_state`, also one that was cancelled before it began.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from myagent.core.messages import (
+    Metadata,
+    Outcome,
+    PermissionDecision,
+    PermissionMode,
+    PermissionRequest,
+    PermissionResolved,
+    Prompt,
+    QueuedPrompt,
+    SessionEvent,
+    SessionId,
+    SessionState,
+    TerminalState,
+    UserMessage,
+)
+from myagent.core.permissions import Answer, OpenRequest, Resolution, ToolCall, request_body
+from myagent.core.refusals import AlreadyResolved, QueueFull, UnknownRequest
+
+QUEUE_LIMIT = 16  # prompts waiting in one session
+WRITE_IDS = 64  # accepted ids told in `session_metadata`
+RESOLUTIONS = 256  # resolved requests remembered, to tell "already resolved" from "unknown"
+SHORT_PROMPT = 200  # characters of a waiting prompt that `session_metadata` tells
+SHORT_TITLE = 80
+
+# What a stop reason means as an exit code where the agent has none of its own (protocol.md, section 4).
+EXIT_CODES = {"end_turn": 0, "cancelled": 130}
+
+
+class QueuedTurn(msgspec.Struct, frozen=True):
+    """An accepted prompt: waiting, or running."""
+
+    id: str
+    prompt: str
+    by: str
+    mode: PermissionMode
+    skill_names: tuple[str, ...] = ()
+
+
+class Running(msgspec.Struct, frozen=True):
+    turn: QueuedTurn
+    cancelling: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A session's next state, and the events that tell of it. `begins` is the turn that is to run now, if any."""
+
+    session: Session
+    events: tuple[SessionEvent, ...] = ()
+    begins: QueuedTurn | None = None
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole state of one session; times are ISO 8601 UTC."""
+
+    session_id: SessionId
+    cwd: str
+    created_at: str
+    updated_at: str
+    agent: str
+    mode: PermissionMode
+    title: str = ""
+    running: Running | None = None
+    queue: tuple[QueuedTurn, ...] = ()
+    open: tuple[OpenRequest, ...] = ()
+    resolved: tuple[Resolution, ...] = ()
+    write_ids: tuple[str, ...] = ()
+    agent_session_id: str | None = None
+    agent_state: dict[str, Any] = {}
+    last_request_id: str | None = None
+    last_exit_code: int | None = None
+    last_error: str | None = None
+
+    @property
+    def state(self) -> SessionState:
+        if self.running:
+            return "running"
+        if self.last_exit_code is None:
+            return "idle"
+        return "failed" if self.last_exit_code else "completed"
+
+    def metadata(self, head: int) -> Metadata:
+        """The session as clients are told it; `head` is the log's."""
+        return Metadata(
+            version=1,
+            session_id=self.session_id,
+            cwd=self.cwd,
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+            state=self.state,
+            write_ids=list(self.write_ids),
+            agent_session_id=self.agent_session_id,
+            last_request_id=self.last_request_id,
+            last_exit_code=self.last_exit_code,
+            last_error=self.last_error,
+            title=self.agent_state.get("title") or self.title,
+            agent=self.agent,
+            mode=self.mode,
+            queue=[QueuedPrompt(turn.id, _shorten(turn.prompt, SHORT_PROMPT)) for turn in self.queue],
+            head=head,
+            agent_state=self.agent_state or None,
+        )
+
+    # --- prompts --------------------------------------------------------------------------------------------------
+
+    def accept(self, message: UserMessage, *, by: str, mode: PermissionMode, now: str) -> Step:
+        """Take a new prompt; its turn begins at once if nothing runs. The caller has ruled out a repeated id."""
+        if len(self.queue) >= QUEUE_LIMIT:
+            raise QueueFull(QUEUE_LIMIT)
+        turn = QueuedTurn(message.id, message.prompt, by, mode, message.skill_names)
+        session = replace(
+            self,
+            updated_at=now,
+            title=self.title or _shorten(message.prompt.strip().partition("\n")[0], SHORT_TITLE),
+            write_ids=(*self.write_ids, message.id)[-WRITE_IDS:],
+            last_request_id=message.id,
+        )
+        if self.running:
+            return Step(replace(session, queue=(*self.queue, turn)))
+        return session._begin(turn)
+
+    def cancel(self, turn_id: str | None, *, by: str, now: str) -> Step | None:
+        """Stop the running turn, or take a waiting one out of the queue; `None` if there is no such turn to stop."""
+        running = self.running
+        if running and turn_id in (None, running.turn.id):
+            if running.cancelling:
+                return None
+            session = replace(self, running=replace(running, cancelling=True), updated_at=now)
+            return session._resolve_all("cancelled", by=by, reason="the turn was cancelled")
+        if turn_id is None or not any(turn.id == turn_id for turn in self.queue):
+            return None
+        waiting = tuple(turn for turn in self.queue if turn.id != turn_id)
+        return Step(replace(self, queue=waiting, updated_at=now), (self._never_began(turn_id),))
+
+    def finish(
+        self,
+        *,
+        stop_reason: str,
+        exit_code: int | None,
+        message: str | None,
+        agent_session_id: str | None,
+        now: str,
+    ) -> Step:
+        """End the running turn; the next one in the queue begins with it."""
+        assert self.running is not None
+        turn = self.running.turn
+        code = EXIT_CODES.get(stop_reason, 1) if exit_code is None else exit_code
+        agent_session_id = agent_session_id or self.agent_session_id
+        settled = self._resolve_all("cancelled", by="server", reason="the turn ended")
+        end = TerminalState(
+            id=turn.id,
+            session_id=self.session_id,
+            exit_code=code,
+            stop_reason=stop_reason,
+            agent_session_id=agent_session_id,
+            message=message,
+        )
+        session = replace(
+            settled.session,
+            running=None,
+            updated_at=now,
+            agent_session_id=agent_session_id,
+            last_exit_code=code,
+            last_error=message if code else None,
+        )
+        events = (*settled.events, end)
+        if not session.queue:
+            return Step(session, events)
+        begun = replace(session, queue=session.queue[1:])._begin(session.queue[0])
+        return Step(begun.session, events + begun.events, begun.begins)
+
+    def recover(self, *, now: str) -> Step | None:
+        """Close what a stopped server left open; `None` if nothing was. No turn is ever run again by itself."""
+        if not self.running and not self.queue:
+            return None
+        left = (self.running.turn, *self.queue) if self.running else self.queue
+        settled = self._resolve_all("cancelled", by="server", reason="the server stopped")
+        ends = tuple(
+            TerminalState(
+                id=turn.id,
+                session_id=self.session_id,
+                exit_code=1,
+                stop_reason="interrupted",
+                agent_session_id=self.agent_session_id,
+                message="the server stopped before this turn ended",
+            )
+            for turn in left
+        )
+        session = replace(
+            settled.session,
+            running=None,
+            queue=(),
+            updated_at=now,
+            last_exit_code=1,
+            last_error="the server stopped before this turn ended",
+        )
+        return Step(session, settled.events + ends)
+
+    # --- permission requests --------------------------------------------------------------------------------------
+
+    def ask(self, call: ToolCall, *, request_id: str, turn_id: str, expires_at: str) -> Step | Answer:
+        """Open a request; an `Answer` at once if it cannot be asked."""
+        if self.running is None or self.running.turn.id != turn_id or self.running.cancelling:
+            return Answer("cancelled", "the turn is over")
+        body = request_body(call, cwd=self.cwd, expires_at=expires_at)
+        if body is None:
+            return Answer("deny", "the request is too large to be shown to anybody, so nobody can allow it")
+        event = PermissionRequest(
+            id=turn_id, session_id=self.session_id, permission_request_id=request_id, request=body
+        )
+        request = OpenRequest(request_id, turn_id, body.digest, body.options)
+        return Step(replace(self, open=(*self.open, request)), (event,))
+
+    def decide(self, decision: PermissionDecision, *, by: str) -> Step | None:
+        """Take the owner's decision, once; `None` if it was made before, and was the same."""
+        request_id = decision.permission_request_id
+        request = next((each for each in self.open if each.permission_request_id == request_id), None)
+        if request is None:
+            before = next((each for each in self.resolved if each.permission_request_id == request_id), None)
+            if before is None:
+                raise UnknownRequest
+            if before.repeats(decision):
+                return None
+            raise AlreadyResolved(before.outcome)
+        answer = request.answer(decision)
+        return self._resolve(request, answer.kind, by=by, reason=answer.reason, option_id=answer.option_id)
+
+    def chosen_option(self, request_id: str) -> str | None:
+        """Which of the agent's options a resolved request got."""
+        return next((each.option_id for each in self.resolved if each.permission_request_id == request_id), None)
+
+    def knows_request(self, request_id: str) -> bool:
+        """Whether a request is open here, or was."""
+        opened = (each.permission_request_id for each in self.open)
+        closed = (each.permission_request_id for each in self.resolved)
+        return request_id in (*opened, *closed)
+
+    def settle(self, request_id: str, outcome: Outcome, *, by: str, reason: str) -> Step | None:
+        """Close a request that nobody decided: it expired, or its owner went; `None` if it is not open."""
+        request = next((each for each in self.open if each.permission_request_id == request_id), None)
+        return self._resolve(request, outcome, by=by, reason=reason) if request else None
+
+    # --- parts of the above ---------------------------------------------------------------------------------------
+
+    def _begin(self, turn: QueuedTurn) -> Step:
+        event = Prompt(id=turn.id, session_id=self.session_id, prompt=turn.prompt, by=turn.by)
+        session = replace(self, running=Running(turn), mode=turn.mode)
+        return Step(session, (event,), begins=turn)
+
+    def _never_began(self, turn_id: str) -> TerminalState:
+        return TerminalState(
+            id=turn_id,
+            session_id=self.session_id,
+            exit_code=EXIT_CODES["cancelled"],
+            stop_reason="cancelled",
+            agent_session_id=self.agent_session_id,
+            message="cancelled before it began",
+        )
+
+    def _resolve(
+        self, request: OpenRequest, outcome: Outcome, *, by: str, reason: str | None, option_id: str | None = None
+    ) -> Step:
+        event = PermissionResolved(
+            id=request.turn_id,
+            session_id=self.session_id,
+            permission_request_id=request.permission_request_id,
+            outcome=outcome,
+            by=by,
+            reason=reason,
+        )
+        resolution = Resolution(request.permission_request_id, outcome, option_id)
+        session = replace(
+            self,
+            open=tuple(each for each in self.open if each is not request),
+            resolved=(*self.resolved, resolution)[-RESOLUTIONS:],
+        )
+        return Step(session, (event,))
+
+    def _resolve_all(self, outcome: Outcome, *, by: str, reason: str) -> Step:
+        step = Step(self)
+        for request in self.open:
+            next_step = step.session._resolve(request, outcome, by=by, reason=reason)
+            step = Step(next_step.session, step.events + next_step.events)
+        return step
+
+
+def prompt_digest(prompt: str) -> bytes:
+    """What makes two prompts the same: SHA-256 of the text."""
+    return hashlib.sha256(prompt.encode()).digest()
+
+
+def _shorten(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,84 @@
+"""What is read from the log, on a connection that cannot write; runs on a thread of its own."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+
+from myagent.eventlog import PromptKey, Stored
+from myagent.eventlog.database import Index, open_for_reading
+
+Row = tuple[int, int, int, bytes, bytes | None]
+
+_EVENTS = 'SELECT pos, session, seq, body, "update" FROM events'
+
+_FOREVER = 2**63 - 1  # the greatest integer that SQLite has
+
+
+class Reader:
+    """Sees what was committed when it is asked. `index` is the writer's, of which single items are read."""
+
+    def __init__(self, path: Path, index: Index) -> None:
+        self._connection = open_for_reading(path)
+        self._index = index
+
+    def read(self, after_pos: int, max_bytes: int) -> list[Stored]:
+        # Leaving the cursor open would keep the -wal from starting over.
+        with closing(self._connection.execute(f"{_EVENTS} WHERE pos > ? ORDER BY pos", (after_pos,))) as rows:
+            return self._up_to(rows, max_bytes)
+
+    def read_session(self, session_id: str, after_seq: int, until_seq: int | None, max_bytes: int) -> list[Stored]:
+        number = self._index.numbers.get(session_id)
+        until = _FOREVER if until_seq is None else until_seq
+        query = f"{_EVENTS} WHERE session = ? AND seq > ? AND seq <= ? ORDER BY seq"
+        with closing(self._connection.execute(query, (number, after_seq, until))) as rows:
+            return self._up_to(rows, max_bytes)
+
+    def read_back(self, session_id: str, before_seq: int, limit: int, max_bytes: int) -> list[Stored]:
+        number = self._index.numbers.get(session_id)
+        query = f"{_EVENTS} WHERE session = ? AND seq < ? ORDER BY seq DESC LIMIT ?"
+        with closing(self._connection.execute(query, (number, before_seq, limit))) as rows:
+            return self._up_to(rows, max_bytes)[::-1]
+
+    def find_prompt(self, client_id: str, session_id: str | None) -> PromptKey | None:
+        query = "SELECT session, digest, opened FROM prompts WHERE client_id = ? AND "
+        if session_id is None:
+            found = self._connection.execute(query + "opened ORDER BY n DESC LIMIT 1", (client_id,))
+        else:
+            found = self._connection.execute(query + "session = ?", (client_id, self._index.numbers.get(session_id)))
+        with closing(found):
+            row = found.fetchone()
+        return None if row is None else PromptKey(self._name(row[0]), client_id, row[1], bool(row[2]))
+
+    def find_opening(self, client_id: str, digest: bytes) -> PromptKey | None:
+        query = "SELECT session FROM prompts WHERE client_id = ? AND opened AND digest = ? ORDER BY n DESC LIMIT 1"
+        with closing(self._connection.execute(query, (client_id, digest))) as found:
+            row = found.fetchone()
+        return None if row is None else PromptKey(self._name(row[0]), client_id, digest, True)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _up_to(self, rows: Iterable[Row], max_bytes: int) -> list[Stored]:
+        """The first row, and what follows it as far as it fits."""
+        names = self._index.names
+        found: list[Stored] = []
+        size = 0
+        for pos, number, seq, body, update in rows:
+            size += len(body) if update is None else len(body) + len(update)
+            if size > max_bytes and found:
+                break
+            found.append(Stored(pos, names.get(number) or self._name(number), seq, body, update))
+        return found
+
+    def _name(self, number: int) -> str:
+        """The id of a session, also of one whose first commit is done but not yet in the index."""
+        (session_id,) = self._connection.execute("SELECT id FROM sessions WHERE n = ?", (number,)).fetchone()
+        return str(session_id)
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether what was read says that the file is damaged, so that nothing more may be written to it."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

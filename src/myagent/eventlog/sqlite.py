@@ -1,0 +1,194 @@
+"""The event log in an SQLite file: one thread writes it, one reads it, the event loop never waits for either."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from myagent.eventlog import QUEUE_BYTES, LogFailed, LogRefused, Opened, PromptKey, Stored, Unit, unit_size
+from myagent.eventlog.database import Index, load, open_for_writing
+from myagent.eventlog.reader import Reader, is_damage
+from myagent.eventlog.writer import Call, Flush, Told, Writer, failure
+
+RETAIN_STEP = 10_000  # events dropped in one transaction, between which others are committed
+
+T = TypeVar("T")
+
+
+class SqliteLog:
+    """The event log of a workspace, in the file `path`. Whoever opens it keeps others from opening it (`server.lock`).
+
+    `synchronous` is for tests and benchmarks: less than FULL breaks the promise that a commit survives power loss.
+    """
+
+    def __init__(self, path: Path, *, synchronous: Literal["FULL", "NORMAL", "OFF"] = "FULL") -> None:
+        self._path = path
+        self._synchronous = synchronous
+        self._refusing: LogRefused | None = None
+        self._queued = 0  # bytes given to the writer and not yet told of
+        self._roomless: list[asyncio.Future[None]] = []
+        self._closing: asyncio.Task[None] | None = None
+
+    async def open(self) -> Opened:
+        self._loop = asyncio.get_running_loop()
+        self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="event log reader")
+        try:
+            connection, index, states, self._reader = await self._loop.run_in_executor(self._threads, self._open)
+        except BaseException:
+            self._threads.shutdown(wait=False)
+            raise
+        opened = Opened(states, dict(index.heads), index.pos)
+        self._writer = Writer(connection, index, self._path.parent, self._loop, self._tell)
+        self._writer.start()
+        return opened
+
+    def _open(self) -> tuple[sqlite3.Connection, Index, dict[str, bytes], Reader]:
+        connection = open_for_writing(self._path, self._synchronous)
+        try:
+            index, states = load(connection)
+            return connection, index, states, Reader(self._path, index)
+        except BaseException:
+            connection.close()
+            raise
+
+    def write(self, unit: Unit) -> None:
+        if self._closing is not None:
+            if unit.on_refuse is not None:
+                self._loop.call_soon(unit.on_refuse, LogFailed("it is closed"))
+            return
+        size = unit_size(unit)
+        self._queued += size
+        self._writer.queue.put((unit, size))
+
+    async def room(self) -> None:
+        while self._queued >= QUEUE_BYTES:
+            waiter = self._loop.create_future()
+            self._roomless.append(waiter)
+            await waiter
+
+    async def flush(self) -> None:
+        if self._closing is not None:
+            await asyncio.shield(self._closing)
+            return
+        told: asyncio.Future[None] = self._loop.create_future()
+        self._writer.queue.put((Flush(partial(_settle, told)), 0))
+        await told
+
+    @property
+    def refusing(self) -> LogRefused | None:
+        return self._refusing
+
+    async def read(self, after_pos: int, *, max_bytes: int) -> list[Stored]:
+        return await self._read(lambda reader: reader.read(after_pos, max_bytes))
+
+    async def read_session(
+        self, session_id: str, after_seq: int, *, until_seq: int | None = None, max_bytes: int
+    ) -> list[Stored]:
+        return await self._read(lambda reader: reader.read_session(session_id, after_seq, until_seq, max_bytes))
+
+    async def read_back(self, session_id: str, before_seq: int, *, limit: int, max_bytes: int) -> list[Stored]:
+        return await self._read(lambda reader: reader.read_back(session_id, before_seq, limit, max_bytes))
+
+    async def find_prompt(self, client_id: str, session_id: str | None) -> PromptKey | None:
+        return await self._read(lambda reader: reader.find_prompt(client_id, session_id))
+
+    async def find_opening(self, client_id: str, digest: bytes) -> PromptKey | None:
+        return await self._read(lambda reader: reader.find_opening(client_id, digest))
+
+    async def reserve_epochs(self, count: int) -> int:
+        return await self._call(partial(_reserve, count=count))
+
+    async def retain(self, keep: int) -> None:
+        while await self._call(partial(_retain, keep=keep)):
+            pass
+
+    async def close(self) -> None:
+        if self._closing is None:
+            self._closing = self._loop.create_task(self._close(), name="close the event log")
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        # The writer's connection is the last to go: it moves the -wal into the file and removes it.
+        await self._loop.run_in_executor(self._threads, self._reader.close)
+        self._writer.queue.put(None)
+        await self._loop.run_in_executor(self._threads, self._writer.join)
+        self._threads.shutdown()
+
+    def _tell(self, told: Told) -> None:
+        self._refusing = told.refusing
+        self._queued -= told.freed
+        for callback, argument in told.outcomes:
+            try:
+                callback(argument)
+            except Exception as error:  # as asyncio does: the others have to be told all the same
+                self._loop.call_exception_handler({"message": "a log callback failed", "exception": error})
+        if self._queued < QUEUE_BYTES:
+            waiters, self._roomless = self._roomless, []
+            for waiter in waiters:
+                _settle(waiter, None)
+
+    async def _read(self, query: Callable[[Reader], T]) -> T:
+        if self._closing is not None:
+            raise LogFailed("it is closed")
+        try:
+            return await self._loop.run_in_executor(self._threads, query, self._reader)
+        except sqlite3.Error as error:
+            failed = failure(error)
+            if is_damage(error) and self._closing is None:
+                self._writer.queue.put(Call(partial(_fail, error=failed), _ignore, _ignore))
+            raise failed from error
+
+    async def _call(self, run: Callable[[sqlite3.Connection, Index], T]) -> T:
+        if self._closing is not None:
+            raise LogFailed("it is closed")
+        done: asyncio.Future[T] = self._loop.create_future()
+        self._writer.queue.put(Call(run, partial(_settle, done), partial(_break, done)))
+        return await done
+
+
+def _settle(future: asyncio.Future[T], result: T) -> None:
+    if not future.done():  # whoever waited may have been cancelled
+        future.set_result(result)
+
+
+def _break(future: asyncio.Future[Any], error: LogRefused) -> None:
+    if not future.done():
+        future.set_exception(error)
+
+
+def _ignore(_: object) -> None:
+    """Nobody waits for this."""
+
+
+def _fail(_connection: sqlite3.Connection, _index: Index, *, error: LogFailed) -> None:
+    raise error
+
+
+def _reserve(connection: sqlite3.Connection, _index: Index, *, count: int) -> int:
+    (last,) = connection.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
+    connection.execute("UPDATE meta SET value = ? WHERE key = 'epoch'", (last + count,))
+    return int(last) + 1
+
+
+def _retain(connection: sqlite3.Connection, index: Index, *, keep: int) -> bool:
+    """Drop the oldest events that are too many, up to `RETAIN_STEP`; whether there may be more to drop."""
+    left = RETAIN_STEP
+    for session_id, head in index.heads.items():
+        number = index.numbers[session_id]
+        (first,) = connection.execute("SELECT min(seq) FROM events WHERE session = ?", (number,)).fetchone()
+        if first is None or first > head - keep:
+            continue
+        last = min(head - keep, first + left - 1)
+        # A head must be remembered once its event is gone.
+        connection.execute("UPDATE sessions SET head = ? WHERE n = ?", (head, number))
+        connection.execute("DELETE FROM events WHERE session = ? AND seq <= ?", (number, last))
+        left -= last - first + 1
+        if left <= 0:
+            break
+    connection.execute("UPDATE meta SET value = ? WHERE key = 'pos'", (index.pos,))
+    return left <= 0

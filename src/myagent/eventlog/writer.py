@@ -1,0 +1,397 @@
+"""The thread that writes the log: takes what is queued, commits it together, and tells the event loop.
+
+Rules:
+- Units are committed in the order of the queue. `waiting` is that queue's head; a unit leaves it by a commit, a
+  refusal, or (a fact) when the log has failed.
+- What happened in one commit is told in one call to the loop, after the COMMIT.
+- No space: nothing of the transaction is stored; units that may be refused are, facts stay and are tried again.
+- Any other failure of the storage is final. After a failed fsync nobody can say what is on the disk, and a second
+  fsync that succeeds says nothing about the first, so nothing is tried again.
+
+The wal-index (-shm) on a full disk: SQLite writes each of its pages before it maps it, so there is no SIGBUS; the
+commit fails with SQLITE_IOERR_SHMSIZE, which counts as "full". That can only happen beyond the 4,062 pages of its
+first block, where `CHECKPOINT_BYTES` keeps the -wal from going. If it does, and the process dies before the next
+commit, the units that were refused are found stored after all: as if their refusal had been lost, not their data.
+The same holds for the units of a commit whose fsync failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import itertools
+import os
+import sqlite3
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from myagent.eventlog import LogFailed, LogFull, LogRefused, Stored, Unit, UnitRejected, with_seq
+from myagent.eventlog.database import Index, mark_clean
+
+BATCH_BYTES = 4 << 20  # of one transaction: about 1,100 pages
+CHECKPOINT_BYTES = 4 << 20  # written to the -wal before it is moved into the file; SQLite's own default is 4 MB, too
+COMMIT_BYTES = 24 << 10  # that a commit writes beside the events: the last page of each table and index
+RETRY_SECONDS = 0.25
+PROBE_BYTES = 256 << 10  # a probe of one page would fit into what the -wal already has, and say nothing
+COLUMNS = 5  # of `events`
+ROWS = 32  # inserted by one statement: a third faster than one by one; 160 parameters, of the 999 that any SQLite has
+INSERT_ROW = "INSERT INTO events VALUES (?, ?, ?, ?, ?)"
+INSERT_ROWS = INSERT_ROW + ", (?, ?, ?, ?, ?)" * (ROWS - 1)
+
+# What SQLite and the sqlite3 module raise for values that cannot be stored, with nothing wrong with the storage.
+_CALLERS_FAULT = (
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    TypeError,
+    ValueError,
+    OverflowError,
+)
+
+Outcome = tuple[Callable[[Any], object], Any]  # a callback for the loop's thread, and its argument
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the loop must know of one commit or refusal."""
+
+    outcomes: list[Outcome]
+    freed: int  # bytes that no longer wait
+    refusing: LogRefused | None
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """Waits in the queue like a fact, and stores nothing."""
+
+    told: Callable[[None], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Something to be run in a transaction of its own, tried once; one of the two callbacks follows."""
+
+    run: Callable[[sqlite3.Connection, Index], Any]
+    on_done: Callable[[Any], object]
+    on_refuse: Callable[[LogRefused], object]
+
+
+Item = tuple[Unit | Flush, int]  # with its size
+
+
+class Writer(threading.Thread):
+    """Everything here but `queue` belongs to the thread."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, index: Index, directory: Path, loop: asyncio.AbstractEventLoop,
+        tell: Callable[[Told], None],
+    ) -> None:  # fmt: skip
+        # A daemon: a program that forgets `close` ends like one that was killed, which costs nothing that was told.
+        super().__init__(name="event log writer", daemon=True)
+        self.queue: SimpleQueue[Item | Call | None] = SimpleQueue()  # None: close
+        self._connection = connection
+        self._index = index
+        self._directory = directory
+        self._loop = loop
+        self._tell_loop = tell
+        self._waiting: deque[Item] = deque()
+        self._refusing: LogRefused | None = None
+        self._unchecked = 0  # bytes in the -wal since the last checkpoint, roughly
+
+    def run(self) -> None:
+        closing = False
+        while not closing:
+            for job in self._arrived():
+                if job is None:
+                    closing = True
+                elif isinstance(job, Call):
+                    self._store()
+                    self._call(job)
+                else:
+                    self._waiting.append(job)
+            self._store()
+            if isinstance(self._refusing, LogFull) and not self._waiting:
+                self._probe()
+        # What found no space goes with us; nobody was shown any of it.
+        self._tell(
+            [outcome for unit, _ in self._waiting for outcome in _refusal(unit, LogFailed("it is closed"))],
+            sum(size for _, size in self._waiting),
+        )
+        self._close()
+
+    def _arrived(self) -> Iterator[Item | Call | None]:
+        """Everything in the queue, after waiting for it; nothing when it is time to try again."""
+        try:
+            yield self.queue.get(timeout=RETRY_SECONDS if isinstance(self._refusing, LogFull) else None)
+        except Empty:
+            return
+        for _ in range(self.queue.qsize()):
+            yield self.queue.get_nowait()
+
+    def _store(self) -> None:
+        """Commit what waits, in as many transactions as it takes."""
+        try:
+            while self._waiting:
+                if isinstance(self._refusing, LogFailed):
+                    raise self._refusing
+                self._commit(self._fitting())
+        except Exception as error:
+            self._refuse(self._judge(error))
+
+    def _fitting(self) -> int:
+        """How many of the waiting units go into the next transaction."""
+        sizes = itertools.accumulate(size for _, size in self._waiting)
+        return max(1, sum(1 for _ in itertools.takewhile(BATCH_BYTES.__ge__, sizes)))
+
+    def _commit(self, count: int) -> None:
+        try:
+            outcomes = self._transaction(count)
+        except _CALLERS_FAULT as error:
+            self._rollback()
+            if count > 1:  # find the one: it is a bug, so it may take its time
+                for _ in range(count):
+                    self._commit(1)
+                return
+            outcomes = self._rejected(error)
+        freed = sum([self._waiting.popleft()[1] for _ in range(count)])
+        self._tell(outcomes, freed)
+        self._checkpoint(freed)
+
+    def _transaction(self, count: int) -> list[Outcome]:
+        """Store the first `count` that wait; what is to be told when it is done."""
+        rows = _Rows(self._index)
+        outcomes: list[Outcome] = []
+        for unit, _ in itertools.islice(self._waiting, count):
+            if isinstance(unit, Flush):
+                outcomes.append((unit.told, None))
+            else:
+                outcomes.append((unit.on_commit, rows.add(unit)))
+        if rows.any():
+            self._connection.execute("BEGIN IMMEDIATE")
+            rows.insert(self._connection)
+            self._connection.execute("COMMIT")
+            rows.publish()
+            self._refusing = None
+        return outcomes
+
+    def _rejected(self, error: Exception) -> list[Outcome]:
+        unit = self._waiting[0][0]
+        if not isinstance(unit, Flush) and unit.on_refuse is not None:
+            return [(unit.on_refuse, UnitRejected(str(error)))]
+        self._report("a fact that cannot be stored was dropped", error)
+        return []
+
+    def _refuse(self, error: LogRefused) -> None:
+        """Refuse all that waits and may be; facts stay while there is hope."""
+        self._refusing = error
+        outcomes: list[Outcome] = []
+        freed = 0
+        kept: deque[Item] = deque()
+        for unit, size in self._waiting:
+            if isinstance(error, LogFull) and (isinstance(unit, Flush) or unit.fact):
+                kept.append((unit, size))
+                continue
+            outcomes += _refusal(unit, error)
+            freed += size
+        self._waiting = kept
+        self._tell(outcomes, freed)
+
+    def _judge(self, error: Exception) -> LogRefused:
+        """What an error means, other than one that is the caller's fault; an unknown one is the end of this log."""
+        try:
+            self._rollback()
+        except sqlite3.Error as worse:
+            error = worse
+        if isinstance(error, LogRefused):
+            return error
+        if not isinstance(error, sqlite3.Error):
+            self._report("the event log's writer has a bug", error)
+            return LogFailed("internal error")
+        code = getattr(error, "sqlite_errorcode", 0)
+        if (
+            code & 0xFF == sqlite3.SQLITE_FULL
+            or code == sqlite3.SQLITE_IOERR_SHMSIZE
+            or (code == sqlite3.SQLITE_IOERR_WRITE and _over_quota(self._directory))
+        ):
+            return LogFull()
+        return failure(error)
+
+    def _rollback(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def _checkpoint(self, written: int) -> None:
+        """Move what is in the -wal into the file; after the telling, since nobody has to wait for it."""
+        self._unchecked += written + COMMIT_BYTES
+        if self._unchecked < CHECKPOINT_BYTES:
+            return
+        self._unchecked = 0
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        except sqlite3.Error as error:
+            verdict = self._judge(error)
+            if isinstance(verdict, LogFailed):
+                raise verdict from error
+            # Full: everything stays in the -wal, where it is as safe; the next checkpoint tries again.
+
+    def _probe(self) -> None:
+        """Find out whether there is space, when there is nothing to be stored that would tell."""
+        try:
+            self._connection.execute("REPLACE INTO meta VALUES ('probe', zeroblob(?))", (PROBE_BYTES,))
+            self._connection.execute("DELETE FROM meta WHERE key = 'probe'")
+        except Exception as error:
+            self._refusing = self._judge(error)
+        else:
+            self._refusing = None
+        if not isinstance(self._refusing, LogFull):
+            self._tell([], 0)
+
+    def _call(self, call: Call) -> None:
+        try:
+            if isinstance(self._refusing, LogFailed):
+                raise self._refusing
+            self._connection.execute("BEGIN IMMEDIATE")
+            result = call.run(self._connection, self._index)
+            self._connection.execute("COMMIT")
+        except Exception as error:
+            verdict = self._judge(error)
+            self._refusing = verdict
+            self._tell([(call.on_refuse, verdict)], 0)
+        else:
+            self._tell([(call.on_done, result)], 0)
+            self._unchecked += COMMIT_BYTES
+
+    def _close(self) -> None:
+        try:
+            if not isinstance(self._refusing, LogFailed):
+                mark_clean(self._connection)
+        except sqlite3.Error:
+            pass  # what was told is durable in the -wal; the next start sees that the log was not closed
+        self._connection.close()
+
+    def _tell(self, outcomes: list[Outcome], freed: int) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._tell_loop, Told(outcomes, freed, self._refusing))
+        except RuntimeError:
+            pass  # the loop is closed: there is nobody left to tell
+
+    def _report(self, message: str, error: Exception) -> None:
+        context = {"message": message, "exception": error}
+        self._tell([(self._loop.call_exception_handler, context)], 0)
+
+
+class _Rows:
+    """The rows of one transaction. Nothing of them is in the index until `publish`."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self._pos = index.pos
+        self._places: dict[str, list[int]] = {}  # session id → its number, its head
+        self._states: dict[int, tuple[int, str, bytes | None]] = {}
+        self._next_number = len(index.numbers) + 1
+        self._events: list[int | bytes | None] = []  # the columns of all of them, one after the other
+        self._prompts: list[tuple[int, str, bytes, bool]] = []
+        self._audit: list[tuple[bytes]] = []
+
+    def add(self, unit: Unit) -> list[Stored]:
+        stored: list[Stored] = []
+        places = self._places
+        pos = self._pos
+        for draft in unit.events:
+            session_id = draft.session_id
+            place = places.get(session_id) or self._place(session_id)
+            place[1] = seq = place[1] + 1
+            pos += 1
+            body = with_seq(draft.body, seq)
+            stored.append(Stored(pos, session_id, seq, body, draft.update))
+            self._events += (pos, place[0], seq, body, draft.update)
+        self._pos = pos
+        for session_id, state in unit.sessions.items():
+            number = self._place(session_id)[0]
+            self._states[number] = (number, session_id, state)
+        for key in unit.prompts:
+            self._prompts.append((self._place(key.session_id)[0], key.client_id, key.digest, key.opened))
+        self._audit += [(body,) for body in unit.audit]
+        return stored
+
+    def _place(self, session_id: str) -> list[int]:
+        place = self._places.get(session_id)
+        if place is None:
+            number = self._index.numbers.get(session_id)
+            if number is None:
+                number, self._next_number = self._next_number, self._next_number + 1
+                self._states[number] = (number, session_id, None)
+            place = self._places[session_id] = [number, self._index.heads.get(session_id, 0)]
+        return place
+
+    def any(self) -> bool:
+        return bool(self._events or self._states or self._prompts or self._audit)
+
+    def insert(self, connection: sqlite3.Connection) -> None:
+        if self._states:
+            connection.executemany(
+                "INSERT INTO sessions (n, id, state) VALUES (?, ?, ?)"
+                " ON CONFLICT (n) DO UPDATE SET state = excluded.state",
+                self._states.values(),
+            )
+        if self._prompts:
+            connection.executemany(
+                "INSERT INTO prompts (session, client_id, digest, opened) VALUES (?, ?, ?, ?)", self._prompts
+            )
+        if self._audit:
+            connection.executemany("INSERT INTO audit (body) VALUES (?)", self._audit)
+        if self._events:
+            try:
+                self._insert_events(connection)
+            except sqlite3.IntegrityError as error:
+                # The numbers are ours: that somebody else has used them is nothing that the next unit survives.
+                if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_NOTNULL:
+                    raise LogFailed("another program has written to it") from error
+                raise
+
+    def _insert_events(self, connection: sqlite3.Connection) -> None:
+        columns = self._events
+        whole = len(columns) - len(columns) % (ROWS * COLUMNS)
+        for insert, size, start, end in (
+            (INSERT_ROWS, ROWS * COLUMNS, 0, whole),
+            (INSERT_ROW, COLUMNS, whole, len(columns)),
+        ):
+            connection.executemany(insert, (columns[at : at + size] for at in range(start, end, size)))
+
+    def publish(self) -> None:
+        index = self._index
+        for session_id, (number, head) in self._places.items():
+            index.numbers[session_id] = number
+            index.names[number] = session_id
+            index.heads[session_id] = head
+        index.pos = self._pos
+
+
+def _refusal(unit: Unit | Flush, error: LogRefused) -> list[Outcome]:
+    if isinstance(unit, Flush):
+        return [(unit.told, None)]
+    return [] if unit.on_refuse is None else [(unit.on_refuse, error)]
+
+
+def failure(error: sqlite3.Error) -> LogFailed:
+    """SQLite's own words for what happened; they name no file."""
+    return LogFailed(f"{error} ({getattr(error, 'sqlite_errorname', type(error).__name__)})")
+
+
+def _over_quota(directory: Path) -> bool:
+    """Whether a failed write is for want of space: SQLite knows only ENOSPC, and sqlite3 does not tell the errno."""
+    try:
+        with tempfile.TemporaryFile(dir=directory) as file:
+            file.write(bytes(PROBE_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return False

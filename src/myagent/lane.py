@@ -1,0 +1,164 @@
+"""The lane: the one way by which a session changes. Decide on what is stored, store the step, then let it be seen.
+
+Steps go through one at a time, so each is decided on committed state and a refused one leaves nothing to undo. Output
+of a running turn decides nothing and does not wait here (see `turns.py`).
+
+Architecture invariant: only `Lane.store` puts a session's new state in place, and it does so after the commit, together
+with the answer, the events and whatever begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from myagent.core.codec import encode
+from myagent.core.messages import Error, Metadata, PermissionResolved, SessionEvent, SessionId, SessionMetadata
+from myagent.core.refusals import DiskFull, Internal, Refused
+from myagent.core.session import QueuedTurn, Session, Step
+from myagent.eventlog import Draft, EventLog, LogFull, LogRefused, PromptKey, Stored, Unit
+from myagent.fanout import Fanout
+
+RETAIN_EVERY = 256  # events published between two looks at what retention may drop
+
+_log = logging.getLogger(__name__)
+
+
+class Tell(msgspec.Struct, frozen=True):
+    """A place among a step's events: here the session's metadata is told, or that its turn could not run."""
+
+    error: Error | None = None
+
+
+METADATA = Tell()
+
+
+class Lane:
+    """The sessions of a workspace, as they are stored, and the way to change them."""
+
+    def __init__(self, log: EventLog, fanout: Fanout, sessions: dict[SessionId, Session], retain: int | None) -> None:
+        self.log = log
+        self.fanout = fanout
+        self.sessions = sessions
+        self.lock = asyncio.Lock()  # held from deciding a step to its commit; fair, so commands keep their order
+        # Called within a commit: a turn is to run; a permission request is no longer open (with the chosen option).
+        self.begins: Callable[[Session, QueuedTurn], None]
+        self.resolved: Callable[[PermissionResolved, str | None], None]
+        self._retain = retain
+        self._since_retain = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def store(
+        self,
+        step: Step,
+        parts: Sequence[SessionEvent | Tell] | None = None,
+        *,
+        prompts: Sequence[PromptKey] = (),
+        on_stored: Callable[[list[Stored]], None] | None = None,
+        fact: bool = False,
+    ) -> None:
+        """Store a step; then, in one go: take the new state, answer (`on_stored`), publish, begin what is to run.
+
+        `parts` are the step's events with the places where state is told between them. The lock is the caller's.
+        Raises `Refused`; a `fact` waits for space instead.
+        """
+        session = step.session
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def committed(stored: list[Stored]) -> None:
+            present = self.sessions.get(session.session_id, session)
+            self.sessions[session.session_id] = replace(session, agent_state=present.agent_state)
+            if on_stored is not None:
+                on_stored(stored)
+            events = iter(stored)
+            for part in step.events if parts is None else parts:
+                if not isinstance(part, Tell):
+                    self.publish(next(events))
+                    if isinstance(part, PermissionResolved):
+                        self.resolved(part, session.chosen_option(part.permission_request_id))
+                elif part.error is not None:
+                    self.fanout.state(encode(part.error), session_id=session.session_id)
+                else:
+                    self.tell_metadata(session.session_id)
+            if step.begins is not None:
+                self.begins(session, step.begins)
+            if not done.done():
+                done.set_result(None)
+
+        def refused(error: LogRefused) -> None:
+            if not done.done():
+                done.set_exception(as_refusal(error))
+
+        drafts = [Draft(session.session_id, encode(event)) for event in step.events]
+        document = {str(session.session_id): encode(session)}
+        self.log.write(Unit(committed, refused, events=drafts, sessions=document, prompts=prompts, fact=fact))
+        await done
+
+    def publish(self, stored: Stored) -> None:
+        """Show an event that was committed."""
+        self.fanout.event(stored)
+        if self._retain is not None:
+            self._since_retain += 1
+            if self._since_retain >= min(RETAIN_EVERY, self._retain):
+                self._since_retain = 0
+                self.spawn(self.log.retain(self._retain), "retain")
+
+    def check_writable(self) -> None:
+        """Refuse a command at once while nothing can be stored."""
+        if self.log.refusing is not None:
+            raise as_refusal(self.log.refusing)
+
+    def keep_state(self, session_id: SessionId, state: dict[str, Any]) -> None:
+        """Keep latest-only state that the agent told: in memory at once, stored with the session's next step."""
+        session = self.sessions[session_id]
+        kept = {key: value for key, value in {**session.agent_state, **state}.items() if value is not None}
+        self.sessions[session_id] = replace(session, agent_state=kept)
+
+    def metadata(self, session: Session) -> Metadata:
+        return session.metadata(self.fanout.run.heads.get(session.session_id, 0))
+
+    def tell_metadata(self, session_id: SessionId) -> None:
+        message = encode(SessionMetadata(session=self.metadata(self.sessions[session_id])))
+        self.fanout.state(message, kind=f"session {session_id}", session_id=session_id)
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run something beside; that it failed is never lost."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    async def close(self) -> None:
+        """End what still runs beside; idempotent."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, Refused | LogRefused):
+            _log.error("task %s failed", task.get_name(), exc_info=error)
+        elif error is not None:
+            _log.warning("task %s: %s", task.get_name(), error)
+
+
+def as_refusal(error: LogRefused) -> Refused:
+    """What a client is told of a log that refuses."""
+    return DiskFull() if isinstance(error, LogFull) else Internal()
+
+
+def now() -> str:
+    return iso(datetime.now(UTC))
+
+
+def iso(time: datetime) -> str:
+    """A UTC time as ISO 8601, to the millisecond."""
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,383 @@
+"""The listener: accepts connections, answers HTTP, hands WebSockets to the host, and stops without losing anything."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import http
+import ipaddress
+import logging
+import socket
+import ssl
+import uuid
+from datetime import UTC, datetime
+from email.utils import formatdate
+from importlib.resources import files
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+
+from myagent.agents import Agent
+from myagent.auth import Authenticator, Credential, load_owner_token
+from myagent.connection import Connection, Identity
+from myagent.core.codec import encode
+from myagent.core.messages import ConnectionId, SessionId
+from myagent.eventlog import EventLog
+from myagent.eventlog.sqlite import SqliteLog
+from myagent.exceptions import MyagentError
+from myagent.host import Host
+from myagent.door import Call, Door, Rejected, clean_label
+from myagent.settings import Settings
+from myagent.statedir import StateDir
+
+__all__ = ["CannotListen", "ExposedPlain", "Server", "Settings"]
+
+BEATS = 10  # looks at every connection in one heartbeat interval
+PENDING_SOCKETS = 512  # that have not sent a whole request; one more pushes the oldest out
+REQUESTS = 64  # HTTP requests being worked on at a time
+OWNER_PLACES = 4  # of the connections, kept for owner scope so that followers cannot lock it out
+SEND_BUFFER = 128 * 1024  # bytes of each connection that the kernel holds; Linux doubles it for its own use
+PAGE_BYTES = 1 << 20  # of events in one answer
+PAGE_EVENTS = 10_000
+
+_log = logging.getLogger(__name__)
+
+
+class CannotListen(MyagentError):
+    """The address cannot be listened on."""
+
+    def __init__(self, host: str, port: int, reason: str, remedy: str) -> None:
+        super().__init__(host, port, reason, remedy)
+        self.host, self.port, self.reason, self.remedy = host, port, reason, remedy
+
+    def __str__(self) -> str:
+        return f"cannot listen on {self.host}:{self.port}: {self.reason}; {self.remedy}"
+
+
+class ExposedPlain(MyagentError):
+    """Listening beyond this machine without TLS would send tokens and sessions in the clear."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(host)
+        self.host = host
+
+    def __str__(self) -> str:
+        return (
+            f"{self.host} can be reached from other machines, and without TLS everybody on the way reads the token; "
+            "give --tls-cert and --tls-key, or --insecure-plain if a proxy or tunnel of yours encrypts"
+        )
+
+
+class Server:
+    """Serves one workspace: `async with Server(Path("."), CommandAgent()) as server: print(server.url)`.
+
+    The owner token is in `<workspace>/.myagent/remote/auth.json`, made on first use. Raises `MyagentError` subclasses
+    from `start`, each with one clear line: `UnsafeState`, `AlreadyServed`, `ExposedPlain`, `CannotListen`,
+    `LogUnusable`, `AgentUnavailable`.
+    """
+
+    def __init__(
+        self, workspace: Path, agent: Agent, settings: Settings | None = None, log: EventLog | None = None
+    ) -> None:
+        self.settings = settings or Settings()
+        self.workspace = workspace.resolve()
+        self.port = self.settings.port
+        self.token = ""
+        self._state = StateDir(self.workspace)
+        self.auth_path = self._state.path / "auth.json"
+        self.host = Host(self.workspace, agent, log or SqliteLog(self._state.path / "sessions.db"), self.settings)
+        self._tls: ssl.SSLContext | None = None
+        self._server: asyncio.Server | None = None
+        self._connections: set[Connection] = set()
+        self._empty = asyncio.Event()  # no connections are left, while the server closes
+        self._pending: dict[Connection, None] = {}  # oldest first: no whole request has come yet
+        self._working: dict[Connection, asyncio.Task[None]] = {}
+        self._beat_timer: asyncio.TimerHandle | None = None
+        self._started = self._closed = False
+
+    @property
+    def url(self) -> str:
+        """Where clients connect: `ws://host:port`, `wss://` with TLS."""
+        return f"{'wss' if self._tls else 'ws'}://{_bracketed(self.settings.host)}:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def start(self) -> None:
+        """Listen; returns when connections are taken."""
+        self._tls = self._load_tls()
+        if self._tls is None and not self.settings.insecure_plain and not is_loopback(self.settings.host):
+            raise ExposedPlain(self.settings.host)
+        self._state.open()
+        try:
+            self.token = load_owner_token(self.auth_path)
+            await self._listen()  # first, so that a port in use is told before anything is recovered
+            await self.host.start()
+            self._door = self._make_door()
+            assert self._server is not None
+            await self._server.start_serving()
+        except BaseException:
+            if self._server is not None:
+                self._server.close()
+            await self.host.abandon()
+            self._state.close()
+            raise
+        self._started = True
+        self._beat()
+
+    async def close(self) -> None:
+        """Stop: no new connections, turns ended and stored, 1001 to all, everything let go. Idempotent."""
+        if self._closed or not self._started:
+            return
+        self._closed = True
+        assert self._server is not None
+        self._server.close()
+        if self._beat_timer is not None:
+            self._beat_timer.cancel()
+        await self.host.stop()
+        for connection in list(self._connections):
+            if connection in self._pending or connection in self._working:
+                connection.abort()
+            else:
+                connection.close(1001, "the server is stopping")
+        if self._connections:
+            self._empty.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), self.settings.close_timeout)
+        for connection in list(self._connections):
+            connection.abort()
+        await self.host.close()
+        self._state.close()
+
+    # --- for connections ------------------------------------------------------------------------------------------
+
+    def opened(self, connection: Connection) -> None:
+        self._connections.add(connection)
+        self._pending[connection] = None
+        if len(self._pending) > PENDING_SOCKETS:
+            next(iter(self._pending)).abort()
+
+    def closed(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        if not self._connections:
+            self._empty.set()
+        self._pending.pop(connection, None)
+        task = self._working.pop(connection, None)
+        if task is not None:
+            task.cancel()
+
+    def requested(self, connection: Connection, request: Request) -> None:
+        self._pending.pop(connection, None)
+        try:
+            call = self._door.judge(request, busy=len(self._working) >= REQUESTS)
+            if call.route == "stream":
+                self._stream(connection, request, call)
+                return
+        except Rejected as rejected:
+            connection.respond(_rejection(rejected))
+            return
+        task = asyncio.get_running_loop().create_task(self._answer(connection, call), name=f"GET {call.route}")
+        self._working[connection] = task
+
+    def _stream(self, connection: Connection, request: Request, call: Call) -> None:
+        assert call.credential is not None
+        self._check_places(call.credential)
+        session_id = self._known_session(call.parameters.get("session"))
+        after_seq = _number(call.parameters, "after")
+        if after_seq is not None and (session_id is None or after_seq > self.host.fanout.run.heads.get(session_id, 0)):
+            raise Rejected(400, "`after` needs `session`, and cannot be beyond its head")
+        reclaim = request.headers.get_all("X-Myagent-Reclaim")
+        connection.become(
+            Identity(
+                connection_id=ConnectionId(f"c_{uuid.uuid4().hex[:12]}"),
+                credential_id=call.credential.credential_id,
+                scope=call.credential.scope,
+                label=clean_label(call.parameters.get("label", "")),
+                since=datetime.now(UTC),
+                session_id=session_id,
+            )
+        )
+        connection.accept(
+            request,
+            as_follower=call.parameters.get("role") == "follower",
+            after_seq=after_seq,
+            reclaim=reclaim[0] if len(reclaim) == 1 else None,
+        )
+
+    def _check_places(self, credential: Credential) -> None:
+        kept = OWNER_PLACES if credential.scope != "owner" else 0
+        if len(self.host.peers) >= max(1, self.settings.max_connections - kept):
+            raise Rejected(503, "all places are taken")
+
+    def _known_session(self, session_id: str | None) -> SessionId | None:
+        if session_id is not None and session_id not in self.host.sessions:
+            raise Rejected(404, "no such session")
+        return SessionId(session_id) if session_id is not None else None
+
+    # --- plain HTTP -----------------------------------------------------------------------------------------------
+
+    async def _answer(self, connection: Connection, call: Call) -> None:
+        try:
+            connection.respond(await self._response(call))
+        except Rejected as rejected:
+            connection.respond(_rejection(rejected))
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            _log.exception("GET %s failed", call.route)
+            connection.respond(_rejection(Rejected(500, "internal error")))
+        self._working.pop(connection, None)
+
+    async def _response(self, call: Call) -> Response:
+        match call.route:
+            case "healthz":
+                return _response(200, b"ok\n", "text/plain; charset=utf-8")
+            case "sessions":
+                return _response(200, encode({"sessions": self.host.list_sessions()}), "application/json")
+            case "events":
+                return await self._events(call)
+            case _:
+                page = files("myagent.web").joinpath("index.html").read_bytes()
+                return _response(200, page, "text/html; charset=utf-8")
+
+    async def _events(self, call: Call) -> Response:
+        """A page of events, one a line: after a `seq` from there on, before one the last of those."""
+        session_id = self._known_session(call.session_id)
+        assert session_id is not None
+        head = self.host.fanout.run.heads.get(session_id, 0)
+        limit = _number(call.parameters, "limit")
+        limit = PAGE_EVENTS if limit is None else min(limit, PAGE_EVENTS)
+        before, after = _number(call.parameters, "before"), _number(call.parameters, "after")
+        if before is not None and after is not None:
+            raise Rejected(400, "give `after` or `before`, not both")
+        log = self.host.log
+        if before is not None:
+            rows = await log.read_back(session_id, min(before, head + 1), limit=limit, max_bytes=PAGE_BYTES)
+        else:
+            first = after or 0
+            until = min(head, first + limit)
+            rows = []
+            if first < until:
+                rows = await log.read_session(session_id, first, until_seq=until, max_bytes=PAGE_BYTES)
+        return _response(200, b"".join(row.body + b"\n" for row in rows), "application/x-ndjson")
+
+    # --- starting -------------------------------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        try:
+            self._server = await asyncio.get_running_loop().create_server(
+                lambda: Connection(self),
+                self.settings.host,
+                self.settings.port,
+                ssl=self._tls,
+                ssl_handshake_timeout=self.settings.handshake_timeout if self._tls else None,
+                backlog=1024,
+                start_serving=False,
+            )
+        except (OSError, OverflowError) as error:
+            in_use = getattr(error, "errno", None) == errno.EADDRINUSE
+            reason = "the port is in use" if in_use else getattr(error, "strerror", None) or "no such address"
+            remedy = (
+                "stop what listens there, or choose another --port" if in_use else "choose another --host or --port"
+            )
+            raise CannotListen(self.settings.host, self.settings.port, reason, remedy) from None
+        for listening in self._server.sockets:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def _load_tls(self) -> ssl.SSLContext | None:
+        cert, key = self.settings.tls_cert, self.settings.tls_key
+        if cert is None:
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            context.load_cert_chain(cert, key)
+        except (OSError, ssl.SSLError) as error:
+            raise CannotListen(
+                self.settings.host, self.settings.port, f"the TLS certificate is unusable ({error.strerror or error})",
+                "check --tls-cert and --tls-key",
+            ) from None  # fmt: skip
+        return context
+
+    def _make_door(self) -> Door:
+        host = self.settings.host.lower()
+        names = {host, _bracketed(host), "localhost", "127.0.0.1", "[::1]"}
+        return Door(
+            authenticator=Authenticator(self.token),
+            names=frozenset(names),
+            allowed_hosts=frozenset(each.lower() for each in self.settings.allowed_hosts),
+            allowed_origins=frozenset(self.settings.allowed_origins),
+            port=self.port,
+            tls=self._tls is not None,
+            wildcard=host in ("", "0.0.0.0", "::"),  # noqa: S104 -- recognised, not bound
+        )
+
+    def _beat(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for connection in list(self._connections):
+            connection.beat(now)
+        self._beat_timer = loop.call_later(self.settings.heartbeat / BEATS, self._beat)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on is reached from this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _number(parameters: dict[str, str], name: str) -> int | None:
+    text = parameters.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 16):
+        raise Rejected(400, f"`{name}` is not a number")
+    return int(text)
+
+
+def _response(status: int, body: bytes, content_type: str, **extra: str) -> Response:
+    headers = Headers(
+        [
+            ("Date", formatdate(usegmt=True)),
+            ("Connection", "close"),
+            ("Content-Length", str(len(body))),
+            ("Content-Type", content_type),
+            ("Cache-Control", "no-store"),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Referrer-Policy", "no-referrer"),
+            ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"),
+            *((name.replace("_", "-"), value) for name, value in extra.items()),
+        ]
+    )
+    return Response(status, http.HTTPStatus(status).phrase, headers, body)
+
+
+def _rejection(rejected: Rejected) -> Response:
+    body = f"{rejected}\n".encode()
+    extra = {}
+    if rejected.status == 401:
+        extra["WWW_Authenticate"] = 'Bearer realm="myagent-remote"'
+    if rejected.status == 405:
+        extra["Allow"] = "GET"
+    if rejected.status == 503:
+        extra["Retry_After"] = "1"
+    return _response(rejected.status, body, "text/plain; charset=utf-8", **extra)

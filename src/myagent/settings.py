@@ -1,0 +1,49 @@
+"""Every setting of a server, with its default and unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from myagent.core.messages import Limits, PermissionMode
+from myagent.core.session import QUEUE_LIMIT
+
+OnOwnerLeave = Literal["continue", "deny", "interrupt"]
+
+# Precedents: `websockets` takes messages up to 1 MiB; 64 KiB is its and asyncio's default for a write buffer.
+LIMITS = Limits(
+    message_bytes=1 << 20,
+    prompt_bytes=256 << 10,
+    chunk_frame_bytes=64 << 10,
+    fragments=64,
+    owner_messages_per_second=50,
+    follower_messages_per_second=5,
+    errors=20,  # in 10 s
+    queue=QUEUE_LIMIT,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a server behaves; times are in seconds."""
+
+    host: str = "127.0.0.1"
+    port: int = 0  # 0: any free one
+    permission_mode: PermissionMode = "default"
+    allow_bypass: bool = False  # let clients ask for `bypassPermissions`
+    owner_grace: float = 10.0  # the slot is kept this long for an owner whose connection dropped
+    on_owner_leave: OnOwnerLeave = "continue"  # what a running turn does when its owner goes
+    permission_timeout: float = 600.0  # an unanswered request is then denied
+    allowed_origins: tuple[str, ...] = ()  # of web pages, beside the server's own
+    allowed_hosts: tuple[str, ...] = ()  # `Host` headers, beside the address that is listened on and localhost
+    max_connections: int = 1024
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    insecure_plain: bool = False  # listen beyond loopback without TLS
+    retain_events: int | None = None  # per session; None: all
+    heartbeat: float = 5.0  # between pings; an owner that is silent for twice as long is gone
+    stall_timeout: float = 15.0  # a reader that takes nothing for so long is dropped
+    close_timeout: float = 1.0  # for the other side to answer a close frame
+    handshake_timeout: float = 5.0
+    limits: Limits = LIMITS

@@ -1,0 +1,349 @@
+"""An ACP agent that does what the prompt says: well-behaved ones, and each kind of misbehaviour that a host must bear.
+
+    python fake_agent.py [--modes a,b,…] [--mode-by config] [--store DIR] [--auth METHOD] [--at WHERE=WHAT] …
+
+A prompt is `WORD REST`; the words are the functions `do_…` below. `--at initialize=hang` and the like misbehave before
+any prompt. With `--store`, sessions can be loaded again, also by another process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from queue import Queue
+from typing import Any
+
+JSON = dict[str, Any]
+OPTIONS = [
+    {"optionId": "forever", "name": "Always", "kind": "allow_always"},
+    {"optionId": "yes", "name": "Yes", "kind": "allow_once"},
+    {"optionId": "cancel", "name": "No", "kind": "reject_once"},
+]
+
+
+class Agent:
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.modes: list[str] = options.modes.split(",") if options.modes else []
+        self.mode = self.modes[0] if self.modes else ""
+        self.ids = itertools.count()
+        self.answers: dict[object, Queue[JSON]] = {}
+        self.cancelled: dict[str, threading.Event] = {}
+        self.cwd: dict[str, str] = {}
+        self.lock = threading.Lock()
+        self.signed_in = not options.auth
+        self.environment = dict(os.environ)
+
+    # --- the connection ---------------------------------------------------------------------------------------------
+
+    def serve(self) -> None:
+        for line in sys.stdin.buffer:
+            message = json.loads(line)
+            if "method" not in message:
+                if (waiting := self.answers.get(message["id"])) is not None:
+                    waiting.put(message)
+            elif message["method"] == "session/cancel":
+                self.cancelled[message["params"]["sessionId"]].set()
+            else:
+                threading.Thread(target=self.answer, args=(message,), daemon=True).start()
+
+    def write(self, text: str) -> None:
+        with self.lock:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+    def send(self, **message: Any) -> None:
+        self.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
+
+    def ask(self, method: str, params: JSON, number: object = None) -> JSON:
+        number = next(self.ids) if number is None else number
+        self.answers[number] = Queue()
+        self.send(id=number, method=method, params=params)
+        return self.answers[number].get()
+
+    def update(self, session: str, kind: str, **fields: Any) -> None:
+        self.send(method="session/update", params={"sessionId": session, "update": {"sessionUpdate": kind, **fields}})
+
+    def say(self, session: str, text: str, **fields: Any) -> None:
+        self.update(session, "agent_message_chunk", content={"type": "text", "text": text}, **fields)
+
+    # --- requests ---------------------------------------------------------------------------------------------------
+
+    def answer(self, message: JSON) -> None:
+        method, params = message["method"], message["params"]
+        what = dict(entry.split("=") for entry in self.options.at).get(method)
+        if what == "hang":
+            return
+        if what == "exit":
+            print("no key found", file=sys.stderr, flush=True)
+            os._exit(41)
+        if what == "garbage":
+            self.write("Welcome to FakeAgent!\n" * 1000)
+            return
+        try:
+            if what == "refuse":
+                raise Refused(-32603, "Internal error", {"details": "no such thing"})
+            handler: Callable[[JSON], JSON] = getattr(self, "on_" + method.replace("/", "_"))
+            self.send(id=message["id"], result=handler(params))
+        except Refused as error:
+            self.send(id=message["id"], error=error.body)
+
+    def on_initialize(self, params: JSON) -> JSON:
+        methods = [{"id": self.options.auth, "name": "Key", "description": "set FAKE_KEY"}] if self.options.auth else []
+        return {
+            "protocolVersion": self.options.version,
+            "agentInfo": {"name": self.options.name, "version": "7.1"},
+            "agentCapabilities": {"loadSession": bool(self.options.store)},
+            "authMethods": methods,
+        }
+
+    def on_authenticate(self, params: JSON) -> JSON:
+        self.signed_in = params["methodId"] == self.options.auth
+        return {}
+
+    def on_session_new(self, params: JSON) -> JSON:
+        if not self.signed_in:
+            raise Refused(-32000, "Authentication required")
+        session = f"fake-{os.getpid()}-{next(self.ids)}"
+        self.cwd[session] = params["cwd"]
+        commands = [{"name": f"command-{number}", "description": "x" * 4000} for number in range(self.options.commands)]
+        if commands:
+            self.update(session, "available_commands_update", availableCommands=commands)
+        return {"sessionId": session, **self.told_modes()}
+
+    def on_session_load(self, params: JSON) -> JSON:
+        session = params["sessionId"]
+        history = Path(self.options.store) / session
+        if not history.exists():
+            raise Refused(-32602, "no such session")
+        self.cwd[session] = params["cwd"]
+        for line in history.read_text().splitlines():
+            self.update(session, "user_message_chunk", content={"type": "text", "text": line})
+            self.say(session, f"(once said about {line})")
+        return self.told_modes()
+
+    def told_modes(self) -> JSON:
+        if not self.modes:
+            return {}
+        if self.options.mode_by == "config":
+            rows = [{"value": mode, "name": mode} for mode in self.modes]
+            option = {"id": "m", "name": "Mode", "category": "mode", "type": "select", "currentValue": self.mode}
+            return {"configOptions": [{**option, "options": rows}]}
+        rows = [{"id": mode, "name": mode} for mode in self.modes]
+        return {"modes": {"currentModeId": self.mode, "availableModes": rows}}
+
+    def on_session_set_mode(self, params: JSON) -> JSON:
+        if self.options.mode_by == "config":
+            raise Refused(-32601, "no such method")
+        self.mode = params["modeId"]
+        return {}
+
+    def on_session_set_config_option(self, params: JSON) -> JSON:
+        self.mode = params["value"]
+        return self.told_modes()
+
+    def on_session_prompt(self, params: JSON) -> JSON:
+        session, text = params["sessionId"], params["prompt"][0]["text"]
+        self.cancelled[session] = threading.Event()
+        if self.options.store:
+            with (Path(self.options.store) / session).open("a") as history:
+                history.write(text + "\n")
+        word, _, rest = text.partition(" ")
+        do: Callable[[str, str], JSON | None] = getattr(self, "do_" + word)
+        return do(session, rest) or {"stopReason": "end_turn"}
+
+    # --- prompts: good ones -----------------------------------------------------------------------------------------
+
+    def do_say(self, session: str, rest: str) -> None:
+        for word in rest.split(" "):
+            self.say(session, word + " ", messageId="m1")
+
+    def do_mode(self, session: str, rest: str) -> None:
+        self.say(session, self.mode)
+
+    def do_env(self, session: str, rest: str) -> None:
+        self.say(session, json.dumps({name: self.environment.get(name) for name in rest.split()}))
+
+    def do_show(self, session: str, rest: str) -> None:
+        """Send the updates that the prompt holds as JSON."""
+        for update in json.loads(rest):
+            self.send(method="session/update", params={"sessionId": session, "update": update})
+
+    def do_write(self, session: str, rest: str) -> JSON:
+        path, _, text = rest.partition(" ")
+        place = Path(self.cwd[session]) / path
+        call: JSON = {
+            "toolCallId": f"call-{next(self.ids)}",
+            "title": f"Write {path}",
+            "kind": "edit",
+            "status": "pending",
+            "locations": [{"path": str(place)}],
+            "rawInput": {"path": str(place), "content": text},
+            "content": [{"type": "diff", "path": str(place), "oldText": None, "newText": text}],
+        }
+        self.update(session, "tool_call", **call)
+        options = [option for option in OPTIONS if option["kind"] != self.options.without]
+        params = {"sessionId": session, "toolCall": call, "options": options}
+        outcome = self.ask("session/request_permission", params)["result"]["outcome"]
+        if outcome["outcome"] == "cancelled":
+            return {"stopReason": "cancelled"}
+        allowed = outcome["optionId"] in ("yes", "forever")
+        if allowed:
+            place.write_text(text)
+        status = "completed" if allowed else "failed"
+        self.update(session, "tool_call_update", toolCallId=call["toolCallId"], status=status)
+        self.say(session, f"{outcome['optionId']}: {status}")
+        return {"stopReason": "end_turn"}
+
+    def do_wait(self, session: str, rest: str) -> JSON:
+        """Run a tool until cancelled."""
+        self.update(session, "tool_call", toolCallId="w", title="Wait", kind="execute", status="in_progress")
+        self.say(session, "waiting")
+        self.cancelled[session].wait()
+        return {"stopReason": "cancelled"}
+
+    # --- prompts: bad ones ------------------------------------------------------------------------------------------
+
+    def do_ignore_cancel(self, session: str, rest: str) -> None:
+        self.update(session, "tool_call", toolCallId="w", title="Wait", kind="execute", status="in_progress")
+        self.say(session, "deaf")
+        threading.Event().wait()
+
+    def do_garbage(self, session: str, rest: str) -> None:
+        self.write('DEBUG: starting\n{"half": \n[1,2]\n"text"\nnull\n\n{}\n\x00\x01\n{"id": 77, "result": {}}\n')
+        self.write("[" * 100_000 + "\n")
+        sys.stdout.buffer.write(b"\xff\xfe not UTF-8\n")
+        sys.stdout.flush()
+        self.say(session, "still here")
+
+    def do_half(self, session: str, rest: str) -> None:
+        self.write('{"jsonrpc": "2.0", "method": "session/up')
+        os._exit(0)
+
+    def do_huge(self, session: str, rest: str) -> None:
+        """One line of as many MiB; without an end when there are more than 64."""
+        size = int(rest) << 20
+        head = json.dumps({"jsonrpc": "2.0", "method": "session/update", "params": {"sessionId": session}})[:-2]
+        self.write(head + ', "update": {"sessionUpdate": "x_blob", "blob": "')
+        for _ in range(size >> 20):
+            self.write("x" * (1 << 20))
+        self.write('"}}}\n')
+        self.say(session, "sent")
+
+    def do_unknown(self, session: str, rest: str) -> None:
+        """Requests and notifications of no known method."""
+        self.send(method="_fake/notify", params={"sessionId": session, "n": 1})
+        self.send(method="_fake/notify", params={"n": 2})
+        self.send(method="_fake/bare")
+        self.update(session, "compaction_update", tokens=3)
+        codes = [
+            self.ask("craft/drainMidTurnQueue", {"sessionId": session})["error"]["code"],
+            self.ask("fs/read_text_file", {"sessionId": session, "path": "/etc/passwd"})["error"]["code"],
+        ]
+        self.say(session, json.dumps(codes))
+
+    def do_duplicate(self, session: str, rest: str) -> None:
+        """The same request id twice at the same time, and the answer to the prompt twice."""
+        call = {"toolCallId": "d", "title": "Twice", "kind": "other"}
+        params = {"sessionId": session, "toolCall": call, "options": OPTIONS}
+        self.answers["same"] = Queue()
+        self.send(id="same", method="session/request_permission", params=params)
+        self.send(id="same", method="session/request_permission", params=params)
+        self.say(session, self.answers["same"].get()["result"]["outcome"]["optionId"])
+        self.send(id=0, result={"protocolVersion": 9})
+
+    def do_late(self, session: str, rest: str) -> None:
+        """Ask and speak after the end of the turn."""
+
+        def afterwards() -> None:
+            call = {"toolCallId": "l", "title": "Late", "kind": "edit"}
+            params = {"sessionId": session, "toolCall": call, "options": OPTIONS}
+            time.sleep(0.05)  # part of the misbehaviour: well after the turn's end
+            outcome = self.ask("session/request_permission", params)["result"]["outcome"]
+            self.say(session, f"late: {outcome['outcome']}")
+
+        self.afterwards = threading.Thread(target=afterwards, daemon=True)
+        self.afterwards.start()
+
+    def do_strange(self, session: str, rest: str) -> None:
+        """Requests of permission of the wrong shape."""
+        call = {"toolCallId": "s", "title": "Strange"}
+        wrong: list[Any] = [
+            {"sessionId": session},
+            {"sessionId": session, "toolCall": 7, "options": OPTIONS},
+            {"sessionId": session, "toolCall": call, "options": []},
+            {"sessionId": session, "toolCall": call, "options": "yes"},
+            {"sessionId": "another", "toolCall": call, "options": OPTIONS},
+        ]
+        answers = [self.ask("session/request_permission", params) for params in wrong]
+        self.say(session, json.dumps([answer.get("error", {}).get("code", "cancelled") for answer in answers]))
+
+    def do_die(self, session: str, rest: str) -> None:
+        self.update(session, "tool_call", toolCallId="x", title="Doomed", kind="execute", status="in_progress")
+        self.say(session, "dying")
+        print("out of cheese", file=sys.stderr, flush=True)
+        if int(rest) < 0:
+            os.kill(os.getpid(), -int(rest))
+        os._exit(int(rest))
+
+    def do_close(self, session: str, rest: str) -> None:
+        """Close the output and run on."""
+        self.say(session, "mute")
+        os.close(1)
+        threading.Event().wait()
+
+    def do_fork(self, session: str, rest: str) -> None:
+        """Leave a child that holds the pipes, and exit; with `away`, one that leaves the process group too."""
+        child = subprocess.Popen(["sleep", "600"], start_new_session=rest.endswith("away"))
+        Path(rest.split()[0]).write_text(str(child.pid))
+        self.say(session, "forked")
+        os._exit(5)
+
+    def do_chatter(self, session: str, rest: str) -> None:
+        """More on stderr than a pipe holds."""
+        for _ in range(64):
+            print("x" * 32768, file=sys.stderr)
+        self.say(session, "heard")
+
+    def do_switch(self, session: str, rest: str) -> None:
+        """Change the mode by itself."""
+        self.mode = rest
+        self.update(session, "current_mode_update", currentModeId=rest)
+
+    def do_refuse(self, session: str, rest: str) -> None:
+        raise Refused(-32603, "Internal error", {"details": "the model is asleep"})
+
+    def do_flood(self, session: str, rest: str) -> None:
+        for number in range(int(rest)):
+            self.say(session, f"{number} ")
+
+
+class Refused(Exception):
+    def __init__(self, code: int, message: str, data: Any = None) -> None:
+        self.body = {"code": code, "message": message, "data": data}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--modes", default="")
+    parser.add_argument("--mode-by", default="mode")
+    parser.add_argument("--store", default="")
+    parser.add_argument("--auth", default="")
+    parser.add_argument("--name", default="fake")
+    parser.add_argument("--version", type=int, default=1)
+    parser.add_argument("--commands", type=int, default=0)
+    parser.add_argument("--without", default="", help="a kind of option that is never offered")
+    parser.add_argument("--at", action="append", default=[])
+    Agent(parser.parse_args()).serve()
+
+
+if __name__ == "__main__":
+    main()
