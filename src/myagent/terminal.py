@@ -57,7 +57,7 @@ class TerminalFilter:
             parameters = _colours(match[1])
             if parameters is None:
                 return visible(token)
-            self.coloured = parameters[-1] != 0
+            self.coloured = parameters != [0]
             return f"\x1b[{';'.join(map(str, parameters))}m"
         if token == _EMOJI_STYLE:
             before = match.string[match.start() - 1] if match.start() else self._last

@@ -69,8 +69,8 @@ class Agent:
         self.send(id=number, method=method, params=params)
         return self.answers[number].get()
 
-    def update(self, session: str, kind: str, **fields: Any) -> None:
-        self.send(method="session/update", params={"sessionId": session, "update": {"sessionUpdate": kind, **fields}})
+    def update(self, session: str, what: str, **fields: Any) -> None:
+        self.send(method="session/update", params={"sessionId": session, "update": {"sessionUpdate": what, **fields}})
 
     def say(self, session: str, text: str, **fields: Any) -> None:
         self.update(session, "agent_message_chunk", content={"type": "text", "text": text}, **fields)

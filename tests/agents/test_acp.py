@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.agents.told import Told
+from tests.agents.contract import check_updates
+from tests.agents.recorder import ALLOW, DENY, Recorder
 
-from myagent.agents import Turn, TurnEnd
+from myagent.agents import Answer, Turn, TurnEnd
 from myagent.agents.acp import AcpAgent
 from myagent.agents.presets import PRESETS, UNKNOWN, Preset
 from myagent.core.messages import PermissionMode
@@ -33,14 +34,19 @@ class Hosted:
     ) -> Turn:
         return Turn(session, f"turn of {session}", prompt, mode, self.cwd, earlier)
 
-    async def run(self, prompt: str, told: Told | None = None, **turn: Any) -> tuple[TurnEnd, Told]:
-        told = Told() if told is None else told
+    async def run(self, prompt: str, told: Recorder | None = None, **turn: Any) -> tuple[TurnEnd, Recorder]:
+        told = Recorder() if told is None else told
         return await self.agent.run(self.turn(prompt, **turn), told), told
 
     async def says(self, prompt: str, **turn: Any) -> str:
         end, told = await self.run(prompt, **turn)
         assert end.stop_reason == "end_turn", end
         return told.out.strip()
+
+
+async def never() -> None:
+    """What happens while nobody decides."""
+    await asyncio.Event().wait()
 
 
 def hosting(test: Callable[[Hosted], Awaitable[None]], cwd: Path, *options: str, **settings: Any) -> None:
@@ -89,9 +95,9 @@ def test_start_tells_what_the_agent_is_and_its_session_serves_the_first_prompt(t
 
 def test_turns_of_different_sessions_run_at_the_same_time(tmp_path: Path) -> None:
     async def test(hosted: Hosted) -> None:
-        told = Told()
+        told = Recorder()
         waiting = asyncio.create_task(hosted.run("wait", told, session="one"))
-        await told.said.wait()
+        await told.until(lambda: bool(told.said))
         assert await hosted.says("say meanwhile", session="two") == "meanwhile"
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -103,7 +109,7 @@ def test_turns_of_different_sessions_run_at_the_same_time(tmp_path: Path) -> Non
 def test_a_slow_host_holds_the_agent_back(tmp_path: Path) -> None:
     """Back-pressure: while the host has no room, no more than a pipe and two buffers are read."""
 
-    class Full(Told):
+    class Full(Recorder):
         room = asyncio.Event()
 
         async def stdout(self, text: str, *, update: dict[str, Any] | None = None) -> None:
@@ -113,7 +119,7 @@ def test_a_slow_host_holds_the_agent_back(tmp_path: Path) -> None:
     async def test(hosted: Hosted) -> None:
         told = Full()
         running = asyncio.create_task(hosted.run("flood 20000", told))
-        await told.said.wait()
+        await told.until(lambda: bool(told.said))
         for _ in range(100):
             await asyncio.sleep(0)
         assert told.out == "0 "
@@ -154,8 +160,7 @@ def test_answers_choose_options_by_kind(
     tmp_path: Path, kind: Any, option_id: str | None, said: str, written: bool
 ) -> None:
     async def test(hosted: Hosted) -> None:
-        told = Told()
-        told.answer(kind, option_id)
+        told = Recorder(Answer(kind, option_id=option_id))
         end, _ = await hosted.run("write note.txt hello", told)
         assert (end.stop_reason, told.out) == ("end_turn", said)
         assert (tmp_path / "note.txt").exists() is written
@@ -165,10 +170,9 @@ def test_answers_choose_options_by_kind(
 
 def test_the_request_shows_all_that_will_be_done(tmp_path: Path) -> None:
     async def test(hosted: Hosted) -> None:
-        told = Told()
-        told.answer("deny")
+        told = Recorder(DENY)
         await hosted.run("write note.txt hello", told)
-        (call,) = told.calls
+        (call,) = told.asked
         path = str(tmp_path / "note.txt")
         assert (call.tool_name, call.kind, call.title) == ("edit", "edit", "Write note.txt")
         assert call.input == {"path": path, "content": "hello"}
@@ -187,8 +191,7 @@ def test_an_approval_is_never_made_wider_than_it_was_given(tmp_path: Path) -> No
     """An agent that offers only "always" gets no approval that was meant for once."""
 
     async def test(hosted: Hosted) -> None:
-        told = Told()
-        told.answer("allow")
+        told = Recorder(ALLOW)
         end, _ = await hosted.run("write note.txt hello", told)
         assert end.stop_reason == "cancelled"
         assert "no approval for this time only" in told.err
@@ -228,7 +231,7 @@ def test_an_agent_that_would_not_ask_is_refused_unless_that_was_accepted(tmp_pat
         with pytest.raises(AgentUnavailable, match=r"no mode of it that asks is known.*yolo, turbo.*--allow-unsuperv"):
             await hosted.agent.start()
         end, told = await hosted.run("write note.txt x")
-        assert (end.stop_reason, end.exit_code, told.calls) == ("failed", 1, [])
+        assert (end.stop_reason, end.exit_code, told.asked) == ("failed", 1, [])
         assert "--allow-unsupervised" in str(end.message)
 
     async def accepted(hosted: Hosted) -> None:
@@ -283,13 +286,13 @@ def test_without_a_key_the_error_says_how_to_sign_in(tmp_path: Path) -> None:
 
 def test_cancel_ends_the_turn_and_its_tool_calls(tmp_path: Path) -> None:
     async def test(hosted: Hosted) -> None:
-        told = Told()
+        told = Recorder()
         running = asyncio.create_task(hosted.run("wait", told))
-        await told.said.wait()
+        await told.until(lambda: bool(told.said))
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
-        assert told.open_calls() == set()
+        check_updates(told.updates)
         assert told.updates[-1] == {"sessionUpdate": "tool_call_update", "toolCallId": "w", "status": "failed"}
         assert await hosted.says("say again") == "again"  # the same process, the same session
 
@@ -298,13 +301,13 @@ def test_cancel_ends_the_turn_and_its_tool_calls(tmp_path: Path) -> None:
 
 def test_cancel_takes_back_an_open_permission_request(tmp_path: Path) -> None:
     async def test(hosted: Hosted) -> None:
-        told = Told()
+        told = Recorder(ALLOW, never)
         running = asyncio.create_task(hosted.run("write note.txt x", told))
-        await told.asked.wait()
+        await told.until(lambda: bool(told.asked))
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
-        assert told.open_calls() == set()
+        check_updates(told.updates)
         assert not (tmp_path / "note.txt").exists()
 
     hosting(test, tmp_path)
@@ -313,13 +316,13 @@ def test_cancel_takes_back_an_open_permission_request(tmp_path: Path) -> None:
 def test_an_agent_that_does_not_stop_is_killed_and_starts_again(tmp_path: Path) -> None:
     async def test(hosted: Hosted) -> None:
         first, _ = await hosted.run("say before")
-        told = Told()
+        told = Recorder()
         running = asyncio.create_task(hosted.run("ignore_cancel", told))
-        await told.said.wait()
+        await told.until(lambda: bool(told.said))
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
-        assert told.open_calls() == set()
+        check_updates(told.updates)
         end, told = await hosted.run("say after", earlier=first.agent_session_id)
         assert (end.agent_session_id, told.out) == (first.agent_session_id, "after ")
 
@@ -342,7 +345,7 @@ def test_death_ends_the_turn_and_the_next_prompt_goes_on(
         assert (end.stop_reason, end.exit_code, told.out) == ("failed", exit_code, "dying")
         assert said in str(end.message)
         assert "out of cheese" in str(end.message)
-        assert told.open_calls() == set()
+        check_updates(told.updates)
         end, told = await hosted.run("say after", earlier=first.agent_session_id)
         assert (end.agent_session_id, told.out, told.err) == (first.agent_session_id, "after ", "")
         assert hosted.agent.tally["replayed"] == 4  # of the two earlier prompts, none was shown again

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.agents.told import Told
+from tests.agents.contract import check_updates
+from tests.agents.recorder import ALLOW, DENY, Recorder
 
 from myagent.agents import Turn
 from myagent.agents.acp import AcpAgent
@@ -43,6 +44,11 @@ def turn(transcript: Path, cwd: Path, agent_session_id: str | None = None) -> Tu
     return Turn("remote_1", "turn-1", prompts[0], "default", cwd, agent_session_id)
 
 
+async def never() -> None:
+    """What happens while nobody decides."""
+    await asyncio.Event().wait()
+
+
 def said(transcript: Path) -> str:
     """What the recorded agent said during its prompt, as plain text."""
     text, prompted = "", False
@@ -68,28 +74,28 @@ def test_transcript_replays(transcript: Path, tmp_path: Path) -> None:
 
 
 async def _replays(transcript: Path, tmp_path: Path) -> None:
-    hosted, told = agent(transcript, tmp_path), Told()
+    hosted = agent(transcript, tmp_path)
     decision = transcript.stem.rsplit("-", 1)[-1]
+    told = Recorder(DENY if decision == "deny" else ALLOW, never if decision == "cancel" else None)
     await hosted.start()
     if decision == "cancel":
         running = asyncio.create_task(hosted.run(turn(transcript, tmp_path), told))
-        await told.asked.wait()
+        await told.until(lambda: bool(told.asked))
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
     else:
-        told.answer("deny" if decision == "deny" else "allow")
         end = await hosted.run(turn(transcript, tmp_path), told)
         assert end.stop_reason == "end_turn", end
         assert end.agent_session_id
     await hosted.close()
     accounted_for(hosted, tmp_path)
-    assert len(told.calls) == 1
-    call = told.calls[0]
+    assert len(told.asked) == 1
+    call = told.asked[0]
     assert "hello.txt" in call.text
     assert {option.kind for option in call.options} >= {"allow_once", "reject_once"}
     assert told.out.replace("\n", "") == said(transcript).replace("\n", "")
-    assert not told.open_calls(), "every tool call that was shown has ended"
+    check_updates(told.updates)
 
 
 LOADED = [path for path in TRANSCRIPTS if '"session/load"' in path.read_text()]
@@ -103,7 +109,7 @@ def test_a_loaded_session_is_not_shown_again(transcript: Path, tmp_path: Path) -
 async def _loads(transcript: Path, tmp_path: Path) -> None:
     loads = [msg for _, msg in frames(transcript) if msg.get("method") == "session/load"]
     agent_session_id = loads[0]["params"]["sessionId"]
-    hosted, told = agent(transcript, tmp_path), Told()
+    hosted, told = agent(transcript, tmp_path), Recorder()
     end = await hosted.run(turn(transcript, tmp_path, agent_session_id), told)
     await hosted.close()
     assert (end.stop_reason, end.agent_session_id) == ("end_turn", agent_session_id)
@@ -117,9 +123,8 @@ def test_the_replay_notices_a_host_that_does_otherwise(tmp_path: Path) -> None:
     transcript = HERE / "transcripts" / "opencode-1.18.34-deny.jsonl"
 
     async def otherwise() -> None:
-        hosted, told = agent(transcript, tmp_path), Told()
-        told.answer("allow")
-        end = await hosted.run(turn(transcript, tmp_path), told)
+        hosted = agent(transcript, tmp_path)
+        end = await hosted.run(turn(transcript, tmp_path), Recorder(ALLOW))
         await hosted.close()
         assert (end.stop_reason, end.exit_code) == ("failed", 3)
         assert "where" in str(end.message)

@@ -71,6 +71,8 @@ class _Running:
         """Say an update; whether there was text in it."""
         rendered = self.rendering.render(update)
         say = self.io.stdout if rendered.channel == "stdout" else self.io.stderr
+        if rendered.gap:
+            await say(rendered.gap)
         await say(rendered.text, update=fit(update))
         return bool(rendered.text)
 
@@ -416,12 +418,14 @@ class AcpAgent(Agent):
         if (error := ask.exception()) is not None:
             running.fail(error)
             return _CANCELLED
-        chosen = chosen_option(ask.result(), options)
+        answer = ask.result()
+        chosen = chosen_option(answer, options)
+        if answer.kind in ("deny", "expired"):  # ACP has no place for the reason
+            why = "denied" if answer.kind == "deny" else "nobody decided in time"
+            await running.io.stderr(f"{why}: {answer.reason}\n" if answer.reason else f"{why}\n")
+        elif answer.kind == "allow" and chosen is None:
+            await running.io.stderr("not allowed: the agent offers no approval for this time only; choose an option\n")
         if chosen is None:
-            if ask.result().kind == "allow":
-                await running.io.stderr(
-                    "not allowed: the agent offers no approval for this time only; choose an option\n"
-                )
             return _CANCELLED
         return {"outcome": {"outcome": "selected", "optionId": chosen}}
 

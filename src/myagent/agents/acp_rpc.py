@@ -254,6 +254,7 @@ class Connection:
     async def close(self) -> None:
         """End of input, then SIGTERM, then SIGKILL; returns when nothing of the process group is left to us."""
         self._closing = True
+        self._reason = self._reason or "the host closed it"
         try:
             self._child.stdin.close()
             for step in (signal.SIGTERM, signal.SIGKILL):

@@ -6,6 +6,7 @@ before it starts, and is about all of it. The prompt becomes one argument; no sh
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shlex
 import shutil
@@ -55,6 +56,7 @@ class ExecAgent(Agent):
             raise UnusableTemplate(template, f"it has no place for the prompt, {PLACE}")
         self._cwd = cwd
         self._env = hosted_env(os.environ if env is None else env)
+        self._running: set[asyncio.Task[TurnEnd]] = set()
 
     @property
     def info(self) -> AgentInfo:
@@ -67,6 +69,18 @@ class ExecAgent(Agent):
             )
 
     async def run(self, turn: Turn, io: TurnIO) -> TurnEnd:
+        work = asyncio.create_task(self._run(turn, io), name=f"exec turn {turn.turn_id}")
+        self._running.add(work)
+        work.add_done_callback(self._running.discard)
+        try:
+            return await work
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            return TurnEnd("cancelled")  # by close()
+
+    async def _run(self, turn: Turn, io: TurnIO) -> TurnEnd:
         argv = [word.replace(PLACE, turn.prompt) for word in self._words]
         plan = self._plan(argv, turn.cwd)
         answer = await io.ask(
@@ -95,7 +109,11 @@ class ExecAgent(Agent):
         return TurnEnd(exit_code=code, message=None if code == 0 else f"{self._words[0]} exited with status {code}")
 
     async def close(self) -> None:
-        """Nothing runs between turns, and a turn that is cancelled takes its process with it."""
+        """Stop what runs, and wait until it has ended; idempotent."""
+        for work in self._running:
+            work.cancel()
+        if self._running:
+            await asyncio.wait(set(self._running))
 
     def _program(self, cwd: Path) -> str | None:
         search_path = os.pathsep.join(str(cwd / entry) for entry in self._env.get("PATH", os.defpath).split(os.pathsep))

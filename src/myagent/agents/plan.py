@@ -101,8 +101,10 @@ def _look(path: Path, *, with_content: bool) -> str | list[int] | None:
             return None
         if not with_content or status.st_size > HASHED_BYTES:
             return _facts(status)
+        if status.st_size == 0:  # and what /proc says of itself, which is another thing at each look
+            return "empty"
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY), "rb") as file:
-            return content_digest(file.read(HASHED_BYTES + 1))
+            return content_digest(file.read(HASHED_BYTES + 1) or b"")  # None: it would have to be waited for
     except OSError as error:  # unreadable is a fact too; absent, or no possible path, is none
         return [] if isinstance(error, PermissionError) else None
 
@@ -113,5 +115,8 @@ def _facts(status: os.stat_result) -> list[int]:
 
 
 def _inode(path: Path) -> list[int]:
-    status = path.stat()
+    try:
+        status = path.stat()
+    except OSError:  # gone: a fact that differs from what it was
+        return []
     return [status.st_dev, status.st_ino]

@@ -34,10 +34,12 @@ _OPEN = ("pending", "in_progress")
 
 @dataclass(slots=True)
 class Rendered:
-    """Text for one of the two streams; empty when the update renders to nothing."""
+    """Text for one of the two streams, empty when the update renders to nothing; `gap` goes before it, and belongs to
+    no update."""
 
     channel: Channel
     text: str
+    gap: str = ""
 
 
 @dataclass(slots=True)
@@ -83,37 +85,35 @@ class Rendering:
             if call.get("status", "pending") in _OPEN:
                 update = {"sessionUpdate": "tool_call_update", "toolCallId": call_id, "status": "failed"}
                 call["status"] = "failed"
-                yield self._note(f"✗ {call_title(call)}: stopped\n").text, update
+                rendered = self._note(f"✗ {call_title(call)}: stopped\n")
+                yield rendered.gap + rendered.text, update
 
     def _say(self, update: JSON) -> Rendered:
         text = content_text(update.get("content"))
         if not text:
             return Rendered("stderr", "")
         message = update.get("messageId")
-        if (message != self._message or self._broken) and self._line_open["stdout"]:
-            text = "\n" + text
+        another = message != self._message or self._broken
         self._message, self._broken, self._thinking = message, False, False
-        return self._out("stdout", text)
+        return self._out("stdout", text, another)
 
     def _think(self, text: str) -> Rendered:
         if not text:
             return Rendered("stderr", "")
-        if not self._thinking:
-            text = ("\n" if self._line_open["stderr"] else "") + "thinking: " + text
+        begins = not self._thinking
         self._thinking = self._broken = True
-        return self._out("stderr", text)
+        return self._out("stderr", "thinking: " + text if begins else text, begins)
 
     def _note(self, text: str) -> Rendered:
         if not text:
             return Rendered("stderr", "")
-        if self._line_open["stderr"]:
-            text = "\n" + text
         self._thinking, self._broken = False, True
-        return self._out("stderr", text)
+        return self._out("stderr", text, True)
 
-    def _out(self, channel: Channel, text: str) -> Rendered:
+    def _out(self, channel: Channel, text: str, on_new_line: bool) -> Rendered:
+        gap = "\n" if on_new_line and self._line_open[channel] else ""
         self._line_open[channel] = not text.endswith("\n")
-        return Rendered(channel, text)
+        return Rendered(channel, text, gap)
 
     def _tool(self, update: JSON) -> str:
         call_id = str(update.get("toolCallId"))

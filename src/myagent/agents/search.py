@@ -18,6 +18,7 @@ from myagent.agents.workspace import FileFailed, Place, ToolFailed, Workspace, d
 
 DEPTH = 100  # directories below each other; each is opened from the root down, so that depth costs its square
 ENTRIES = 200_000  # looked at in one search: about a second, and far more than a checkout holds
+PATTERN_CHARACTERS = 1024  # of a glob
 GLOB_MATCHES = 1000  # listed; the rest is counted
 GREP_MATCHES = 500
 LINE_CHARACTERS = 300  # of a matching line, shown
@@ -41,6 +42,8 @@ def glob(workspace: Workspace, pattern: str) -> list[str]:
 
     `*`, `?` and `[…]` match within a name, hidden ones too; `**` stands for any number of directories.
     """
+    if len(pattern) > PATTERN_CHARACTERS:
+        raise PatternInvalid(pattern, f"it has more than {PATTERN_CHARACTERS:,} characters")
     segments = pattern.removeprefix("./").split("/")
     if pattern.startswith("/") or ".." in segments or "\0" in pattern or not all(segments):
         raise PatternInvalid(pattern, 'name files from the top of the workspace, as in "src/**/*.py"')

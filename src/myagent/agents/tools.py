@@ -154,10 +154,7 @@ class Tools:
     async def bash(self, line: str) -> CommandProposal:
         """Propose to run a command line with `/bin/sh`, in the root of the workspace."""
         root, argv = self._workspace.root, (SHELL, "-c", line)
-        try:
-            plan = await asyncio.to_thread(command_plan, argv, cwd=root, env=child_environment())
-        except OSError as error:
-            raise FileFailed(str(root), (error.strerror or "cannot be used").lower()) from error
+        plan = await asyncio.to_thread(command_plan, argv, cwd=root, env=child_environment())
         call = ToolCall(
             tool_name="Bash",
             input={"command": line},

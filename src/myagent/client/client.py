@@ -67,6 +67,7 @@ class Client:
         self._options = options
         self._view = View(options.session, options.after)
         self._socket: ClientConnection | None = None
+        self._up = False  # greeted, so that there is something to say about how things stand
         self._inbox: deque[Message] = deque()  # received while connecting, not yet iterated over
         self._tasks: set[asyncio.Task[None]] = set()  # of the connection that is up
         self._resuming: asyncio.Task[None] | None = None
@@ -253,7 +254,8 @@ class Client:
         if self._view.cursors.next_resume() is not None and (self._resuming is None or self._resuming.done()):
             pause = RATE_LIMITED_PAUSE if isinstance(message, Error) else 0.0
             self._resuming = self._start(self._resume_all(pause), "resume")
-        self._tell(self._view.standing)
+        if self._up:
+            self._tell(self._view.standing)
         return message
 
     # --- connections -----------------------------------------------------------------------------------------
@@ -285,6 +287,8 @@ class Client:
             raise NotMyagent(f"it said nothing for {OPEN_TIMEOUT:.0f} s") from None
         if (frame := await receive_within(socket, WELCOME_WAIT)) is not None:
             await self._take(frame)
+        self._up = True
+        self._tell(view.standing)
         self._start(self._watch_heart(socket), "heartbeat")
         for prompt in list(view.unacked.values()):
             await self._send_quietly(prompt)
@@ -350,7 +354,7 @@ class Client:
                 await self._forget_socket()
 
     async def _forget_socket(self) -> None:
-        socket, self._socket = self._socket, None
+        socket, self._socket, self._up = self._socket, None, False
         await self._end_tasks()
         self._view.disconnected()
         if socket is not None:

@@ -8,11 +8,11 @@ Two rules stand above all others:
 
 The slot, and what moves it:
 
-| slot     | join with reclaim | join, may own | claim   | handover | release | clean leave | drop         | grace over |
-|----------|-------------------|---------------|---------|----------|---------|-------------|--------------|------------|
-| free     | as any other      | → owned       | → owned | –        | –       | –           | –            | –          |
-| owned    | → owned, fence old| follower      | refused | → owned  | → free  | → free      | → reserved ¹ | –          |
-| reserved | → owned           | follower      | refused | –        | –       | –           | –            | → free     |
+| slot     | join with reclaim | join, may own | claim   | handover | release | clean leave | drop        | grace over |
+|----------|-------------------|---------------|---------|----------|---------|-------------|-------------|------------|
+| free     | as any other      | → owned       | → owned | –        | –       | –           | –           | –          |
+| owned    | → owned, fence old| follower      | refused | → owned  | → free  | → free      | → reserved¹ | –          |
+| reserved | → owned           | follower      | refused | –        | –       | –           | –           | → free     |
 
 A reclaim token is right only while the slot is owned or reserved; shown to a free slot it counts for nothing, and the
 connection joins as any other. ¹ Only if the owner had said hello and there is a grace; else → free, as v1 has it.

@@ -61,7 +61,8 @@ class Unit:
 
     `on_refuse` is called instead of `on_commit` when the unit could not be stored: then nothing of it was. A `fact`
     (output of the agent, the end of a turn) is not refused for want of space: the log keeps it, in order, and tries
-    again until there is some; it is refused only with `LogFailed` and `UnitRejected`.
+    again until there is some; it is refused only with `LogFailed` and `UnitRejected`. Without `on_refuse` a refusal
+    is told to nobody.
     """
 
     on_commit: Callable[[list[Stored]], None]
@@ -162,8 +163,8 @@ class EventLog(Protocol):
     async def read_back(self, session_id: str, before_seq: int, *, limit: int, max_bytes: int) -> list[Stored]:
         """The last events before `before_seq`, oldest of them first: for paging back."""
 
-    async def find_prompt(self, client_id: str, session_id: str | None) -> PromptKey | None:
-        """The accepted prompt of that id in that session; with `None`, the newest of that id that opened a session."""
+    async def find_prompt(self, client_id: str, session_id: str) -> PromptKey | None:
+        """The accepted prompt of that id in that session."""
 
     async def find_opening(self, client_id: str, digest: bytes) -> PromptKey | None:
         """The accepted prompt of that id and that digest which opened a session."""

@@ -100,12 +100,9 @@ class MemoryLog:
         end = bisect_right(events, before_seq - 1, key=lambda event: event.seq)
         return _up_to(reversed(events[max(0, end - limit) : end]), max_bytes)[::-1]
 
-    async def find_prompt(self, client_id: str, session_id: str | None) -> PromptKey | None:
+    async def find_prompt(self, client_id: str, session_id: str) -> PromptKey | None:
         self._check_open()
-        if session_id is not None:
-            return self._prompts.get((session_id, client_id))
-        found = (key for key in reversed(self._prompts.values()) if key.opened and key.client_id == client_id)
-        return next(found, None)
+        return self._prompts.get((session_id, client_id))
 
     async def find_opening(self, client_id: str, digest: bytes) -> PromptKey | None:
         self._check_open()

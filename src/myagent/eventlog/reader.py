@@ -42,15 +42,11 @@ class Reader:
         with closing(self._connection.execute(query, (number, before_seq, limit))) as rows:
             return self._up_to(rows, max_bytes)[::-1]
 
-    def find_prompt(self, client_id: str, session_id: str | None) -> PromptKey | None:
-        query = "SELECT session, digest, opened FROM prompts WHERE client_id = ? AND "
-        if session_id is None:
-            found = self._connection.execute(query + "opened ORDER BY n DESC LIMIT 1", (client_id,))
-        else:
-            found = self._connection.execute(query + "session = ?", (client_id, self._index.numbers.get(session_id)))
-        with closing(found):
+    def find_prompt(self, client_id: str, session_id: str) -> PromptKey | None:
+        query = "SELECT digest, opened FROM prompts WHERE client_id = ? AND session = ?"
+        with closing(self._connection.execute(query, (client_id, self._index.numbers.get(session_id)))) as found:
             row = found.fetchone()
-        return None if row is None else PromptKey(self._name(row[0]), client_id, row[1], bool(row[2]))
+        return None if row is None else PromptKey(session_id, client_id, row[0], bool(row[1]))
 
     def find_opening(self, client_id: str, digest: bytes) -> PromptKey | None:
         query = "SELECT session FROM prompts WHERE client_id = ? AND opened AND digest = ? ORDER BY n DESC LIMIT 1"

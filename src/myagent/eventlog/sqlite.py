@@ -94,7 +94,7 @@ class SqliteLog:
     async def read_back(self, session_id: str, before_seq: int, *, limit: int, max_bytes: int) -> list[Stored]:
         return await self._read(lambda reader: reader.read_back(session_id, before_seq, limit, max_bytes))
 
-    async def find_prompt(self, client_id: str, session_id: str | None) -> PromptKey | None:
+    async def find_prompt(self, client_id: str, session_id: str) -> PromptKey | None:
         return await self._read(lambda reader: reader.find_prompt(client_id, session_id))
 
     async def find_opening(self, client_id: str, digest: bytes) -> PromptKey | None:

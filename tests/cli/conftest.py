@@ -1,0 +1,155 @@
+"""The real command line in real processes: a server in a fresh directory, and clients on pipes or on a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyte
+import pytest
+
+PATIENCE = 20.0  # seconds; a test that waits longer hangs
+MYAGENT = [sys.executable, "-m", "myagent"]
+WIDTH, HEIGHT = 200, 100
+
+
+def environment(**more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name != "MYAGENT_REMOTE_TOKEN"}
+    return {**kept, "TERM": "xterm-256color", "PYTHONWARNINGS": "error", **more}
+
+
+class Serving:
+    """A `myagent remote serve` that runs in `directory`; its lines up to the last of its announcement."""
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        self.directory = directory
+        self.process = subprocess.Popen(
+            [*MYAGENT, "remote", "serve", "--port", "0", *options],
+            cwd=directory, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert self.process.stdout is not None
+        self.lines: list[str] = []
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip("\n"))
+            if "connect with" in line:
+                break
+        else:
+            raise AssertionError(self.process.communicate()[1])
+        self.url = self.lines[0].removeprefix("[remote] listening ")
+
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, str, str]:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        output, errors = self.process.communicate(timeout=PATIENCE)
+        return self.process.returncode, output, errors
+
+
+class Terminal:
+    """A program on a pseudo-terminal of its own, and what can be read on it."""
+
+    def __init__(self, *arguments: str, cwd: Path, **variables: str) -> None:
+        self.screen = pyte.Screen(WIDTH, HEIGHT)
+        self.raw = b""
+        self._stream = pyte.ByteStream(self.screen)
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", HEIGHT, WIDTH, 0, 0))
+
+        def take_terminal() -> None:
+            os.setsid()
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+        self.process = subprocess.Popen(
+            [*MYAGENT, *arguments], cwd=cwd, env=environment(**variables), stdin=slave, stdout=slave, stderr=slave,
+            preexec_fn=take_terminal,
+        )  # fmt: skip
+        os.close(slave)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(line.rstrip() for line in self.screen.display).rstrip("\n")
+
+    def type(self, keys: str) -> None:
+        os.write(self._master, keys.encode())
+
+    def read_until(self, wanted: Callable[[str], bool] | str) -> str:
+        """Read until the screen shows something; return the screen."""
+        found = wanted if callable(wanted) else lambda text: wanted in text
+        deadline = time.monotonic() + PATIENCE
+        while not found(self.text):
+            assert time.monotonic() < deadline, self.text
+            if not self._read(deadline):
+                assert found(self.text), self.text
+        return self.text
+
+    def finish(self) -> int:
+        """Read to the end; return the exit code."""
+        deadline = time.monotonic() + PATIENCE
+        while self._read(deadline):
+            assert time.monotonic() < deadline, self.text
+        return self.process.wait(PATIENCE)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self._master)
+
+    def _read(self, deadline: float) -> bool:
+        ready, _, _ = select.select([self._master], [], [], max(0.0, deadline - time.monotonic()))
+        if not ready:
+            return True
+        try:
+            data = os.read(self._master, 65536)
+        except OSError:  # EIO: the program has ended
+            return False
+        self.raw += data
+        self._stream.feed(data)
+        return bool(data)
+
+
+@pytest.fixture()
+def serve(tmp_path: Path) -> Iterator[Callable[..., Serving]]:
+    with contextlib.ExitStack() as stack:
+
+        def start(*options: str, directory: Path = tmp_path) -> Serving:
+            serving = Serving(directory, *options)
+            stack.callback(serving.stop)
+            return serving
+
+        yield start
+
+
+@pytest.fixture()
+def terminal() -> Iterator[Callable[..., Terminal]]:
+    with contextlib.ExitStack() as stack:
+
+        def start(*arguments: str, cwd: Path, **variables: str) -> Terminal:
+            opened = Terminal(*arguments, cwd=cwd, **variables)
+            stack.callback(opened.close)
+            return opened
+
+        yield start
+
+
+@pytest.fixture()
+def myagent(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    def run(
+        *arguments: str, cwd: Path = tmp_path, stdin: str = "", **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*MYAGENT, *arguments],
+            cwd=cwd, env=environment(**variables), input=stdin, capture_output=True, text=True, timeout=PATIENCE,
+        )  # fmt: skip
+
+    return run
