@@ -27,7 +27,7 @@ types: $(STAMP)  ## mypy --strict over src
 	$(BIN)/mypy
 
 demo: $(STAMP)  ## watch a session being shared: an owner, two followers, one that comes late
-	$(BIN)/python -m myagent.demo
+	$(BIN)/python examples/demo.py
 
 clean:  ## remove what the build made
 	rm -rf $(VENV) build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -210,6 +210,22 @@ class Agent:
         self.cancelled[session].wait()
         return {"stopReason": "cancelled"}
 
+    def do_read(self, session: str, rest: str) -> None:
+        self.say(session, (Path(self.cwd[session]) / rest).read_text())
+
+    def do_linger(self, session: str, rest: str) -> JSON:
+        """Ask to start two processes, say their ids, and run until cancelled."""
+        call: JSON = {"toolCallId": f"call-{next(self.ids)}", "title": "sleep", "kind": "execute", "status": "pending"}
+        self.update(session, "tool_call", **call)
+        self.ask("session/request_permission", {"sessionId": session, "toolCall": call, "options": OPTIONS})
+        children = [subprocess.Popen(["sleep", "1000"]) for _ in range(2)]
+        self.say(session, " ".join(str(child.pid) for child in children) + "\n")
+        self.cancelled[session].wait()
+        for child in children:
+            child.kill()
+            child.wait()
+        return {"stopReason": "cancelled"}
+
     # --- prompts: bad ones ------------------------------------------------------------------------------------------
 
     def do_ignore_cancel(self, session: str, rest: str) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import random
+import shutil
 import subprocess
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -289,8 +290,7 @@ CHANGES: dict[str, Callable[[Path, pytest.MonkeyPatch], object]] = {
     "file data": lambda root, _: (root / "data").unlink(),
     "command tool": lambda root, _: (root / "bin/tool").rename(root / "bin/old") and make(root, "bin/tool"),
     "environment": lambda _, monkeypatch: monkeypatch.setenv("LC_ALL", "tr_TR.UTF-8"),
-    "working directory$": lambda root, _: os.rename(root, f"{root}2"),
-    "working directory": lambda root, _: os.rename(root, f"{root}2") or __import__("shutil").copytree(f"{root}2", root),
+    "working directory": lambda root, _: root.rename(f"{root}2") and shutil.copytree(f"{root}2", root),
 }
 
 
@@ -356,6 +356,15 @@ def test_a_file_in_a_directory_that_the_line_names_is_seen(tmp_path: Path) -> No
     make(tmp_path, "sub/inner.sh")
     plan = command_plan(("/bin/sh", "-c", "cd sub && sh ./inner.sh"), cwd=tmp_path, env=child_environment())
     assert plan["file sub/inner.sh"][1] == content_digest(b"this is sub/inner.sh\n")
+
+
+@in_loop
+async def test_a_workspace_that_went_away_while_asking_says_so(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    proposal = await Tools(root).bash("echo hello")
+    root.rename(f"{root}2")
+    with pytest.raises(PlanChanged, match="working directory"):
+        await proposal.launch(nothing, nothing)
+    os.rename(f"{root}2", root)
 
 
 def test_what_says_another_thing_at_each_look_can_still_be_run(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ class Terminal:
         return bool(data)
 
 
-@pytest.fixture()
+@pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., Serving]]:
     with contextlib.ExitStack() as stack:
 
@@ -130,7 +130,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Serving]]:
         yield start
 
 
-@pytest.fixture()
+@pytest.fixture
 def terminal() -> Iterator[Callable[..., Terminal]]:
     with contextlib.ExitStack() as stack:
 
@@ -142,7 +142,7 @@ def terminal() -> Iterator[Callable[..., Terminal]]:
         yield start
 
 
-@pytest.fixture()
+@pytest.fixture
 def myagent(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(
         *arguments: str, cwd: Path = tmp_path, stdin: str = "", **variables: str

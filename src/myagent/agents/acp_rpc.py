@@ -226,6 +226,7 @@ class Connection:
         except BaseException:
             child.signal(signal.SIGKILL)
             child.close_pipes()
+            await child.exited.wait()
             raise
         return cls(child, on_notification=on_notification, on_request=on_request, tally=tally)
 

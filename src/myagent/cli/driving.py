@@ -54,7 +54,8 @@ class _Progress:
     """Of the prompt that this client submitted."""
 
     turn: str | None = None
-    session: str | None = None  # known from its `ack` on
+    acked: bool = False  # the server has accepted it
+    session: str | None = None  # known from the `ack` on, if not before
     answered: dict[str, str] = field(default_factory=dict)  # permission request → id of our decision
     told: set[str] = field(default_factory=set)  # permission requests that the human was told of
 
@@ -107,7 +108,7 @@ class Driver:
         assert self._work is not None
         turn, session = self._progress.turn, self._progress.session
         first, self.interrupted = not self.interrupted, True
-        can_cancel = self._client is not None and self._client.welcome is not None and self._is_acked
+        can_cancel = self._client is not None and self._client.welcome is not None and self._progress.acked
         if first and can_cancel and turn is not None and session is not None:
             self._screen.say("cancelling the turn; Ctrl+C again leaves at once")
             self._cancelling = asyncio.create_task(self._cancel(session, turn), name="cancel")
@@ -127,6 +128,7 @@ class Driver:
     def state_changed(self, state: State) -> None:
         if state.name == "reconnecting":
             self._withdraw("the connection is lost")
+            self._progress.answered.clear()  # an answer may be lost with it; the same one again does no harm
             if state.why != self._loss:
                 self._screen.say(escape(str(state)))
             self._loss = state.why
@@ -142,7 +144,7 @@ class Driver:
             case RoleMessage(role=role):
                 self._screen.say(f"role: {role}")
             case Ack() if message.id == self._progress.turn:
-                self._progress.session = message.session_id
+                self._progress.acked, self._progress.session = True, message.session_id
                 self._screen.say(f"session: {escape(message.session_id or '')}")
             case Error():
                 return self._show_error(message)
@@ -184,7 +186,7 @@ class Driver:
         return None
 
     def _show_error(self, error: Error) -> int | None:
-        if error.id == self._progress.turn and not self._is_acked:
+        if error.id == self._progress.turn and not self._progress.acked:
             self._screen.say(_line(error.message))
             return USAGE if error.code in ("bad_message", "too_large") else NOT_ALLOWED
         for request_id, decision_id in list(self._progress.answered.items()):
@@ -247,6 +249,8 @@ class Driver:
         question, self._question = self._question, None
         if question is not None and not question.task.done():
             question.task.cancel()
+            if self._keyboard is not None:
+                self._keyboard.discard()  # half an answer is no input for whatever comes next
             if why:
                 self._screen.say(f"the question is withdrawn: {why}")
 
@@ -255,10 +259,6 @@ class Driver:
     @property
     def _watches(self) -> bool:
         return self._wanted.prompt is None
-
-    @property
-    def _is_acked(self) -> bool:
-        return self._client is not None and self._progress.turn not in self._client.unacked
 
     def _is_shown(self, event: Event) -> bool:
         """Watching shows all that comes; a prompt shows its session if one was named, else its own turn alone."""

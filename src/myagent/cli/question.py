@@ -95,7 +95,10 @@ class Keyboard:
 
     def discard(self) -> None:
         """Throw away what was typed and not read."""
-        termios.tcflush(self._fd, termios.TCIFLUSH)
+        try:
+            termios.tcflush(self._fd, termios.TCIFLUSH)
+        except termios.error:  # the terminal is gone, as reading from it will tell
+            pass
 
     async def line(self) -> str | None:
         """The next line, `None` at the end of input. Being cancelled leaves the terminal as it was."""
