@@ -1,7 +1,9 @@
-"""What every test may use: the wire-level clients of `tests/e2e`, and a log that must stay free of tracebacks."""
+"""What every test may use: `async def` tests, the wire-level clients of `tests/e2e`, and a log that must stay quiet."""
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import logging
 import sys
 from collections.abc import Iterator
@@ -10,6 +12,16 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "e2e"))  # `--import-mode=importlib` does not
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run an `async def` test, each in an event loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = inspect.signature(pyfuncitem.obj).parameters
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in arguments}))
+    return True
 
 
 @pytest.fixture

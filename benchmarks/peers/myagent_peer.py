@@ -23,9 +23,11 @@ from myagent.core.codec import encode
 from myagent.core.messages import AgentStdout, SessionId, UserMessage
 from myagent.core.session import Session
 from myagent.eventlog import Draft, Stored, Unit
+from myagent.lane import METADATA
 from myagent.server import Server, Settings
 
 CHUNK = "hello hello hello"
+TIME = "2026-01-01T00:00:00.000Z"
 FILL = 2000  # events in one unit
 
 
@@ -71,39 +73,34 @@ class Commands:
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
         while line := (await lines.readline()).decode().strip():
             command, _, rest = line.partition(" ")
-            result = await getattr(self, f"_{command}")(*json.loads(f"[{rest.replace(' ', ',')}]" if rest[:1].isdigit() else f"[{rest}]"))
+            arguments = json.loads(rest) if rest.startswith("[") else [int(word) for word in rest.split()]
+            result = await getattr(self, f"_{command}")(*arguments)
             print("done" if result is None else json.dumps(result), flush=True)
 
     async def _emit(self, ticks: int, batch: int) -> None:
         await self._turn(["emit", ticks, batch])
 
-    async def _spawn(self, argv: list[str]) -> None:
+    async def _spawn(self, *argv: str) -> None:
         await self._turn(["spawn", argv])
 
     async def _turn(self, prompt: list[object]) -> None:
         """Run a turn to its end, as if an owner had asked for it."""
+        lane = self._host.lane
         self._prompts += 1
-        host, lane = self._host, self._host.lane
         message = UserMessage(id=f"p{self._prompts}", prompt=json.dumps(prompt))
-        session = next(iter(host.sessions.values()), None) or host._new_session()
         async with lane.lock:
-            step = session.accept(message, by="benchmark", mode="default", now="2026-01-01T00:00:00.000Z")
-            await lane.store(step)
-        running = host._turns._running[session.session_id]
-        await running.end
-        while session.session_id in host._turns._running:
-            await asyncio.sleep(0)
+            session = next(iter(lane.sessions.values()), None) or _session(0)
+            step = session.accept(message, by="benchmark", mode="default", now=TIME)
+            await lane.store(step, (METADATA, *step.events))
+        while lane.sessions[session.session_id].running is not None:
+            await asyncio.sleep(0.001)
 
     async def _fill(self, sessions: int, events: int) -> None:
         host = self._host
         for number in range(sessions):
-            session_id = SessionId(f"remote_20260101000000_{number:08x}")
-            if session_id not in host.sessions:
-                host.sessions[session_id] = Session(
-                    session_id=session_id, cwd="/", created_at="2026-01-01T00:00:00.000Z",
-                    updated_at=f"2026-01-01T00:00:00.{number % 1000:03}Z", agent="benchmark", mode="default",
-                    title=f"session {number}",
-                )  # fmt: skip
+            session = _session(number)
+            session_id = session.session_id
+            host.sessions.setdefault(session_id, session)
             for start in range(0, events // sessions, FILL):
                 await self._commit(session_id, min(FILL, events // sessions - start))
         await self._host.log.flush()
@@ -114,9 +111,8 @@ class Commands:
 
     async def _prepare(self, events: int) -> None:
         """Commit the events that `deliver` publishes next."""
-        session = next(iter(self._host.sessions), None) or SessionId("remote_20260101000000_abcdef01")
         for start in range(0, events, FILL):
-            await self._commit(session, min(FILL, events - start))
+            await self._commit(_session(0).session_id, min(FILL, events - start))
         await self._host.log.flush()
 
     async def _deliver(self, ticks: int, batch: int) -> dict[str, float]:
@@ -135,6 +131,18 @@ class Commands:
         body = encode(AgentStdout(id="p1", session_id=session_id, chunk=CHUNK))
         self._host.log.write(Unit(self._stored.extend, events=[Draft(session_id, body)] * count))
         await self._host.log.room()
+
+
+def _session(number: int) -> Session:
+    return Session(
+        session_id=SessionId(f"remote_20260101000000_{number:08x}"),
+        cwd="/",
+        created_at=TIME,
+        updated_at=TIME,
+        agent="benchmark",
+        mode="default",
+        title=f"session {number}",
+    )
 
 
 async def main() -> None:

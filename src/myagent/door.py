@@ -15,7 +15,6 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from websockets.http11 import Request
 
 from myagent.auth import Authenticator, Credential
-from myagent.core.display import escape
 from myagent.exceptions import MyagentError
 
 Route = Literal["stream", "page", "healthz", "sessions", "events"]
@@ -23,7 +22,6 @@ Route = Literal["stream", "page", "healthz", "sessions", "events"]
 _EVENTS = re.compile(r"/sessions/([A-Za-z0-9_]{1,64})/events")
 _OPEN_ROUTES: tuple[Route, ...] = ("page", "healthz")
 _SECRET_PARAMETERS = ("token", "access_token", "auth", "authorization", "key", "ticket")
-LABEL_CHARACTERS = 128
 
 
 class Rejected(MyagentError):
@@ -108,11 +106,6 @@ class Door:
 def is_upgrade(request: Request) -> bool:
     """Whether a request means to be a WebSocket; whether it is a valid one is told later."""
     return any("websocket" in value.lower() for value in request.headers.get_all("Upgrade"))
-
-
-def clean_label(text: str) -> str:
-    """A label as it is shown to others: no character that hides or moves, not long."""
-    return escape(text.strip())[:LABEL_CHARACTERS]
 
 
 def _route(request: Request) -> tuple[Route, str | None, str]:

@@ -21,7 +21,7 @@ from typing import NamedTuple, Protocol
 from myagent.core.codec import encode
 from myagent.core.messages import Gap, Replayed, SessionId
 from myagent.eventlog import EventLog, Stored, with_update
-from myagent.run import SLICE_BYTES, Run, View, frame
+from myagent.run import ENTRY_BYTES, SLICE_BYTES, Run, View, frame
 
 _log = logging.getLogger(__name__)
 
@@ -62,11 +62,12 @@ class Fanout:
         self._groups: dict[tuple[View, str | None], Group] = {}
         self._flushing = False
         self._held: list[Cursor] = []  # members whose transport filled up in the flush that runs now
-        self._unflushed = 0  # bytes
+        self._unflushed = 0  # bytes that the window may hold and groups have not been given
         self._reads: set[asyncio.Task[None]] = set()
 
     def event(self, stored: Stored) -> None:
-        self._make_room(len(stored.body))
+        views = 1 if stored.update is None else 2
+        self._make_room(views * len(stored.body) + len(stored.update or b""))
         self.run.event(stored)
 
     def state(self, payload: bytes, *, kind: str | None = None, session_id: str | None = None) -> None:
@@ -83,12 +84,11 @@ class Fanout:
     def group(self, view: View, session_id: str | None) -> Group:
         """The group for a view, brought up to date."""
         key = (view, session_id)
-        group = self._groups.get(key)
-        if group is None:
-            group = self._groups[key] = Group(view, session_id, self.run.next)
-        else:
-            self._flush_group(group)
-        return group
+        if key in self._groups:
+            self._flush_group(self._groups[key])  # which may fill up all its members, and then it is gone
+        if key not in self._groups:
+            self._groups[key] = Group(view, session_id, self.run.next)
+        return self._groups[key]
 
     def leave(self, group: Group, cursor: Cursor) -> None:
         del group.writes[cursor]
@@ -118,7 +118,7 @@ class Fanout:
             self.flush()
         if not self._unflushed:
             asyncio.get_running_loop().call_soon(self.flush)
-        self._unflushed += size + 1
+        self._unflushed += size + ENTRY_BYTES
 
     def _flush_group(self, group: Group) -> None:
         run = self.run

@@ -56,7 +56,7 @@ from myagent.core.session import Session, prompt_digest
 from myagent.eventlog import EventLog, LogRefused, PromptKey
 from myagent.fanout import Fanout
 from myagent.lane import METADATA, Lane, iso, now
-from myagent.peer import Peer, name_of
+from myagent.peer import Peer, clean_label, name_of
 from myagent.questions import Questions, watches
 from myagent.run import Run
 from myagent.settings import Settings
@@ -199,7 +199,7 @@ class Host:
 
     def _hello(self, peer: Peer, message: Hello) -> None:
         if message.label is not None:
-            peer.label = self.ownership.seats[peer.connection_id].label = message.label
+            peer.label = self.ownership.seats[peer.connection_id].label = clean_label(message.label)
         if "updates" in message.wants:
             peer.cursor.look("updates")
         change = self.ownership.hello(peer.connection_id, reclaim=message.reclaim_token, token=_new_token())

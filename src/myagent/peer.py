@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Protocol
 
+from myagent.core.display import escape
 from myagent.core.messages import ConnectionId, Scope
 from myagent.core.refusals import Refused
 from myagent.fanout import Cursor, Sink
+
+LABEL_CHARACTERS = 128
 
 
 class Peer(Sink, Protocol):
@@ -29,6 +32,11 @@ class Peer(Sink, Protocol):
 
     def fence(self) -> None:
         """Answer what is still on its way from the other side, then close with 4409."""
+
+
+def clean_label(text: str) -> str:
+    """A label as it is shown to others: no character that hides or moves, not long."""
+    return escape(text.strip())[:LABEL_CHARACTERS]
 
 
 def name_of(peer: Peer) -> str:

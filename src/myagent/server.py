@@ -26,11 +26,12 @@ from myagent.auth import Authenticator, Credential, load_owner_token
 from myagent.connection import Connection, Identity
 from myagent.core.codec import encode
 from myagent.core.messages import ConnectionId, SessionId
-from myagent.door import Call, Door, Rejected, clean_label
+from myagent.door import Call, Door, Rejected
 from myagent.eventlog import EventLog
 from myagent.eventlog.sqlite import SqliteLog
 from myagent.exceptions import MyagentError
 from myagent.host import Host
+from myagent.peer import clean_label
 from myagent.settings import Settings
 from myagent.statedir import StateDir
 

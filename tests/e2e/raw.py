@@ -1,4 +1,4 @@
-"""Bytes over a TCP connection, for what no honest client sends; and just enough of HTTP and RFC 6455 to read answers."""
+"""Bytes over a TCP connection, for what no honest client sends, and enough of HTTP and RFC 6455 to read answers."""
 
 from __future__ import annotations
 

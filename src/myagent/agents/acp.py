@@ -402,12 +402,12 @@ class AcpAgent(Agent):
         if method != "session/request_permission":
             raise RpcError(METHOD_NOT_FOUND, f"method not found: {method[:100]}")
         session, call = self._named(params), params.get("toolCall")
-        if not isinstance(call, dict):
-            raise RpcError(INVALID_PARAMS, "toolCall must be an object")
+        options = options_of(params)
+        if not isinstance(call, dict) or not options:
+            raise RpcError(INVALID_PARAMS, "a permission request has a toolCall and options")
         running = session.running if session is not None else None
         if running is None or running.stopping:
             return _CANCELLED  # nobody is left who could be asked
-        options = options_of(params)
         # A copy: the call is asked about as it was sent, and goes on changing.
         ask = asyncio.create_task(_ask(running.io, dict(running.rendering.merge(call)), options))
         running.asks.add(ask)

@@ -15,7 +15,8 @@ The slot, and what moves it:
 | reserved | → owned           | follower      | refused | –        | –       | –           | –           | → free     |
 
 A reclaim token is right only while the slot is owned or reserved; shown to a free slot it counts for nothing, and the
-connection joins as any other. ¹ Only if the owner had said hello and there is a grace; else → free, as v1 has it.
+connection joins as any other. ¹ Only if the owner had said hello, or reclaimed, and there is a grace; else → free, as
+v1 has it.
 """
 
 from __future__ import annotations
@@ -196,6 +197,7 @@ class Ownership:
         if change is None:
             return None
         self._reclaim_tokens = (*before[-1:], token)
+        seat.said_hello = True  # a reclaim is an addition too: whoever knows it is waited for
         return Change(change.epoch, seat, change.why, change.lost, fenced=old.connection_id if old else None)
 
     def _grant(self, seat: Seat, why: str, token: str) -> Change | None:
