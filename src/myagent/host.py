@@ -392,7 +392,7 @@ class Host:
     def _welcome(self, peer: Peer) -> Welcome:
         owner = self.ownership.owner
         owns = owner is not None and owner.connection_id == peer.connection_id
-        visible = [each for each in self.list_sessions() if peer.cursor.session_id in (None, each.session_id)]
+        visible = [each for each in self._latest_first() if watches(peer, each.session_id)][:WELCOME_SESSIONS]
         return Welcome(
             connection_id=peer.connection_id,
             server=ServerInfo("myagent", __version__),
@@ -400,15 +400,17 @@ class Host:
             owner_epoch=self.ownership.epoch,
             owner=OwnerInfo(owner.connection_id, owner.label) if owner else None,
             followers=self.ownership.followers,
-            sessions=visible[:WELCOME_SESSIONS],
+            sessions=[self.lane.metadata(each) for each in visible],
             limits=self.settings.limits,
             reclaim_token=self.ownership.reclaim_token if owns else None,
         )
 
     def list_sessions(self) -> list[Metadata]:
         """Every session, the latest first."""
-        sessions = sorted(self.sessions.values(), key=lambda each: each.updated_at, reverse=True)
-        return [self.lane.metadata(each) for each in sessions]
+        return [self.lane.metadata(each) for each in self._latest_first()]
+
+    def _latest_first(self) -> list[Session]:
+        return sorted(self.sessions.values(), key=lambda each: each.updated_at, reverse=True)
 
 
 def _new_token() -> str:

@@ -235,10 +235,10 @@ class Turns:
 
     async def _finish(self, running: RunningTurn) -> None:
         end = await running.end
-        if self._stopping:
-            return
         await running.settle()
         async with self._lane.lock:
+            if self._stopping:
+                return  # `close_open` tells of it
             del self._running[running.session_id]
             step = self._lane.sessions[running.session_id].finish(
                 stop_reason=end.stop_reason,

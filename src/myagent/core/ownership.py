@@ -4,7 +4,7 @@ Two rules stand above all others:
 
 1. A connection becomes the owner while it joins, or by an explicit claim, handover or reclaim. Nothing else ever
    promotes one: not another's leaving, not time.
-2. Every grant raises the epoch. What a connection sends counts only while the epoch that it was granted is current.
+2. Every grant raises the epoch, and so does a release. What a connection sends counts only while the epoch that it was granted is current.
 
 The slot, and what moves it:
 
@@ -156,7 +156,8 @@ class Ownership:
         return change
 
     def release(self, connection_id: ConnectionId) -> Change:
-        """Let go and stay as a follower; the owner was admitted to ask for it."""
+        """Let go and stay as a follower; the owner was admitted to ask for it. Raises the epoch as far as it may."""
+        self.epoch = min(self.epoch + 1, self.ceiling)
         self._owner = None
         self._reclaim_tokens = ()
         return Change(self.epoch, None, "released", connection_id)
