@@ -62,6 +62,19 @@ async def test_glob_lists_what_a_developer_expects(root: Path, monkeypatch: pyte
 
 
 @in_loop
+async def test_what_was_installed_is_looked_into_only_where_it_is_named(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(root, "a.js", "node_modules/b.js", "sub/.venv/lib/c.js", "sub/venv")
+    tool = Tools(root)
+    assert await tool.glob("**/*.js") == "a.js\n(not looked into unless named: .venv, node_modules)\n"
+    assert await tool.glob("*/*.js") == await tool.glob("node_modules/**") == "node_modules/b.js\n"
+    assert await tool.glob("**/.venv/**") == "sub/.venv/lib/c.js\n(not looked into unless named: node_modules)\n"
+    assert await tool.grep("this", "sub") == "sub/venv:1:this is sub/venv\n(not looked into unless named: .venv)\n"
+    assert await tool.grep("this", "sub/.venv") == "sub/.venv/lib/c.js:1:this is sub/.venv/lib/c.js\n"
+
+
+@in_loop
 async def test_glob_says_how_much_it_left_out(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(root, *(f"f{n}" for n in range(8)))
     monkeypatch.setattr(search, "GLOB_MATCHES", 3)
@@ -411,6 +424,8 @@ def test_a_diff_in_a_large_file_has_the_right_line_numbers_and_costs_little(tmp_
 
 
 def check_with_patch(directory: Path, old: str, new: str) -> None:
+    if shutil.which("patch") is None:
+        pytest.skip("needs the program `patch`")
     diff = unified_diff("a", old, new)
     if old == new:
         assert diff == ""

@@ -2,7 +2,8 @@
 
 Python's `re` can take exponential time and holds the interpreter's lock meanwhile: no thread and no timer of the
 server could stop it. So `grep` runs in a process of its own, which is killed when its time is over.
-Links to directories are not followed, and `.git` and `.myagent` are skipped.
+Links to directories are not followed, `.git` and `.myagent` are skipped, and what was installed or cached is looked
+into only where it is named.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ PATTERN_CHARACTERS = 1024  # of a glob
 GLOB_MATCHES = 1000  # listed; the rest is counted
 GREP_MATCHES = 500
 LINE_CHARACTERS = 300  # of a matching line, shown
+
+# Directories full of what nobody wrote here; `**` does not enter them.
+_MADE = {"node_modules", ".venv", "venv", ".tox", "__pycache__"}
+_MADE |= {".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis"}
 
 _ANYWHERE = None  # the segment `**`: any number of directories
 
@@ -109,6 +114,7 @@ class _Walk:
         self._segments = [_ANYWHERE if s == "**" else re.compile(fnmatch.translate(s)) for s in segments]
         self.entries = 0
         self.reached_depth = False
+        self.passed_by: set[str] = set()
 
     def from_directory(self, start: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], bool]]:
         """Parts of each match, and whether it is a directory; in no order."""
@@ -119,7 +125,7 @@ class _Walk:
                 self.entries += 1
                 if self.entries > ENTRIES:
                     return
-                below = self._closed(self._advanced(states, name))
+                below = self._closed(self._advanced(states, name, is_directory))
                 if len(self._segments) in below:
                     yield (*above, name), is_directory
                 if is_directory and below - {len(self._segments)}:
@@ -142,14 +148,20 @@ class _Walk:
         except FileFailed:  # unreadable, or gone since it was listed
             return []
 
-    def _advanced(self, states: set[int], name: str) -> set[int]:
+    def _advanced(self, states: set[int], name: str, is_directory: bool) -> set[int]:
         advanced = set()
+        may_enter = not (is_directory and name in _MADE)
+        passes_by = False
         for state in states - {len(self._segments)}:
             segment = self._segments[state]
             if segment is _ANYWHERE:
-                advanced.add(state)
+                if may_enter:
+                    advanced.add(state)
+                passes_by |= not may_enter
             elif segment.match(name):
                 advanced.add(state + 1)
+        if passes_by and not advanced:
+            self.passed_by.add(name)
         return advanced
 
     def _closed(self, states: set[int]) -> set[int]:
@@ -165,6 +177,8 @@ def _bounded(lines: list[str], count: int, limit: int, walk: _Walk, unsearched: 
         kept.append(f"… and {count - limit:,} more")
     if unsearched:
         kept.append(f"(not searched, being binary, too large or unreadable: {unsearched:,})")
+    if walk.passed_by:
+        kept.append(f"(not looked into unless named: {', '.join(sorted(walk.passed_by))})")
     if walk.reached_depth:
         kept.append(f"(not looked into: what is more than {DEPTH} directories deep)")
     if walk.entries > ENTRIES:

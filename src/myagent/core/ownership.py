@@ -4,7 +4,8 @@ Two rules stand above all others:
 
 1. A connection becomes the owner while it joins, or by an explicit claim, handover or reclaim. Nothing else ever
    promotes one: not another's leaving, not time.
-2. Every grant raises the epoch, and so does a release. What a connection sends counts only while the epoch that it was granted is current.
+2. Every grant raises the epoch, and so does a release. What a connection sends counts only while the epoch that it was
+   granted is current.
 
 The slot, and what moves it:
 

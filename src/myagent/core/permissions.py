@@ -62,6 +62,7 @@ def digest_of(call: ToolCall, cwd: str) -> str:
 
 def request_body(call: ToolCall, *, cwd: str, expires_at: str) -> RequestBody | None:
     """What is sent for a call; `None` if it is too large to be asked."""
+    names = [option.name for option in call.options]
     body = RequestBody(
         tool_name=escape(call.tool_name),
         input=call.input,
@@ -69,9 +70,9 @@ def request_body(call: ToolCall, *, cwd: str, expires_at: str) -> RequestBody | 
         title=escape(call.title),
         kind=call.kind,
         display=escape(call.text),
-        flags=flags("\n".join(filter(None, (call.text, call.title, call.tool_name, call.reason)))),
+        flags=flags("\n".join(filter(None, (call.text, call.title, call.tool_name, call.reason, *names)))),
         diffs=call.diffs,
-        options=call.options,
+        options=tuple(Option(option.option_id, escape(option.name), option.kind) for option in call.options),
         digest=digest_of(call, cwd),
         expires_at=expires_at,
     )
