@@ -39,9 +39,8 @@ def test_it_shows_all_there_is_to_know() -> None:
         "  | make install\n"
         "  --- /dev/null\n"
         "  +++ b/new.txt\n"
-        "  @@ -1 +1,2 @@\n"
+        "  @@ -0,0 +1 @@\n"
         "  +hello\n"
-        "   \n"
     )
 
 

@@ -8,6 +8,7 @@ import itertools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -37,6 +38,7 @@ from myagent.core.messages import (
     Ack,
     AgentStdout,
     Error,
+    Event,
     PermissionRequest,
     Ready,
     RoleMessage,
@@ -762,5 +764,52 @@ def test_with_the_real_server_a_cut_owner_is_the_owner_again_and_misses_nothing(
                     break
         assert output == "one\ntwo\n"
         assert seqs == list(range(1, len(seqs) + 1))
+
+    run(test())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_with_the_real_server_a_follower_that_is_cut_again_and_again_misses_nothing(tmp_path: Path, seed: int) -> None:
+    random = Random(seed)
+    sessions, lines = 4, 40
+    cuts = 0
+
+    async def drive(owner: Client) -> None:
+        for number in range(sessions):
+            await owner.prompt(f"!for i in $(seq {lines}); do echo {number}-$i; sleep 0.002; done")
+        ended = 0
+        async for message in owner:
+            if isinstance(message, PermissionRequest):
+                await owner.decide(message, "allow")
+            ended += isinstance(message, TerminalState)
+            if ended == sessions:
+                return
+
+    async def watch(follower: Client) -> dict[str, list[Any]]:
+        nonlocal cuts
+        seen: dict[str, list[Any]] = {}
+        async for message in follower:
+            if isinstance(message, Event) and not getattr(message, "pending", False):
+                seen.setdefault(message.session_id, []).append(message)
+            if sum(isinstance(events[-1], TerminalState) for events in seen.values()) == sessions:
+                return seen
+            if random.random() < 0.1 and follower._socket is not None:
+                follower._socket.transport.abort()
+                cuts += 1
+        raise AssertionError
+
+    async def test() -> None:
+        settings = Settings(permission_timeout=PATIENCE)
+        async with Server(tmp_path, CommandAgent(), settings) as real, connect(real.url, token=real.token) as owner:
+            async with reconnecting(real.url, token=real.token) as follower, asyncio.TaskGroup() as tasks:
+                watching = tasks.create_task(watch(follower))
+                tasks.create_task(drive(owner))
+            assert follower.role == "follower"
+        outputs = set()
+        for events in watching.result().values():
+            assert [event.seq for event in events] == list(range(1, len(events) + 1))
+            assert cuts > 3
+            outputs.add("".join(event.chunk for event in events if isinstance(event, AgentStdout)))
+        assert outputs == {"".join(f"{number}-{i + 1}\n" for i in range(lines)) for number in range(sessions)}
 
     run(test())

@@ -462,3 +462,12 @@ def test_refused_units_say_so_and_facts_wait_for_space_in_order() -> None:
         assert len(told) == 3 and isinstance(refused[-1], LogFailed)
 
     asyncio.run(script())
+
+
+def test_closing_a_log_that_was_never_opened_does_nothing(place: Place) -> None:
+    async def script() -> None:
+        log = place.log()
+        await log.close()
+        await log.close()
+
+    asyncio.run(script())

@@ -69,12 +69,19 @@ def _line(text: str) -> str:
 
 def _diff(diff: Diff, paint: _Paint) -> Iterator[str]:
     old = "/dev/null" if diff.old_text is None else f"a/{_line(diff.path)}"
-    before = (diff.old_text or "").split("\n")
-    after = diff.new_text.split("\n")
+    before, after = _file_lines(diff.old_text), _file_lines(diff.new_text)
     for line in difflib.unified_diff(before, after, old, f"b/{_line(diff.path)}", lineterm=""):
         style = {"+": _GREEN, "-": _RED}.get(line[:1])
         shown = line[:1] + escape(line[1:])
         yield "  " + (paint(style, shown) if style else shown)
+
+
+def _file_lines(text: str | None) -> list[str]:
+    """A file's lines; what comes after its last newline is told apart, as diff(1) does."""
+    if not text:
+        return []
+    *lines, rest = text.split("\n")
+    return [*lines, rest, "\\ No newline at end of file"] if rest else lines
 
 
 def _time_left(expires_at: str, now: datetime) -> str:

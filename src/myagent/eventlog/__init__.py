@@ -178,7 +178,7 @@ class EventLog(Protocol):
         and a reader sees the gap because the first `seq` it gets is not the one it expected."""
 
     async def close(self) -> None:
-        """Commit what is queued, as far as there is space, and close; idempotent."""
+        """Commit what is queued, as far as there is space, and close; idempotent, and nothing to a log never opened."""
 
 
 QUEUE_BYTES = 1 << 20  # of events waiting for their commit, before producers are held back

@@ -32,6 +32,7 @@ class SqliteLog:
         self._refusing: LogRefused | None = None
         self._queued = 0  # bytes given to the writer and not yet told of
         self._roomless: list[asyncio.Future[None]] = []
+        self._opened = False
         self._closing: asyncio.Task[None] | None = None
 
     async def open(self) -> Opened:
@@ -45,6 +46,7 @@ class SqliteLog:
         opened = Opened(states, dict(index.heads), index.pos)
         self._writer = Writer(connection, index, self._path.parent, self._loop, self._tell)
         self._writer.start()
+        self._opened = True
         return opened
 
     def _open(self) -> tuple[sqlite3.Connection, Index, dict[str, bytes], Reader]:
@@ -108,6 +110,8 @@ class SqliteLog:
             pass
 
     async def close(self) -> None:
+        if not self._opened:
+            return
         if self._closing is None:
             self._closing = self._loop.create_task(self._close(), name="close the event log")
         await asyncio.shield(self._closing)
