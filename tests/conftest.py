@@ -10,6 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A deadline is a timed assertion.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 sys.path.insert(0, str(Path(__file__).parent / "e2e"))  # `--import-mode=importlib` does not
 

@@ -1,4 +1,4 @@
-"""Who may connect: the owner token, and the check of an `Authorization` header."""
+"""Who may connect: the owner token, invites, and the check of an `Authorization` header."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from myagent.core.messages import Scope
+from myagent.core.messages import Scope, SessionId
+from myagent.invites import Invites
 from myagent.statedir import UnsafeState, read_private, write_private
 
 TOKEN_BYTES = 32  # 256 bits, written URL-safe in 43 characters
@@ -28,27 +29,47 @@ class AuthFile(msgspec.Struct, frozen=True, rename="camel"):
     created_at: str
 
 
+OWNER = "owner"  # the owner token's credential id
+
+
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What a verified token may do. `credential_id` names it in records; it is no secret."""
+    """What a verified token may do. `credential_id` names it in records; it is no secret. With a `session_id` it sees
+    that session alone."""
 
     credential_id: str
     scope: Scope
+    session_id: SessionId | None = None
 
 
 class Authenticator:
     """Checks what a request shows. Only digests are kept and compared, in constant time, as bytes."""
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, invites: Invites) -> None:
+        self.rotate(token)
+        self._invites = invites
+
+    def rotate(self, token: str) -> None:
+        """Take another owner token for the right one."""
         self._owner = hashlib.sha256(token.encode()).digest()
 
     def check(self, headers: Sequence[bytes]) -> Credential | None:
-        """Judge all `Authorization` header values of a request: exactly one, well-formed and right, or `None`."""
+        """Judge all `Authorization` header values of a request: exactly one, well-formed and right, or `None`. The same
+        is done whatever is wrong."""
         matched = _BEARER.fullmatch(headers[0]) if len(headers) == 1 else None
-        shown = hashlib.sha256(matched.group(1) if matched else b"").digest()
-        if hmac.compare_digest(shown, self._owner):
-            return Credential("owner", "owner")
+        shown = matched.group(1) if matched else b""
+        digest = hashlib.sha256(shown).digest()
+        owns = hmac.compare_digest(digest, self._owner)
+        invite = self._invites.find(shown, digest)
+        if owns:
+            return Credential(OWNER, "owner")
+        if invite is not None:
+            return Credential(invite.id, invite.scope, SessionId(invite.session_id) if invite.session_id else None)
         return None
+
+    def still_good(self, credential: Credential) -> bool:
+        """Whether a credential that was right has been neither revoked nor expired since."""
+        return credential.credential_id == OWNER or self._invites.is_live(credential.credential_id)
 
 
 def load_owner_token(path: Path) -> str:
@@ -56,10 +77,7 @@ def load_owner_token(path: Path) -> str:
     is there is never written over."""
     data = read_private(path)
     if data is None:
-        token = secrets.token_urlsafe(TOKEN_BYTES)
-        created_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        write_private(path, msgspec.json.encode(AuthFile(1, token, created_at)) + b"\n")
-        return token
+        return new_owner_token(path)
     try:
         content = msgspec.json.decode(data, type=AuthFile)
     except (msgspec.DecodeError, RecursionError):
@@ -69,3 +87,12 @@ def load_owner_token(path: Path) -> str:
             path, "does not hold an owner token of version 1", "mend it, or remove it to have a new token made"
         )
     return content.token
+
+
+def new_owner_token(path: Path) -> str:
+    """Make an owner token and store it, in place of the present one if there is one. Raises `OSError`."""
+    while (token := secrets.token_urlsafe(TOKEN_BYTES)).startswith("-"):
+        pass  # no command line would take it for a value
+    created_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    write_private(path, msgspec.json.encode(AuthFile(1, token, created_at)) + b"\n")
+    return token

@@ -12,7 +12,7 @@ import fcntl
 import logging
 import struct
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, cast
@@ -21,10 +21,13 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
 
+from myagent import walls
 from myagent.core.codec import decode, encode
 from myagent.core.messages import ConnectionId, Error, Scope, SessionId
 from myagent.core.refusals import BadMessage, Internal, RateLimited, Refused, UnknownType
+from myagent.door import SUBPROTOCOL
 from myagent.fanout import Cursor
 from myagent.host import Host
 from myagent.run import frame as finished_frame
@@ -34,11 +37,19 @@ CONTROL_FRAMES_PER_SECOND = 20  # pings and pongs from a client; in bursts of fi
 FOLLOWER_BURST = 20  # messages
 ERROR_WINDOW = 10.0  # seconds in which `limits.errors` errors are too many
 OUTBOX_BYTES = 64 * 1024  # of answers that a client does not read, before no more of its messages are read
+PING = b"\x89\x00"  # a whole frame: a thousand are sent in every heartbeat
+PING_PLACES = 16  # of a heartbeat, in which connections have their pings
+PINGS_BYTES = 16  # several unanswered ones; who has no more than these unsent is idle
 FENCE = b"fence"  # payload of the ping after which a connection that lost ownership is closed
 
 _log = logging.getLogger(__name__)
 _wire_log = logging.getLogger(f"{__name__}.wire")
 _wire_log.setLevel(logging.ERROR)  # its lower levels print headers and frames: tokens, and other people's text
+
+
+def _select_subprotocol(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    """Ours where it is offered; nothing else is ever sent back, since it may be a secret."""
+    return Subprotocol(SUBPROTOCOL) if SUBPROTOCOL in offered else None
 
 
 class Bucket:
@@ -76,6 +87,7 @@ class Listener(Protocol):
 
     settings: Settings
     host: Host
+    incoming: bytearray  # where every connection's bytes arrive; they are taken out before the next one reads
 
     def opened(self, connection: Connection) -> None: ...
 
@@ -85,7 +97,7 @@ class Listener(Protocol):
     def closed(self, connection: Connection) -> None: ...
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """One client, from its first byte to its last. A `Peer` of the host from `accept` to `_leave`."""
 
     __slots__ = (
@@ -119,7 +131,9 @@ class Connection(asyncio.Protocol):
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._loop = asyncio.get_running_loop()
-        self._protocol = ServerProtocol(max_size=listener.settings.limits.message_bytes, logger=_wire_log)
+        self._protocol = ServerProtocol(
+            max_size=listener.settings.limits.message_bytes, logger=_wire_log, select_subprotocol=_select_subprotocol
+        )
         self._timer: asyncio.TimerHandle | None = None  # for the handshake, then for the close
         self._seated = False  # between joining the host and leaving it
         self._text: list[bytes] = []  # of a message that comes in fragments
@@ -127,8 +141,8 @@ class Connection(asyncio.Protocol):
         self._outbox = bytearray()  # answers that wait for room
         self._heard = 0.0  # when anything came last
         self._ping_due = 0.0
-        self._unsent = (0, 0)  # bytes in the transport and in the kernel when last looked at
-        self._progress = 0.0  # when that last changed
+        self._unsent = -1  # bytes that waited when last looked at, here and in the kernel; -1: it is not watched
+        self._progress = 0.0  # when some of them were last taken
         self._errors: list[float] = []  # times of the last errors
         self.paused = False
 
@@ -142,6 +156,21 @@ class Connection(asyncio.Protocol):
         self.shown: set[str] = set()
         self.cursor = Cursor(self._listener.host.fanout, self, session_id=identity.session_id)
 
+    @property
+    def addresses(self) -> tuple[tuple[str, int], tuple[str, int]]:
+        """The other side's and ours, as IP address and port."""
+        peer, own = self._transport.get_extra_info("peername"), self._transport.get_extra_info("sockname")
+        return (peer or ("", 0))[:2], (own or ("", 0))[:2]
+
+    def is_inside(self) -> bool:
+        """Whether one of the agent's own processes is at the other end. Takes milliseconds."""
+        return walls.holds_connection(*self.addresses)
+
+    @property
+    def is_seated(self) -> bool:
+        """Whether it has joined the host, and not left."""
+        return self._seated
+
     # --- asyncio.Protocol -----------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -154,14 +183,18 @@ class Connection(asyncio.Protocol):
         self._timer = self._loop.call_later(self._listener.settings.handshake_timeout, self.abort)
         self._listener.opened(self)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return self._listener.incoming
+
+    def buffer_updated(self, nbytes: int) -> None:
+        data = bytes(self._listener.incoming[:nbytes])
         self._heard = self._loop.time()
         protocol = self._protocol
         protocol.receive_data(data)
         for event in protocol.events_received():
             if isinstance(event, Frame):
                 self._frame_received(event)
-            elif isinstance(event, Request):
+            elif isinstance(event, Request) and protocol.parser_exc is None:  # else bytes behind it are no frames
                 self._listener.requested(self, event)
         if protocol.parser_exc is not None:  # the other side broke the protocol; the close frame is waiting
             self._leave(clean=False)
@@ -180,12 +213,13 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.paused = True
-        self._progress = self._loop.time()
+        self._unsent, self._progress = -1, self._loop.time()
         if self._seated:
             self.cursor.hold()
 
     def resume_writing(self) -> None:
         self.paused = False
+        self._heard = self._loop.time()  # as in `_watch_progress`
         if self._outbox:
             data, self._outbox = bytes(self._outbox), bytearray()
             self._transport.resume_reading()
@@ -196,7 +230,10 @@ class Connection(asyncio.Protocol):
     # --- opening --------------------------------------------------------------------------------------------------
 
     def respond(self, response: Response) -> None:
-        """Answer the request as plain HTTP, and close."""
+        """Answer the request as plain HTTP, and close; there is nobody to answer once the other side broke off."""
+        if self._protocol.parser_exc is not None:
+            self.abort()
+            return
         self._protocol.send_response(response)
         self._send_protocol()
         self._start_timer(self._listener.settings.stall_timeout)
@@ -204,18 +241,24 @@ class Connection(asyncio.Protocol):
     def accept(self, request: Request, *, as_follower: bool, after_seq: int | None, reclaim: str | None) -> None:
         """Finish the handshake and join the host; a request that is no valid upgrade is answered as such."""
         response = self._protocol.accept(request)
-        if response.status_code != 101:
-            self.respond(response)
+        if response.status_code != 101:  # its text repeats what was sent
+            self.respond(self._protocol.reject(response.status_code, "not a valid WebSocket request\n"))
             return
         self._protocol.send_response(response)
-        self._send_protocol()
+        request.headers.clear()  # the protocol's parser keeps the request as long as the connection: 2 kB of headers
         self._cancel_timer()
         limits = self._listener.settings.limits
         self._messages = Bucket(limits.follower_messages_per_second, limits.owner_messages_per_second)
         self._control = Bucket(CONTROL_FRAMES_PER_SECOND, 5 * CONTROL_FRAMES_PER_SECOND)
-        self._ping_due = self._loop.time() + self._listener.settings.heartbeat
+        # Spread, so that a thousand that came together are not pinged together.
+        first = (len(self._listener.host.peers) % PING_PLACES + 1) / PING_PLACES
+        self._ping_due = self._loop.time() + first * self._listener.settings.heartbeat
         self._seated = True
+        # All that is said in joining waits for the rest of it, and goes out in one write with the handshake's answer.
+        self.paused = True
+        self._outbox += b"".join(self._protocol.data_to_send())
         self._listener.host.join(self, as_follower=as_follower, after_seq=after_seq, reclaim=reclaim)
+        self.resume_writing()
 
     # --- incoming -------------------------------------------------------------------------------------------------
 
@@ -315,23 +358,36 @@ class Connection(asyncio.Protocol):
         if self._protocol.state is not State.OPEN or not self._seated:
             return
         settings = self._listener.settings
-        silent = now - self._heard > 2 * settings.heartbeat
-        if self.paused or silent:
-            unsent = (self._transport.get_write_buffer_size(), self._in_kernel())
-            if unsent != self._unsent:
-                self._unsent, self._progress = unsent, now
-            if self.paused and now - self._progress > settings.stall_timeout:
-                self.close(4408, "reads too slowly")
-                return
+        self._watch_progress(now, silent=now - self._heard > 2 * settings.heartbeat)
+        stuck = now - self._progress
+        if self.paused and stuck > settings.stall_timeout:
+            self.close(4408, "reads too slowly")
+            return
+        if now - self._heard > 2 * settings.heartbeat:
             owns = self._listener.host.ownership.role(self.connection_id) == "owner"
-            if silent and (owns or not any(unsent) or now - self._progress > settings.stall_timeout):
+            idle = self._unsent <= PINGS_BYTES and stuck > 2 * settings.heartbeat
+            if owns or idle or stuck > settings.stall_timeout:
                 self._leave(clean=False)
                 self.close(1011, "no answer to pings")
                 return
         if now >= self._ping_due and not self.paused:
             self._ping_due = now + settings.heartbeat
-            self._protocol.send_ping(b"")
-            self._send_protocol()
+            self.write(PING)
+
+    def _watch_progress(self, now: float, *, silent: bool) -> None:
+        """See whether bytes that wait are being taken. That there are more says nothing, nor that pings were taken:
+        the kernel of a machine whose client is dead takes those."""
+        if not (self.paused or silent):
+            self._unsent = -1
+            return
+        before, self._unsent = self._unsent, self._transport.get_write_buffer_size() + self._in_kernel()
+        if before < 0:
+            if self._unsent > PINGS_BYTES:
+                self._progress = now
+        elif before - self._unsent > PINGS_BYTES:
+            self._progress = now
+            if self.paused:  # it cannot be pinged; that it takes what waits is its sign of life
+                self._heard = now
 
     def _in_kernel(self) -> int:
         """Bytes that the kernel has and the other side has not acknowledged."""

@@ -10,26 +10,37 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from websockets.http11 import Request
 
 from myagent.auth import Authenticator, Credential
 from myagent.exceptions import MyagentError
+from myagent.failures import Failures
+from myagent.page import page_files
+from myagent.tickets import Tickets
 
-Route = Literal["stream", "page", "healthz", "sessions", "events"]
+Route = Literal["stream", "page", "healthz", "metrics", "sessions", "events", "ticket"]
+
+SUBPROTOCOL = "myagent.v1"
 
 _EVENTS = re.compile(r"/sessions/([A-Za-z0-9_]{1,64})/events")
 _OPEN_ROUTES: tuple[Route, ...] = ("page", "healthz")
+_TICKET = "ticket."
+_LONG_TOKEN = re.compile(r"(?:.*\.)?[A-Za-z0-9_-]{43,}")  # a subprotocol that may be a secret in the wrong place
 _SECRET_PARAMETERS = ("token", "access_token", "auth", "authorization", "key", "ticket")
+
+
+PARAMETERS = 32  # in one query; the contract has four
+NO_CREDENTIAL = "a credential is needed"  # whatever is wrong with it
 
 
 class Rejected(MyagentError):
     """A request that is not served; the status says why, and the body is the same whatever was wrong within it."""
 
-    def __init__(self, status: int, why: str) -> None:
-        super().__init__(status, why)
-        self.status, self.why = status, why
+    def __init__(self, status: int, why: str, retry_after: int = 1) -> None:
+        super().__init__(status, why, retry_after)
+        self.status, self.why, self.retry_after = status, why, retry_after  # seconds, with 429 and 503
 
     def __str__(self) -> str:
         return self.why
@@ -43,6 +54,7 @@ class Call:
     credential: Credential | None
     parameters: dict[str, str]
     session_id: str | None = None  # of the path
+    path: str = "/"  # without the base path
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +62,20 @@ class Door:
     """What requests are judged by. `names` are hosts that we answer to, lower case, without port."""
 
     authenticator: Authenticator
+    tickets: Tickets
+    failures: Failures
     names: frozenset[str]
     allowed_hosts: frozenset[str]
     allowed_origins: frozenset[str]
     port: int
     tls: bool
     wildcard: bool  # listening on every address: any IP literal is a name of ours
+    base_path: str = ""  # may stand before every path, for a proxy that leaves its prefix there
+    open_metrics: bool = False  # no credential is needed for them
 
-    def judge(self, request: Request, *, busy: bool) -> Call:
-        """Raises `Rejected`. `busy`: as many requests as may be are being worked on."""
-        route, path_session, query = _route(request)
+    def judge(self, request: Request, address: str, *, busy: bool) -> Call:
+        """Raises `Rejected`. `address` is the other side's; `busy`: as many requests as may be are being worked on."""
+        route, path, path_session, query = _route(request, self.base_path)
         if request.protocol != "HTTP/1.1":
             raise Rejected(505, "HTTP/1.1 is needed")
         if busy:
@@ -67,10 +83,11 @@ class Door:
         host = self._check_host(request.headers.get_all("Host"))
         self._check_origin(request.headers.get_all("Origin"), host)
         credential = None
-        if route not in _OPEN_ROUTES:
-            credential = self._check_credential(request, query)
-        parameters = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=32))
-        return Call(route, credential, parameters, path_session)
+        if route not in _OPEN_ROUTES and not (route == "metrics" and self.open_metrics):
+            credential = self._check_credential(request, route, query, address)
+        if route == "stream" and request.headers.get_all("Sec-WebSocket-Version") != ["13"]:
+            raise Rejected(426, "WebSocket version 13 is needed")
+        return Call(route, credential, _parameters(query), path_session, path)
 
     def _check_host(self, values: Sequence[str]) -> str:
         if len(values) != 1 or not values[0]:
@@ -94,13 +111,39 @@ class Door:
             return
         raise Rejected(403, "foreign origin")
 
-    def _check_credential(self, request: Request, query: str) -> Credential:
+    def _check_credential(self, request: Request, route: Route, query: str, address: str) -> Credential:
+        """A right credential passes whatever was wrong before; wrong ones are slowed down."""
         names = {name.lower() for name, _ in parse_qsl(query, keep_blank_values=True)}
         headers = [value.encode("latin-1", "replace") for value in request.headers.get_all("Authorization")]
-        credential = self.authenticator.check(headers)
-        if credential is None or names.intersection(_SECRET_PARAMETERS):
-            raise Rejected(401, "a credential is needed")
-        return credential
+        offered = _subprotocols(request) if route == "stream" else []
+        tickets = [each for each in offered if each.startswith(_TICKET)]
+        credential = self._redeem(request, offered, tickets, headers) if tickets else self.authenticator.check(headers)
+        misplaced = names.intersection(_SECRET_PARAMETERS) or any(
+            _LONG_TOKEN.fullmatch(each) for each in offered if each not in tickets
+        )
+        if credential is not None and not misplaced:
+            return credential
+        if headers or tickets or misplaced:
+            wait = self.failures.add(address)
+            if wait is not None:
+                raise Rejected(429, "too many wrong credentials", retry_after=wait)
+        raise Rejected(401, NO_CREDENTIAL)
+
+    def _redeem(
+        self, request: Request, offered: list[str], tickets: list[str], headers: Sequence[bytes]
+    ) -> Credential | None:
+        """A ticket is a browser's: it comes with an `Origin`, alone, and beside our subprotocol."""
+        if not request.headers.get_all("Origin"):
+            raise Rejected(403, "a ticket needs an origin")
+        if headers or len(tickets) != 1 or SUBPROTOCOL not in offered:
+            return None
+        credential = self.tickets.redeem(tickets[0].removeprefix(_TICKET))
+        return credential if credential is not None and self.authenticator.still_good(credential) else None
+
+
+def _subprotocols(request: Request) -> list[str]:
+    values = ",".join(request.headers.get_all("Sec-WebSocket-Protocol"))
+    return [each.strip() for each in values.split(",") if each.strip()]
 
 
 def is_upgrade(request: Request) -> bool:
@@ -108,26 +151,40 @@ def is_upgrade(request: Request) -> bool:
     return any("websocket" in value.lower() for value in request.headers.get_all("Upgrade"))
 
 
-def _route(request: Request) -> tuple[Route, str | None, str]:
+def _route(request: Request, base_path: str) -> tuple[Route, str, str | None, str]:
     if not request.path.startswith("/") or request.path.startswith("//"):
         raise Rejected(400 if "://" in request.path else 404, "not found")
-    parts = urlsplit(request.path)
-    path = parts.path
+    path, _, query = request.path.partition("?")  # `urlsplit` would drop tabs, and find a host behind them
+    if base_path and path.startswith(f"{base_path}/"):
+        path = path.removeprefix(base_path)
     if path == "/":
         route: Route = "stream" if is_upgrade(request) else "page"
+    elif path in page_files() or (base_path and path == base_path):  # the latter is answered with where the page is
+        route = "page"
     elif path == "/healthz":
         route = "healthz"
+    elif path == "/metrics":
+        route = "metrics"
     elif path == "/sessions":
         route = "sessions"
+    elif path == "/ticket":
+        route = "ticket"
     elif matched := _EVENTS.fullmatch(path):
         if request.method != "GET":
             raise Rejected(405, "GET only")
-        return "events", unquote(matched.group(1)), parts.query
+        return "events", path, unquote(matched.group(1)), query
     else:
         raise Rejected(404, "not found")
     if request.method != "GET":
         raise Rejected(405, "GET only")
-    return route, None, parts.query
+    return route, path, None, query
+
+
+def _parameters(query: str) -> dict[str, str]:
+    try:
+        return dict(parse_qsl(query, keep_blank_values=True, max_num_fields=PARAMETERS))
+    except ValueError:
+        raise Rejected(400, "too many parameters") from None
 
 
 def _split_port(host: str) -> tuple[str, int | None]:

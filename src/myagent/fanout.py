@@ -139,12 +139,17 @@ class Fanout:
 
 
 class Replay(NamedTuple):
-    """A stretch of a session that was asked for; `reply_to` is told when it is done."""
+    """A stretch of a session that was asked for.
+
+    `opening`, whole frames, is sent when it begins, and `reply_to` is told when it is done: so one that was asked for
+    while another was on its way can be told apart from it.
+    """
 
     session_id: SessionId
     after_seq: int
     until_seq: int
     reply_to: str | None
+    opening: bytes
 
 
 class Cursor:
@@ -186,7 +191,7 @@ class Cursor:
         """Begin: at the present end, or for a cursor of one session after one of its events."""
         self._stand_at(self._fanout.run.next)
         if self.session_id is not None and after_seq is not None:
-            self.replay(self.session_id, after_seq, None)
+            self.replay(self.session_id, after_seq)
         else:
             self.pump()
 
@@ -199,11 +204,18 @@ class Cursor:
     def live(self) -> bool:
         return self._group is not None
 
-    def replay(self, session_id: SessionId, after_seq: int, reply_to: str | None) -> None:
+    @property
+    def behind(self) -> int:
+        """How many events of the workspace were published and not given to it yet."""
+        return 0 if self._group is not None else self._fanout.run.pos - self._pos
+
+    def replay(
+        self, session_id: SessionId, after_seq: int, *, reply_to: str | None = None, opening: bytes = b""
+    ) -> None:
         """Move to after `after_seq` in one session: send it from there, say `replayed`, go on live."""
         self.leave_group()
         head = self._fanout.run.heads.get(session_id, 0)
-        self._todo = (*self._todo, Replay(session_id, after_seq, head, reply_to))
+        self._todo = (*self._todo, Replay(session_id, after_seq, head, reply_to, opening))
         self._skip = {**(self._skip or {}), session_id: head}
         if self._seen is not None:
             self._seen[session_id] = max(self._seen.get(session_id, 0), head)
@@ -289,12 +301,14 @@ class Cursor:
             rows = await self._fanout.log.read_session(
                 replay.session_id, replay.after_seq, until_seq=replay.until_seq, max_bytes=SLICE_BYTES
             )
-        parts = self._frames(rows, {replay.session_id: replay.after_seq}, {})
+        whole = len(rows) > 0 and rows[-1].seq - replay.after_seq == len(rows)  # no seq is missing
+        seen = None if whole else {str(replay.session_id): replay.after_seq}
+        parts = [replay.opening, *self._frames(rows, seen, {})]
         reached = rows[-1].seq if rows else replay.until_seq
         if not rows and replay.after_seq < replay.until_seq:
             parts.append(_gap(replay.session_id, replay.after_seq, replay.until_seq))
         if reached < replay.until_seq:
-            self._todo = (replay._replace(after_seq=reached), *self._todo[1:])
+            self._todo = (replay._replace(after_seq=reached, opening=b""), *self._todo[1:])
         else:
             self._todo = self._todo[1:]
             if replay.reply_to is not None:
@@ -324,11 +338,15 @@ class Cursor:
         """Step into the window: what retention took and what state was missed on the way is told now."""
         run, parts = self._fanout.run, []
         if self._seen is not None:
-            for session_id, dropped in run.dropped.items():
+            # The window may still hold, before this place, what the log has forgotten.
+            passed = {
+                each.session_id: each.seq for each in run.entries(run.first, index) if each.session_id and each.seq
+            }
+            for session_id, head in {**run.dropped, **passed}.items():
                 seen = self._seen.get(session_id, 0)
-                if self.session_id in (None, session_id) and seen < dropped:
-                    parts.append(_gap(session_id, seen, dropped))
-                    self._seen[session_id] = dropped
+                if self.session_id in (None, session_id) and seen < head:
+                    parts.append(_gap(session_id, seen, head))
+                    self._seen[session_id] = head
         for told_at, entry in run.latest.values():
             if self._index <= told_at < index and (
                 None in (self.session_id, entry.session_id) or self.session_id == entry.session_id
@@ -339,6 +357,9 @@ class Cursor:
 
     def _frames(self, rows: list[Stored], seen: dict[str, int] | None, skip: dict[str, int]) -> list[bytes]:
         """Rows as frames of this view, with a `gap` wherever a seq is missing from what was `seen`."""
+        plain = self.view == "plain"
+        if seen is None and not skip:  # a long replay spends much of its time here
+            return [frame(row.body if plain else with_update(row.body, row.update)) for row in rows]
         parts = []
         for row in rows:
             if row.seq <= skip.get(row.session_id, 0):
@@ -348,7 +369,7 @@ class Cursor:
                 if row.seq > before + 1:
                     parts.append(_gap(row.session_id, before, row.seq - 1))
                 seen[row.session_id] = row.seq
-            parts.append(frame(row.body if self.view == "plain" else with_update(row.body, row.update)))
+            parts.append(frame(row.body if plain else with_update(row.body, row.update)))
         return parts
 
     def _stand_at(self, index: int) -> None:

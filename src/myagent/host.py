@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -20,6 +21,7 @@ from msgspec.structs import replace
 
 from myagent import __version__
 from myagent.agents import Agent
+from myagent.core.audit import entry
 from myagent.core.codec import encode
 from myagent.core.messages import (
     PROTOCOL_VERSION,
@@ -58,7 +60,8 @@ from myagent.fanout import Fanout
 from myagent.lane import METADATA, Lane, iso, now
 from myagent.peer import Peer, clean_label, name_of
 from myagent.questions import Questions, watches
-from myagent.run import Run
+from myagent.redaction import RECLAIM_PREFIX, Redactor
+from myagent.run import Run, frame
 from myagent.settings import Settings
 from myagent.turns import Turns
 
@@ -78,6 +81,7 @@ class Host:
         self.agent = agent
         self.log = log
         self.settings = settings
+        self.redactor = Redactor(settings.redact, known=settings.redact_known)
         self.peers: dict[ConnectionId, Peer] = {}
         self.ownership: Ownership
         self.fanout: Fanout
@@ -104,7 +108,7 @@ class Host:
         self.lane = Lane(self.log, self.fanout, sessions, settings.retain_events)
         self._questions = Questions(self.lane, settings.permission_timeout, self._nobody_asked)
         chunk_bytes = settings.limits.chunk_frame_bytes
-        self._turns = Turns(self.agent, self.workspace, self.lane, self._questions, chunk_bytes)
+        self._turns = Turns(self.agent, self.workspace, self.lane, self._questions, chunk_bytes, self.redactor)
         self.lane.begins = self._turns.begin
         self.lane.resolved = self._questions.resolved
         first = await self.log.reserve_epochs(EPOCHS)
@@ -143,9 +147,14 @@ class Host:
 
     def join(self, peer: Peer, *, as_follower: bool, after_seq: int | None, reclaim: str | None) -> None:
         """Seat an authenticated connection: `ready`, `role`, `welcome`, what waits for a decision, then the stream."""
+        if reclaim is not None or (self.ownership.owner is None and not as_follower):
+            self._confine(peer)
         seat = Seat(peer.connection_id, peer.scope, peer.label)
         self.peers[peer.connection_id] = peer
+        self._reserve_epochs()  # again, if an earlier try found the disk full
         change = self.ownership.join(seat, as_follower=as_follower, reclaim=reclaim, token=_new_token())
+        role = self.ownership.role(peer.connection_id)
+        self.record("join", {**self._actor(peer), "scope": peer.scope, "role": role, "label": peer.label or None})
         peer.send(encode(Ready(PROTOCOL_VERSION)))
         self._tell_role(peer)
         peer.send(encode(self._welcome(peer)))
@@ -160,6 +169,7 @@ class Host:
         if self.peers.pop(peer.connection_id, None) is None:
             return
         peer.cursor.drop()
+        self.record("leave", self._actor(peer))
         change = self.ownership.leave(peer.connection_id, clean=clean, now=_monotonic())
         if change is not None:
             self._announce(change)
@@ -167,6 +177,7 @@ class Host:
 
     def receive(self, peer: Peer, message: ClientMessage) -> None:
         """Take up a message. Raises `Refused`; what must be stored first is refused or acknowledged later."""
+        self._reserve_epochs()
         self.ownership.heard(peer.connection_id)
         self.ownership.admit(peer.connection_id, message)
         match message:
@@ -179,29 +190,39 @@ class Host:
             case Who():
                 self._who(peer, message)
             case Claim():
+                self._confine(peer)
                 self._moved(peer, message.id, self.ownership.claim(peer.connection_id, _new_token()))
             case Release():
                 self._moved(peer, message.id, self.ownership.release(peer.connection_id))
             case Handover():
                 heir = ConnectionId(message.to)
+                if heir in self.peers:
+                    self._confine(self.peers[heir])
                 self._moved(peer, message.id, self.ownership.handover(peer.connection_id, heir, _new_token()))
             case UserMessage():
                 self._check_prompt(peer, message)
-                self._in_lane(peer, message.id, self._accept(peer, message))
+                self._in_lane(peer, message.id, partial(self._accept, peer, message, self._actor(peer)))
             case PermissionDecision():
                 self._questions.check_shown(peer, message)
-                self._in_lane(peer, message.id, self._questions.decide(peer, message))
+                if self._confine(peer):
+                    raise NotAllowed("a process of the agent cannot decide what it may do")
+                reason = message.decision.reason
+                if reason is not None:
+                    message = replace(message, decision=replace(message.decision, reason=self.redactor.text(reason)))
+                self._in_lane(peer, message.id, partial(self._questions.decide, peer, message, self._actor(peer)))
             case Cancel():
                 self._check_session(peer, message.session_id)
-                self._in_lane(peer, message.id, self._cancel(peer, message))
+                self._in_lane(peer, message.id, partial(self._cancel, peer, message, self._actor(peer)))
             case _:
                 assert_never(message)
 
     def _hello(self, peer: Peer, message: Hello) -> None:
         if message.label is not None:
-            peer.label = self.ownership.seats[peer.connection_id].label = clean_label(message.label)
+            peer.label = self.ownership.seats[peer.connection_id].label = clean_label(self.redactor.text(message.label))
         if "updates" in message.wants:
             peer.cursor.look("updates")
+        if message.reclaim_token is not None:
+            self._confine(peer)
         change = self.ownership.hello(peer.connection_id, reclaim=message.reclaim_token, token=_new_token())
         peer.send(encode(Ack(id=message.id, duplicate=False)))
         if change is not None:
@@ -220,10 +241,14 @@ class Host:
             raise BadMessage(f"`afterSeq` is beyond the session's head, which is {head}", message.id)
         if peer.cursor.replays >= REPLAYS:
             raise RateLimited("resumes at a time")
-        peer.send(encode(Ack(id=message.id, session_id=session.session_id, duplicate=False)))
-        peer.send(encode(SessionMetadata(session=self.lane.metadata(session))))
-        if message.after_seq is not None:
-            peer.cursor.replay(session.session_id, message.after_seq, message.id)
+        ack = encode(Ack(id=message.id, session_id=session.session_id, duplicate=False))
+        metadata = encode(SessionMetadata(session=self.lane.metadata(session)))
+        if message.after_seq is None:
+            peer.send(ack)
+            peer.send(metadata)
+        else:
+            opening = frame(ack) + frame(metadata)
+            peer.cursor.replay(session.session_id, message.after_seq, reply_to=message.id, opening=opening)
 
     def _who(self, peer: Peer, message: Who) -> None:
         connections = [
@@ -238,12 +263,45 @@ class Host:
         ]
         peer.send(encode(Connections(id=message.id, connections=connections)))
 
+    def _actor(self, peer: Peer) -> dict[str, Any]:
+        """Who does something now, for the audit: no label, which anybody may choose."""
+        return {
+            "credential": peer.credential_id,
+            "connection": peer.connection_id,
+            "epoch": self.ownership.epoch,
+        }
+
+    def _confine(self, peer: Peer) -> bool:
+        """Let a connection of the agent's own processes watch and no more. Looked at only when it would be granted
+        something: to be the owner, or to decide."""
+        if peer.scope != "owner" or not peer.is_inside():
+            return False
+        peer.scope = "follower"
+        if peer.connection_id in self.ownership.seats:
+            self.ownership.seats[peer.connection_id].scope = "follower"
+        _log.warning("a process of the agent tried to drive its own session: connection %s", peer.connection_id)
+        self.record("inside", {**self._actor(peer), "tried": "to own or to decide"})
+        if self.ownership.role(peer.connection_id) == "owner":
+            self._announce(self.ownership.release(peer.connection_id))
+        return True
+
     # --- ownership ------------------------------------------------------------------------------------------------
 
     def _announce(self, change: Change, *, welcomed: Peer | None = None) -> None:
         """Tell everybody that the slot moved, and do what follows. `welcomed` was told already that it owns."""
         owner = OwnerInfo(change.owner.connection_id, change.owner.label) if change.owner else None
         news = OwnerChanged(owner_epoch=change.epoch, owner=owner, why=change.why)
+        holder = self.peers.get(owner.connection_id) if owner else None
+        self.record(
+            "owner",
+            {
+                "epoch": change.epoch,
+                "why": change.why,
+                "connection": owner.connection_id if owner else None,
+                "credential": holder.credential_id if holder else None,
+                "lost": change.lost,
+            },
+        )
         loser = self.peers.get(change.lost) if change.lost else None
         if loser is not None:
             self._tell_role(loser)
@@ -300,21 +358,17 @@ class Host:
 
     # --- prompts --------------------------------------------------------------------------------------------------
 
-    def _in_lane(self, peer: Peer, message_id: str, work: Coroutine[Any, Any, None]) -> None:
+    def _in_lane(self, peer: Peer, message_id: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Carry a command out when those before it are stored."""
 
         async def run() -> None:
             try:
                 async with self.lane.lock:
-                    await work
+                    await work()
             except Refused as refusal:
                 peer.refuse(message_id, refusal)
 
-        try:
-            self.lane.check_writable()
-        except Refused:
-            work.close()
-            raise
+        self.lane.check_writable()
         self.lane.spawn(run(), "command")
 
     def _check_session(self, peer: Peer, session_id: SessionId) -> Session:
@@ -326,6 +380,8 @@ class Host:
     def _check_prompt(self, peer: Peer, message: UserMessage) -> None:
         if len(message.prompt.encode()) > self.settings.limits.prompt_bytes:
             raise TooLarge("the prompt", self.settings.limits.prompt_bytes)
+        if self.redactor.text(message.id) != message.id:
+            raise BadMessage("the id holds a secret")
         if not message.prompt.strip():
             raise BadMessage("the prompt is blank", message.id)
         if message.permission_mode == "bypassPermissions" and not self.settings.allow_bypass:
@@ -335,8 +391,9 @@ class Host:
         elif peer.cursor.session_id is not None:
             raise NotAllowed("this connection watches one session and cannot open another")
 
-    async def _accept(self, peer: Peer, message: UserMessage) -> None:
+    async def _accept(self, peer: Peer, message: UserMessage, actor: dict[str, Any]) -> None:
         digest = prompt_digest(message.prompt)
+        message = replace(message, prompt=self.redactor.text(message.prompt))
         if message.session_id is None:
             earlier = await self.log.find_opening(message.id, digest)
         else:
@@ -353,13 +410,20 @@ class Host:
         step = session.accept(message, by=name_of(peer), mode=mode, now=now())
         ack = encode(Ack(id=message.id, session_id=session.session_id, duplicate=False))
         key = PromptKey(session.session_id, message.id, digest, opened=message.session_id is None)
-        await self.lane.store(step, (METADATA, *step.events), prompts=(key,), on_stored=lambda _: peer.send(ack))
+        fields = {**actor, "session": session.session_id, "turn": message.id, "digest": digest.hex(), "mode": mode}
+        await self.lane.store(
+            step,
+            (METADATA, *step.events),
+            prompts=(key,),
+            on_stored=lambda _: peer.send(ack),
+            audit=(entry("prompt", now(), fields),),
+        )
 
-    async def _cancel(self, peer: Peer, message: Cancel) -> None:
+    async def _cancel(self, peer: Peer, message: Cancel, actor: dict[str, Any]) -> None:
         def answer(found: bool) -> None:
             peer.send(encode(Ack(id=message.id, session_id=message.session_id, duplicate=not found)))
 
-        await self._turns.cancel(message.session_id, message.turn_id, by=name_of(peer), answer=answer)
+        await self._turns.cancel(message.session_id, message.turn_id, by=name_of(peer), answer=answer, actor=actor)
 
     def _new_session(self) -> Session:
         time = datetime.now(UTC)
@@ -405,16 +469,21 @@ class Host:
             reclaim_token=self.ownership.reclaim_token if owns else None,
         )
 
-    def list_sessions(self) -> list[Metadata]:
-        """Every session, the latest first."""
-        return [self.lane.metadata(each) for each in self._latest_first()]
+    def record(self, kind: str, fields: dict[str, Any]) -> None:
+        """Put something into the audit that changes no session."""
+        self.lane.record(kind, fields)
+
+    def list_sessions(self, *, only: SessionId | None = None) -> list[Metadata]:
+        """Every session, or one, the latest first."""
+        return [self.lane.metadata(each) for each in self._latest_first() if only in (None, each.session_id)]
 
     def _latest_first(self) -> list[Session]:
         return sorted(self.sessions.values(), key=lambda each: each.updated_at, reverse=True)
 
 
 def _new_token() -> str:
-    return secrets.token_urlsafe(32)
+    """A reclaim token; its prefix is known to the redactor."""
+    return RECLAIM_PREFIX + secrets.token_urlsafe(32)
 
 
 def _monotonic() -> float:

@@ -11,15 +11,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
+from myagent.core.audit import entry
 from myagent.core.codec import encode
-from myagent.core.messages import Error, Metadata, PermissionResolved, SessionEvent, SessionId, SessionMetadata
+from myagent.core.messages import (
+    Error,
+    Metadata,
+    PermissionRequest,
+    PermissionResolved,
+    SessionEvent,
+    SessionId,
+    SessionMetadata,
+)
 from myagent.core.refusals import DiskFull, Internal, Refused
 from myagent.core.session import QueuedTurn, Session, Step
 from myagent.eventlog import Draft, EventLog, LogFull, LogRefused, PromptKey, Stored, Unit
@@ -62,42 +71,50 @@ class Lane:
         prompts: Sequence[PromptKey] = (),
         on_stored: Callable[[list[Stored]], None] | None = None,
         fact: bool = False,
+        actor: Mapping[str, Any] | None = None,
+        audit: Sequence[bytes] = (),
     ) -> None:
         """Store a step; then, in one go: take the new state, answer (`on_stored`), publish, begin what is to run.
 
         `parts` are the step's events with the places where state is told between them. The lock is the caller's.
-        Raises `Refused`; a `fact` waits for space instead.
+        Raises `Refused`; a `fact` waits for space instead. `actor` is who caused it; permission requests and what
+        became of them go into the audit from here, the rest of it is `audit`.
         """
         session = step.session
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def committed(stored: list[Stored]) -> None:
-            present = self.sessions.get(session.session_id, session)
-            self.sessions[session.session_id] = replace(session, agent_state=present.agent_state)
-            if on_stored is not None:
-                on_stored(stored)
-            events = iter(stored)
-            for part in step.events if parts is None else parts:
-                if not isinstance(part, Tell):
-                    self.publish(next(events))
-                    if isinstance(part, PermissionResolved):
-                        self.resolved(part, session.chosen_option(part.permission_request_id))
-                elif part.error is not None:
-                    self.fanout.state(encode(part.error), session_id=session.session_id)
-                else:
-                    self.tell_metadata(session.session_id)
-            if step.begins is not None:
-                self.begins(session, step.begins)
-            if not done.done():
-                done.set_result(None)
+            try:
+                present = self.sessions.get(session.session_id, session)
+                self.sessions[session.session_id] = replace(session, agent_state=present.agent_state)
+                if on_stored is not None:
+                    on_stored(stored)
+                events = iter(stored)
+                for part in step.events if parts is None else parts:
+                    if not isinstance(part, Tell):
+                        self.publish(next(events))
+                        if isinstance(part, PermissionResolved):
+                            self.resolved(part, session.chosen_option(part.permission_request_id))
+                    elif part.error is not None:
+                        self.fanout.state(encode(part.error), session_id=session.session_id)
+                    else:
+                        self.tell_metadata(session.session_id)
+                if step.begins is not None:
+                    self.begins(session, step.begins)
+            finally:  # whatever fails here, it is stored, and the lane must go on
+                if not done.done():
+                    done.set_result(None)
 
         def refused(error: LogRefused) -> None:
             if not done.done():
                 done.set_exception(as_refusal(error))
 
         drafts = [Draft(session.session_id, encode(event)) for event in step.events]
+        records = (*audit, *self._permission_records(step, actor or {}))
         document = {str(session.session_id): encode(session)}
-        self.log.write(Unit(committed, refused, events=drafts, sessions=document, prompts=prompts, fact=fact))
+        self.log.write(
+            Unit(committed, refused, events=drafts, sessions=document, prompts=prompts, audit=records, fact=fact)
+        )
         await done
 
     def publish(self, stored: Stored) -> None:
@@ -109,6 +126,26 @@ class Lane:
                 self._since_retain = 0
                 self.spawn(self.log.retain(self._retain), "retain")
 
+    def record(self, kind: str, fields: Mapping[str, Any]) -> None:
+        """Put something into the audit that changes no session; it waits for space, and nobody waits for it."""
+        self.log.write(Unit(_nothing, audit=(entry(kind, now(), fields),), fact=True))
+
+    def _permission_records(self, step: Step, actor: Mapping[str, Any]) -> Iterator[bytes]:
+        before = self.sessions.get(step.session.session_id)
+        digests = {each.permission_request_id: each.digest for each in before.open} if before else {}
+        for event in step.events:
+            if not isinstance(event, PermissionRequest | PermissionResolved):
+                continue
+            request_id = event.permission_request_id
+            fields = {**actor, "session": event.session_id, "turn": event.id, "request": request_id}
+            if isinstance(event, PermissionRequest):
+                asked = {"tool": event.request.tool_name, "digest": event.request.digest}
+                yield entry("request", now(), {**fields, **asked})
+            else:
+                kind = "decision" if actor and event.outcome in ("allow", "deny") else "resolved"
+                outcome = {"outcome": event.outcome, "digest": digests.get(request_id), "reason": event.reason}
+                yield entry(kind, now(), {**fields, **outcome})
+
     def check_writable(self) -> None:
         """Refuse a command at once while nothing can be stored."""
         if self.log.refusing is not None:
@@ -116,6 +153,7 @@ class Lane:
 
     def keep_state(self, session_id: SessionId, state: dict[str, Any]) -> None:
         """Keep latest-only state that the agent told: in memory at once, stored with the session's next step."""
+        encode(state)  # raises here, where the agent told it, what could not be stored or shown later
         session = self.sessions[session_id]
         kept = {key: value for key, value in {**session.agent_state, **state}.items() if value is not None}
         self.sessions[session_id] = replace(session, agent_state=kept)
@@ -148,6 +186,10 @@ class Lane:
             _log.error("task %s failed", task.get_name(), exc_info=error)
         elif error is not None:
             _log.warning("task %s: %s", task.get_name(), error)
+
+
+def _nothing(_: list[Stored]) -> None:
+    """Nobody waits for this."""
 
 
 def as_refusal(error: LogRefused) -> Refused:

@@ -14,7 +14,7 @@ LABEL_CHARACTERS = 128
 
 
 class Peer(Sink, Protocol):
-    """One client. Everything but `label` is fixed when it joins."""
+    """One client. `label` may change; `scope` may shrink, when a process of the agent is found behind it."""
 
     connection_id: ConnectionId
     credential_id: str
@@ -29,6 +29,9 @@ class Peer(Sink, Protocol):
 
     def refuse(self, message_id: str | None, refusal: Refused) -> None:
         """Answer a message with an `error`."""
+
+    def is_inside(self) -> bool:
+        """Whether one of the agent's own processes is at the other end. Takes milliseconds."""
 
     def fence(self) -> None:
         """Answer what is still on its way from the other side, then close with 4409."""

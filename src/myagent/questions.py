@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from myagent.agents import Answer, ToolCall
 from myagent.core.codec import encode
 from myagent.core.messages import Ack, Outcome, PermissionDecision, PermissionResolved, SessionId
-from myagent.core.permissions import policy
+from myagent.core.permissions import digest_of, policy
 from myagent.core.refusals import UnknownRequest
 from myagent.eventlog import Stored
 from myagent.lane import Lane, iso
@@ -29,7 +30,7 @@ class Question:
 
 
 class Questions:
-    """All open requests of a workspace. `nobody_asked`: a reason to deny without asking, or `None`."""
+    """All open requests of a workspace. `nobody_asked`: a reason to deny at once, or `None`."""
 
     def __init__(self, lane: Lane, timeout: float, nobody_asked: Callable[[], str | None]) -> None:
         self._lane = lane
@@ -41,10 +42,11 @@ class Questions:
         """Put an agent's question to the owner, and wait for the answer."""
         running = self._lane.sessions[session_id].running
         given = policy(running.turn.mode) if running else None
-        if given is not None:
+        if given is not None and running is not None:
+            digest = digest_of(call, self._lane.sessions[session_id].cwd)
+            fields = {"session": session_id, "turn": turn_id, "tool": call.tool_name, "mode": running.turn.mode}
+            self._lane.record("by_mode", {**fields, "outcome": given.kind, "digest": digest})
             return given
-        if (reason := self._nobody_asked()) is not None:
-            return Answer("deny", reason)
         loop = asyncio.get_running_loop()
         request_id = str(uuid.uuid4())
         answer: asyncio.Future[Answer] = loop.create_future()
@@ -52,14 +54,21 @@ class Questions:
         def opened(stored: list[Stored]) -> None:
             expiry = loop.call_later(self._timeout, self._expire, request_id)
             self._open[request_id] = Question(session_id, answer, stored[0], expiry)
+            if (reason := self._nobody_asked()) is not None:
+                self._lane.spawn(self._settle(request_id, "deny", reason), "deny")
 
-        async with self._lane.lock:
-            expires_at = iso(datetime.now(UTC) + timedelta(seconds=self._timeout))
-            session = self._lane.sessions[session_id]
-            step = session.ask(call, request_id=request_id, turn_id=turn_id, expires_at=expires_at)
-            if isinstance(step, Answer):
-                return step
-            await self._lane.store(step, on_stored=opened, fact=True)
+        async def put() -> None:
+            async with self._lane.lock:
+                expires_at = iso(datetime.now(UTC) + timedelta(seconds=self._timeout))
+                session = self._lane.sessions[session_id]
+                step = session.ask(call, request_id=request_id, turn_id=turn_id, expires_at=expires_at)
+                if isinstance(step, Answer):
+                    answer.set_result(step)
+                else:
+                    await self._lane.store(step, on_stored=opened, fact=True)
+
+        # Not by the agent's own task, which may be cancelled: a step is stored before the next one is decided on.
+        await asyncio.shield(self._lane.spawn(put(), "ask"))
         return await answer
 
     def check_shown(self, peer: Peer, message: PermissionDecision) -> None:
@@ -70,7 +79,7 @@ class Questions:
         if not (watches(peer, question.session_id) and peer.cursor.has_passed(question.event.pos)):
             raise UnknownRequest
 
-    async def decide(self, peer: Peer, message: PermissionDecision) -> None:
+    async def decide(self, peer: Peer, message: PermissionDecision, actor: Mapping[str, Any]) -> None:
         """Take a decision; the lane's lock is held."""
         request_id = message.permission_request_id
         sessions = self._lane.sessions.values()
@@ -82,7 +91,7 @@ class Questions:
         if step is None:
             peer.send(ack)
         else:
-            await self._lane.store(step, on_stored=lambda _: peer.send(ack))
+            await self._lane.store(step, on_stored=lambda _: peer.send(ack), actor=actor)
 
     def deny_all(self, reason: str) -> None:
         """Deny whatever is open."""

@@ -8,42 +8,54 @@ import errno
 import http
 import ipaddress
 import logging
+import os
 import socket
 import ssl
 import uuid
 from datetime import UTC, datetime
 from email.utils import formatdate
-from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
+from myagent import walls
+from myagent.access import Access
 from myagent.agents import Agent
-from myagent.auth import Authenticator, Credential, load_owner_token
+from myagent.auth import OWNER, Credential
 from myagent.connection import Connection, Identity
+from myagent.control import ControlSocket
 from myagent.core.codec import encode
 from myagent.core.messages import ConnectionId, SessionId
-from myagent.door import Call, Door, Rejected
-from myagent.eventlog import EventLog
+from myagent.door import NO_CREDENTIAL, Call, Door, Rejected
+from myagent.eventlog import EventLog, with_update
 from myagent.eventlog.sqlite import SqliteLog
 from myagent.exceptions import MyagentError
+from myagent.failures import Failures
 from myagent.host import Host
+from myagent.metrics import METRICS_TYPE, MeasuredLog
+from myagent.page import PAGE_POLICY, page_files
 from myagent.peer import clean_label
 from myagent.settings import Settings
 from myagent.statedir import StateDir
+from myagent.tickets import SECONDS as TICKET_SECONDS
+from myagent.tickets import Tickets, TicketsFull
 
 __all__ = ["CannotListen", "ExposedPlain", "Server", "Settings"]
 
 BEATS = 10  # looks at every connection in one heartbeat interval
-PENDING_SOCKETS = 512  # that have not sent a whole request; one more pushes the oldest out
+PENDING_SOCKETS = 512  # that have not sent a whole request, or as many as may connect; one more drops the oldest
 REQUESTS = 64  # HTTP requests being worked on at a time
 OWNER_PLACES = 4  # of the connections, kept for owner scope so that followers cannot lock it out
+READ_BYTES = 64 * 1024  # at a time from one connection
 SEND_BUFFER = 128 * 1024  # bytes of each connection that the kernel holds; Linux doubles it for its own use
 PAGE_BYTES = 1 << 20  # of events in one answer
 PAGE_EVENTS = 10_000
+EXPIRY_SECONDS = 0.5  # between two looks for expired invites: their connections are closed within a second
+DATA_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"
+SEEN_LOOKS = 120  # after which it is stored when invites were seen last
 
 _log = logging.getLogger(__name__)
 
@@ -87,18 +99,29 @@ class Server:
         self.settings = settings or Settings()
         self.workspace = workspace.resolve()
         self.port = self.settings.port
-        self.token = ""
         self._state = StateDir(self.workspace)
-        self.auth_path = self._state.path / "auth.json"
-        self.host = Host(self.workspace, agent, log or SqliteLog(self._state.path / "sessions.db"), self.settings)
+        self._access = Access(self._state.path)
+        self._control = ControlSocket(self._state.path, self._access.answer, self._trusts)
+        self._tickets = Tickets()
+        self.auth_path = self._access.auth_path
+        self._measures = MeasuredLog(log or SqliteLog(self._state.path / "sessions.db"))
+        self.host = Host(self.workspace, agent, self._measures, self.settings)
         self._tls: ssl.SSLContext | None = None
         self._server: asyncio.Server | None = None
+        self.incoming = bytearray(READ_BYTES)
         self._connections: set[Connection] = set()
         self._empty = asyncio.Event()  # no connections are left, while the server closes
         self._pending: dict[Connection, None] = {}  # oldest first: no whole request has come yet
         self._working: dict[Connection, asyncio.Task[None]] = {}
         self._beat_timer: asyncio.TimerHandle | None = None
+        self._expiry_timer: asyncio.TimerHandle | None = None
+        self._expiry_looks = 0
         self._started = self._closed = False
+
+    @property
+    def token(self) -> str:
+        """The owner token."""
+        return self._access.token
 
     @property
     def url(self) -> str:
@@ -121,20 +144,25 @@ class Server:
             raise ExposedPlain(self.settings.host)
         self._state.open()
         try:
-            self.token = load_owner_token(self.auth_path)
+            self._access.load()
+            self.host.redactor.register(self.token)
             await self._listen()  # first, so that a port in use is told before anything is recovered
             await self.host.start()
             self._door = self._make_door()
             assert self._server is not None
+            self._govern()
+            await self._control.open()
             await self._server.start_serving()
         except BaseException:
             if self._server is not None:
                 self._server.close()
+            await self._control.close()
             await self.host.abandon()
             self._state.close()
             raise
         self._started = True
         self._beat()
+        self._look_for_expired()
 
     async def close(self) -> None:
         """Stop: no new connections, turns ended and stored, 1001 to all, everything let go. Idempotent."""
@@ -143,8 +171,10 @@ class Server:
         self._closed = True
         assert self._server is not None
         self._server.close()
-        if self._beat_timer is not None:
-            self._beat_timer.cancel()
+        await self._control.close()
+        for timer in (self._beat_timer, self._expiry_timer):
+            if timer is not None:
+                timer.cancel()
         await self.host.stop()
         for connection in list(self._connections):
             if connection in self._pending or connection in self._working:
@@ -158,6 +188,7 @@ class Server:
         for connection in list(self._connections):
             connection.abort()
         await self.host.close()
+        self._save_seen()
         self._state.close()
 
     # --- for connections ------------------------------------------------------------------------------------------
@@ -165,7 +196,7 @@ class Server:
     def opened(self, connection: Connection) -> None:
         self._connections.add(connection)
         self._pending[connection] = None
-        if len(self._pending) > PENDING_SOCKETS:
+        if len(self._pending) > max(PENDING_SOCKETS, self.settings.max_connections):
             next(iter(self._pending)).abort()
 
     def closed(self, connection: Connection) -> None:
@@ -180,7 +211,8 @@ class Server:
     def requested(self, connection: Connection, request: Request) -> None:
         self._pending.pop(connection, None)
         try:
-            call = self._door.judge(request, busy=len(self._working) >= REQUESTS)
+            (address, _), _ = connection.addresses
+            call = self._door.judge(request, address, busy=len(self._working) >= REQUESTS)
             if call.route == "stream":
                 self._stream(connection, request, call)
                 return
@@ -193,17 +225,18 @@ class Server:
     def _stream(self, connection: Connection, request: Request, call: Call) -> None:
         assert call.credential is not None
         self._check_places(call.credential)
-        session_id = self._known_session(call.parameters.get("session"))
+        session_id = self._known_session(call.parameters.get("session"), call.credential)
         after_seq = _number(call.parameters, "after")
         if after_seq is not None and (session_id is None or after_seq > self.host.fanout.run.heads.get(session_id, 0)):
             raise Rejected(400, "`after` needs `session`, and cannot be beyond its head")
         reclaim = request.headers.get_all("X-Myagent-Reclaim")
+        self._use(call.credential)
         connection.become(
             Identity(
                 connection_id=ConnectionId(f"c_{uuid.uuid4().hex[:12]}"),
                 credential_id=call.credential.credential_id,
                 scope=call.credential.scope,
-                label=clean_label(call.parameters.get("label", "")),
+                label=clean_label(self.host.redactor.text(call.parameters.get("label", ""))),
                 since=datetime.now(UTC),
                 session_id=session_id,
             )
@@ -220,16 +253,31 @@ class Server:
         if len(self.host.peers) >= max(1, self.settings.max_connections - kept):
             raise Rejected(503, "all places are taken")
 
-    def _known_session(self, session_id: str | None) -> SessionId | None:
-        if session_id is not None and session_id not in self.host.sessions:
+    def _known_session(self, session_id: str | None, credential: Credential) -> SessionId | None:
+        """The session that is asked for, or the only one that the credential shows; others are not there for it."""
+        wanted = credential.session_id if session_id is None else SessionId(session_id)
+        if wanted is not None and (wanted not in self.host.sessions or credential.session_id not in (None, wanted)):
             raise Rejected(404, "no such session")
-        return SessionId(session_id) if session_id is not None else None
+        return wanted
+
+    def _use(self, credential: Credential) -> None:
+        """Count a connection against an invite that is good for so many."""
+        if credential.credential_id == OWNER:
+            return
+        try:
+            if not self._access.invites.use(credential.credential_id):
+                raise Rejected(401, NO_CREDENTIAL)
+        except OSError:
+            raise Rejected(503, "nothing can be stored now; try again") from None
 
     # --- plain HTTP -----------------------------------------------------------------------------------------------
 
     async def _answer(self, connection: Connection, call: Call) -> None:
         try:
-            connection.respond(await self._response(call))
+            response = await self._response(call)
+            if call.credential is not None and not self._access.authenticator.still_good(call.credential):
+                raise Rejected(401, NO_CREDENTIAL)
+            connection.respond(response)
         except Rejected as rejected:
             connection.respond(_rejection(rejected))
         except asyncio.CancelledError:
@@ -244,16 +292,41 @@ class Server:
             case "healthz":
                 return _response(200, b"ok\n", "text/plain; charset=utf-8")
             case "sessions":
-                return _response(200, encode({"sessions": self.host.list_sessions()}), "application/json")
+                assert call.credential is not None
+                sessions = self.host.list_sessions(only=call.credential.session_id)
+                return _response(200, encode({"sessions": sessions}), "application/json")
             case "events":
                 return await self._events(call)
+            case "ticket":
+                return self._ticket(call)
+            case "metrics":
+                if call.credential is not None and call.credential.scope != "owner":
+                    raise Rejected(403, "owner only")
+                return _response(200, await self._measures.exposition(self.host), METRICS_TYPE)
             case _:
-                page = files("myagent.web").joinpath("index.html").read_bytes()
-                return _response(200, page, "text/html; charset=utf-8")
+                return self._page(call.path)
+
+    def _page(self, path: str) -> Response:
+        """A file of the page, which has relative addresses in it and so must be at a path that ends in a slash."""
+        if path == self.settings.base_path:
+            return _response(308, b"", "text/plain; charset=utf-8", Location=f"{path}/")
+        file = page_files()[path]
+        own = {"Cross_Origin_Opener_Policy": "same-origin"}
+        return _response(200, file.body, file.content_type, policy=PAGE_POLICY, **own)
+
+    def _ticket(self, call: Call) -> Response:
+        assert call.credential is not None
+        try:
+            ticket = self._tickets.issue(call.credential)
+        except TicketsFull as error:
+            raise Rejected(503, str(error)) from None
+        return _response(200, encode({"ticket": ticket, "expiresIn": int(TICKET_SECONDS)}), "application/json")
 
     async def _events(self, call: Call) -> Response:
-        """A page of events, one a line: after a `seq` from there on, before one the last of those."""
-        session_id = self._known_session(call.session_id)
+        """A page of events, one a line: after a `seq` from there on, before one the last of those. With
+        `wants=updates`, with their structured updates."""
+        assert call.credential is not None
+        session_id = self._known_session(call.session_id, call.credential)
         assert session_id is not None
         head = self.host.fanout.run.heads.get(session_id, 0)
         limit = _number(call.parameters, "limit")
@@ -270,7 +343,9 @@ class Server:
             rows = []
             if first < until:
                 rows = await log.read_session(session_id, first, until_seq=until, max_bytes=PAGE_BYTES)
-        return _response(200, b"".join(row.body + b"\n" for row in rows), "application/x-ndjson")
+        updates = call.parameters.get("wants") == "updates"
+        lines = (with_update(row.body, row.update) if updates else row.body for row in rows)
+        return _response(200, b"".join(line + b"\n" for line in lines), "application/x-ndjson")
 
     # --- starting -------------------------------------------------------------------------------------------------
 
@@ -315,14 +390,85 @@ class Server:
         host = self.settings.host.lower()
         names = {host, _bracketed(host), "localhost", "127.0.0.1", "[::1]"}
         return Door(
-            authenticator=Authenticator(self.token),
+            authenticator=self._access.authenticator,
+            tickets=self._tickets,
+            failures=Failures(self.settings.wrong_credentials),
             names=frozenset(names),
             allowed_hosts=frozenset(each.lower() for each in self.settings.allowed_hosts),
             allowed_origins=frozenset(self.settings.allowed_origins),
             port=self.port,
             tls=self._tls is not None,
             wildcard=host in ("", "0.0.0.0", "::"),  # noqa: S104 -- recognised, not bound
+            base_path=self.settings.base_path,
+            open_metrics=self.settings.open_metrics,
         )
+
+    # --- credentials ----------------------------------------------------------------------------------------------
+
+    def _govern(self) -> None:
+        """Let changes of who may connect reach those who are connected."""
+        access = self._access
+        access.knows_session = lambda session_id: session_id in self.host.sessions
+        access.connected = lambda credential_id: len(self._connected(credential_id))
+        access.end = self._end
+        access.rotated = self._rotated
+        access.record = self.host.record
+        access.status = self._status
+
+    def _trusts(self, pid: int) -> bool:
+        inside = walls.is_inside(pid)
+        if inside:
+            _log.warning("process %d of the agent tried to ask for access", pid)
+            self.host.record("inside", {"pid": pid, "tried": "control"})
+        return not inside
+
+    def _connected(self, credential_id: str) -> list[Connection]:
+        seated = self.host.peers
+        return [
+            connection for connection in self._connections if connection.is_seated
+            and connection.connection_id in seated and connection.credential_id == credential_id
+        ]  # fmt: skip
+
+    def _end(self, credential_id: str, why: str) -> None:
+        """Close all connections of a credential. The slot that one held is free at once: nobody may reclaim it."""
+        self._tickets.forget(credential_id)
+        for connection in self._connected(credential_id):
+            self.host.leave(connection, clean=True)
+            connection.close(4401, f"the credential was {why}" if why == "revoked" else f"the credential has {why}")
+
+    def _rotated(self, old: str, new: str) -> None:
+        self.host.redactor.register(new)
+        self.host.redactor.forget(old)
+
+    def _look_for_expired(self) -> None:
+        try:
+            self._access.expire()
+        except OSError as error:
+            _log.warning("an invite has expired, but that could not be stored: %s", error.strerror)
+        self._expiry_looks += 1
+        if self._expiry_looks % SEEN_LOOKS == 0:
+            self._save_seen()
+        self._expiry_timer = asyncio.get_running_loop().call_later(EXPIRY_SECONDS, self._look_for_expired)
+
+    def _save_seen(self) -> None:
+        try:
+            self._access.invites.save()
+        except OSError as error:
+            _log.warning("when invites were last seen could not be stored: %s", error.strerror)
+
+    def _status(self) -> dict[str, Any]:
+        owner = self.host.ownership.owner
+        return {
+            "url": self.url,
+            "host": self.settings.host,
+            "port": self.port,
+            "tls": self._tls is not None,
+            "allowedHosts": list(self.settings.allowed_hosts),
+            "allowedOrigins": list(self.settings.allowed_origins),
+            "owner": owner.connection_id if owner else None,
+            "connections": len(self.host.peers),
+            "pid": os.getpid(),
+        }
 
     def _beat(self) -> None:
         loop = asyncio.get_running_loop()
@@ -355,7 +501,7 @@ def _number(parameters: dict[str, str], name: str) -> int | None:
     return int(text)
 
 
-def _response(status: int, body: bytes, content_type: str, **extra: str) -> Response:
+def _response(status: int, body: bytes, content_type: str, *, policy: str = DATA_POLICY, **extra: str) -> Response:
     headers = Headers(
         [
             ("Date", formatdate(usegmt=True)),
@@ -365,7 +511,8 @@ def _response(status: int, body: bytes, content_type: str, **extra: str) -> Resp
             ("Cache-Control", "no-store"),
             ("X-Content-Type-Options", "nosniff"),
             ("Referrer-Policy", "no-referrer"),
-            ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"),
+            ("Content-Security-Policy", policy),
+            ("Cross-Origin-Resource-Policy", "same-origin"),
             *((name.replace("_", "-"), value) for name, value in extra.items()),
         ]
     )
@@ -379,6 +526,8 @@ def _rejection(rejected: Rejected) -> Response:
         extra["WWW_Authenticate"] = 'Bearer realm="myagent-remote"'
     if rejected.status == 405:
         extra["Allow"] = "GET"
-    if rejected.status == 503:
-        extra["Retry_After"] = "1"
+    if rejected.status == 426:
+        extra["Sec_WebSocket_Version"] = "13"
+    if rejected.status in (429, 503):
+        extra["Retry_After"] = str(rejected.retry_after)
     return _response(rejected.status, body, "text/plain; charset=utf-8", **extra)

@@ -38,6 +38,11 @@ class Settings:
     allowed_origins: tuple[str, ...] = ()  # of web pages, beside the server's own
     allowed_hosts: tuple[str, ...] = ()  # `Host` headers, beside the address that is listened on and localhost
     max_connections: int = 1024
+    wrong_credentials: int = 10  # from one address in a minute; more are answered with 429, a right one never
+    redact: tuple[str, ...] = ()  # regular expressions: what matches is not stored
+    redact_known: bool = True  # nor are keys whose form their makers publish
+    base_path: str = ""  # "/agent": what a reverse proxy puts before every path, also when it leaves it there
+    open_metrics: bool = False  # give /metrics to whoever asks, not to owner credentials alone
     tls_cert: Path | None = None
     tls_key: Path | None = None
     insecure_plain: bool = False  # listen beyond loopback without TLS

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from myagent.agents import Agent, Answer, ToolCall, Turn, TurnEnd
+from myagent.core.audit import entry
 from myagent.core.codec import encode
 from myagent.core.messages import AgentStderr, AgentStdout, Error, SessionEvent, SessionId, TerminalState
 from myagent.core.refusals import Internal
 from myagent.core.session import QueuedTurn, Session, Step
+from myagent.curtain import Curtain
 from myagent.eventlog import Draft, LogRefused, Stored, Unit
 from myagent.exceptions import MyagentError
 from myagent.lane import METADATA, Lane, Tell, now
 from myagent.questions import Questions
+from myagent.redaction import Redactor
 
 GATHER_BYTES = 256 << 10  # of output waiting in memory before the agent is held back
 CANCEL_SECONDS = 10.0  # for an agent to stop after a cancel; then its turn ends without it
@@ -34,7 +37,7 @@ class Piece:
 
     kind: type[AgentStdout] | type[AgentStderr]
     text: list[str]
-    update: dict[str, Any] | None
+    update: bytes | None  # JSON
 
 
 @dataclass(slots=True)
@@ -50,6 +53,7 @@ class RunningTurn:
     lane: Lane
     questions: Questions
     chunk_bytes: int  # of a frame
+    redactor: Redactor
     end: asyncio.Future[TurnEnd] = field(init=False)  # how it ended; the agent can say nothing after that
     _task: asyncio.Task[TurnEnd] | None = None
     _pieces: list[Piece] = field(default_factory=list)
@@ -61,8 +65,15 @@ class RunningTurn:
         """Let the agent run the turn."""
         loop = asyncio.get_running_loop()
         self.end = loop.create_future()
-        self._task = loop.create_task(agent.run(turn, self), name=f"turn {turn.turn_id}")
+        self._task = loop.create_task(self._run(agent, turn), name=f"turn {turn.turn_id}")
         self._task.add_done_callback(self._ended)
+
+    async def _run(self, agent: Agent, turn: Turn) -> TurnEnd:
+        curtain = Curtain(self, self.redactor)
+        try:
+            return await agent.run(turn, curtain)
+        finally:
+            await curtain.finish()
 
     def cancel(self) -> None:
         """Ask the agent to stop; the turn ends when it has, or without it."""
@@ -91,7 +102,15 @@ class RunningTurn:
             _log.error("the agent failed in turn %s", self.turn_id, exc_info=error)
             end = TurnEnd("failed", message=str(Internal()))
         if not self.end.done():
-            self.end.set_result(end)
+            self.end.set_result(self._covered(end))
+
+    def _covered(self, end: TurnEnd) -> TurnEnd:
+        message, session_id = end.message, end.agent_session_id
+        return replace(
+            end,
+            message=None if message is None else self.redactor.text(message),
+            agent_session_id=session_id if session_id is None or self.redactor.text(session_id) == session_id else None,
+        )
 
     async def stdout(self, text: str, *, update: dict[str, Any] | None = None) -> None:
         await self._say(AgentStdout, text, update)
@@ -119,7 +138,7 @@ class RunningTurn:
         if last is not None and last.kind is kind and last.update is None and update is None:
             last.text.append(text)
         else:
-            self._pieces.append(Piece(kind, [text], update))
+            self._pieces.append(Piece(kind, [text], None if update is None else encode(update)))
         self._size += len(text)
         if not self._committing:
             self._commit()
@@ -150,8 +169,7 @@ class RunningTurn:
         self._calm.set()
 
     def _drafts(self, piece: Piece) -> list[Draft]:
-        update = encode(piece.update) if piece.update is not None else None
-        drafts = []
+        update, drafts = piece.update, []
         for chunk in split("".join(piece.text), self.chunk_bytes - FRAME_OVERHEAD):
             event = piece.kind(id=self.turn_id, session_id=self.session_id, chunk=chunk)
             drafts.append(Draft(self.session_id, encode(event), update))
@@ -162,7 +180,10 @@ class RunningTurn:
 class Turns:
     """The running turns of a workspace, at most one in each session."""
 
-    def __init__(self, agent: Agent, workspace: Path, lane: Lane, questions: Questions, chunk_bytes: int) -> None:
+    def __init__(
+        self, agent: Agent, workspace: Path, lane: Lane, questions: Questions, chunk_bytes: int, redactor: Redactor
+    ) -> None:
+        self._redactor = redactor
         self._agent = agent
         self._workspace = workspace
         self._lane = lane
@@ -172,7 +193,9 @@ class Turns:
         self._stopping = False
 
     def begin(self, session: Session, turn: QueuedTurn) -> None:
-        """Run a turn whose `prompt` has just been shown."""
+        """Run a turn whose `prompt` has just been shown; when the server stops, `close_open` ends it instead."""
+        if self._stopping:
+            return
         asked = Turn(
             session.session_id,
             turn.id,
@@ -182,14 +205,17 @@ class Turns:
             session.agent_session_id,
             turn.skill_names,
         )
-        running = RunningTurn(session.session_id, turn.id, self._lane, self._questions, self._chunk_bytes)
+        running = RunningTurn(
+            session.session_id, turn.id, self._lane, self._questions, self._chunk_bytes, self._redactor
+        )
         self._running[session.session_id] = running
         running.start(self._agent, asked)
         self._lane.spawn(self._finish(running), f"finish {turn.id}")
 
     async def cancel(
-        self, session_id: SessionId, turn_id: str | None, *, by: str, answer: Callable[[bool], None] | None = None
-    ) -> None:
+        self, session_id: SessionId, turn_id: str | None, *, by: str, answer: Callable[[bool], None] | None = None,
+        actor: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
         """Cancel a turn that runs or waits; `answer` is told, when that is stored, whether there was one. The lane's
         lock is held."""
         step = self._lane.sessions[session_id].cancel(turn_id, by=by, now=now())
@@ -202,6 +228,8 @@ class Turns:
             step,
             (*step.events, METADATA) if waited else step.events,
             on_stored=None if answer is None else lambda _: answer(True),
+            actor=actor,
+            audit=(entry("cancel", now(), {**(actor or {"by": by}), "session": session_id, "turn": turn_id}),),
         )
         running = self._running.get(session_id)
         if not waited and running is not None:
@@ -225,7 +253,7 @@ class Turns:
 
     async def close_open(self) -> None:
         """Tell of every turn that a stopped server leaves behind; none is run again."""
-        for running in self._running.values():
+        for running in list(self._running.values()):
             await running.settle()
         async with self._lane.lock:
             for session in list(self._lane.sessions.values()):
@@ -240,16 +268,17 @@ class Turns:
             if self._stopping:
                 return  # `close_open` tells of it
             del self._running[running.session_id]
+            message = None if end.message is None else sendable(end.message)
             step = self._lane.sessions[running.session_id].finish(
                 stop_reason=end.stop_reason,
                 exit_code=end.exit_code,
-                message=end.message,
+                message=message,
                 agent_session_id=end.agent_session_id,
                 now=now(),
             )
             failure = None
             if end.stop_reason == "failed":
-                failure = Error(id=running.turn_id, message=end.message or str(Internal()), code=Internal.code)
+                failure = Error(id=running.turn_id, message=message or str(Internal()), code=Internal.code)
             await self._lane.store(step, _with_state(step, failure), fact=True)
 
 
@@ -266,13 +295,18 @@ def _with_state(step: Step, failure: Error | None) -> list[SessionEvent | Tell]:
     return parts
 
 
+def sendable(text: str) -> str:
+    """The text with a question mark for each lone surrogate, which JSON over UTF-8 cannot carry."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def split(text: str, limit: int) -> list[str]:
     """Cut text between characters so that each part takes at most `limit` bytes as a JSON string; the empty text is
-    one part. A lone surrogate, which JSON over UTF-8 cannot carry, becomes a question mark."""
+    one part."""
     try:
         size = len(msgspec.json.encode(text))
     except UnicodeEncodeError:
-        return split(text.encode("utf-8", "replace").decode(), limit)
+        return split(sendable(text), limit)
     if size <= limit:
         return [text]
     count = -(-size // limit)  # parts of equal length, which are then equal in size too, unless the text varies

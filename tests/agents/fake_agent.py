@@ -39,6 +39,7 @@ class Agent:
         self.cancelled: dict[str, threading.Event] = {}
         self.cwd: dict[str, str] = {}
         self.lock = threading.Lock()
+        self.reading = True
         self.signed_in = not options.auth
         self.environment = dict(os.environ)
 
@@ -46,6 +47,8 @@ class Agent:
 
     def serve(self) -> None:
         for line in sys.stdin.buffer:
+            if not self.reading:
+                threading.Event().wait()
             message = json.loads(line)
             if "method" not in message:
                 if (waiting := self.answers.get(message["id"])) is not None:
@@ -143,6 +146,8 @@ class Agent:
     def on_session_set_mode(self, params: JSON) -> JSON:
         if self.options.mode_by == "config":
             raise Refused(-32601, "no such method")
+        if params["modeId"] == self.options.refuse_mode:
+            raise Refused(-32603, "Internal error", {"details": "not here"})
         self.mode = params["modeId"]
         return {}
 
@@ -323,6 +328,15 @@ class Agent:
         self.say(session, "forked")
         os._exit(5)
 
+    def do_scribe(self, session: str, rest: str) -> None:
+        """Leave a child that writes a file a moment after this agent has ended, as claude does with its history."""
+        self.scribe = subprocess.Popen(["sh", "-c", f"cat; sleep 0.1; echo kept >{rest}"], stdin=subprocess.PIPE)
+
+    def do_stop_reading(self, session: str, rest: str) -> None:
+        """Take no more input, and run on; said when it is so."""
+        self.reading = False
+        self.say(session, "full")
+
     def do_chatter(self, session: str, rest: str) -> None:
         """More on stderr than a pipe holds."""
         for _ in range(64):
@@ -351,6 +365,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--modes", default="")
     parser.add_argument("--mode-by", default="mode")
+    parser.add_argument("--refuse-mode", default="")
     parser.add_argument("--store", default="")
     parser.add_argument("--auth", default="")
     parser.add_argument("--name", default="fake")

@@ -202,19 +202,35 @@ def test_an_approval_is_never_made_wider_than_it_was_given(tmp_path: Path) -> No
 
 # --- modes ----------------------------------------------------------------------------------------------------------
 
-CLAUDE = PRESETS["claude"]
+QWEN = PRESETS["qwen"]
 
 
 @pytest.mark.parametrize("by", ["mode", "config"])
 @pytest.mark.parametrize(
-    ("mode", "expected"), [("default", "default"), ("plan", "plan"), ("bypassPermissions", "bypassPermissions")]
+    ("mode", "expected"), [("default", "default"), ("plan", "plan"), ("bypassPermissions", "yolo")]
 )
 def test_the_permission_mode_chooses_the_agents_mode(tmp_path: Path, by: str, mode: Any, expected: str) -> None:
     async def test(hosted: Hosted) -> None:
         assert await hosted.says("mode", mode=mode) == expected
         assert await hosted.says("mode") == "default"
 
-    hosting(test, tmp_path, "--modes", "auto,default,plan,bypassPermissions", "--mode-by", by, preset=CLAUDE)
+    hosting(test, tmp_path, "--modes", "auto,default,plan,yolo", "--mode-by", by, preset=QWEN)
+
+
+def test_a_plan_mode_that_is_not_known_to_hold_is_not_used(tmp_path: Path) -> None:
+    """It asks instead, and the host denies."""
+
+    async def test(hosted: Hosted) -> None:
+        assert await hosted.says("mode", mode="plan") == "default"
+
+    hosting(test, tmp_path, "--modes", "plan,default")
+
+
+def test_an_agent_that_refuses_its_bypass_mode_asks_instead(tmp_path: Path) -> None:
+    async def test(hosted: Hosted) -> None:
+        assert await hosted.says("mode", mode="bypassPermissions") == "default"
+
+    hosting(test, tmp_path, "--modes", "auto,default,yolo", "--refuse-mode", "yolo", preset=QWEN)
 
 
 def test_an_agent_that_changed_its_mode_is_set_back_before_the_next_prompt(tmp_path: Path) -> None:
@@ -223,7 +239,7 @@ def test_an_agent_that_changed_its_mode_is_set_back_before_the_next_prompt(tmp_p
         assert told.state["mode"] == "auto"
         assert await hosted.says("mode") == "default"
 
-    hosting(test, tmp_path, "--modes", "default,auto", preset=CLAUDE)
+    hosting(test, tmp_path, "--modes", "default,auto", preset=QWEN)
 
 
 def test_an_agent_that_would_not_ask_is_refused_unless_that_was_accepted(tmp_path: Path) -> None:

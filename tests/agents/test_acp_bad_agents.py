@@ -239,6 +239,36 @@ def test_closing_during_a_turn_ends_it(tmp_path: Path) -> None:
     hosting(test, tmp_path)
 
 
+def test_an_agent_that_reads_no_more_is_ended_when_cancelled(tmp_path: Path) -> None:
+    async def test(hosted: Hosted) -> None:
+        await hosted.run("stop_reading")
+        told = Recorder()
+        running = asyncio.create_task(hosted.run("say " + "x" * 1_000_000, told))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert await hosted.says("say again") == "again"
+
+    hosting(test, tmp_path, cancel_seconds=0.2)
+
+
+@pytest.mark.parametrize("grace", [1.0, 0.0])
+def test_closing_lets_the_agents_children_write_what_must_be_kept(
+    tmp_path: Path, grace: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Negative control: without the grace it is lost."""
+    monkeypatch.setattr("myagent.agents.piped.GRACE_SECONDS", grace)
+
+    async def test(hosted: Hosted) -> None:
+        await hosted.run(f"scribe {tmp_path}/history")
+        await hosted.agent.close()
+        assert (tmp_path / "history").exists() == bool(grace)
+
+    hosting(test, tmp_path)
+
+
 # --- lines ----------------------------------------------------------------------------------------------------------
 
 

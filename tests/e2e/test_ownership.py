@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -194,8 +195,6 @@ async def test_owner_changed_tells_everybody_who_owns(tmp_path: Path) -> None:
 
 
 async def test_presence_is_told_at_most_once_a_second(tmp_path: Path) -> None:
-    import asyncio
-
     async with scene(tmp_path) as here:
         began = asyncio.get_running_loop().time()
         owner = await here.join()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -44,7 +45,9 @@ class Run:
     def take(self, text: str, message: Message) -> None:
         kind = message["type"]
         if kind == "ack" and message["id"] in self._moves:
-            self.seen[message["sessionId"]] = self._moves.pop(message["id"])
+            self.seen[message["sessionId"]] = self._moves[message["id"]]
+        elif kind == "replayed":
+            assert self.seen[message["sessionId"]] == message["head"]
         elif kind == "gap":
             self.seen[message["sessionId"]] = message["to"]
         elif kind not in EVENTS:
@@ -73,7 +76,6 @@ class Client:
     def __init__(self, socket: ClientConnection, run: Run) -> None:
         self.socket, self.run = socket, run
         self.messages: list[Message] = []
-        self._ids = 0
         self.role = ""
         self.welcome: Message = {}
 
@@ -91,8 +93,7 @@ class Client:
 
     async def send(self, kind: str, **fields: Any) -> str:
         """Send a message; returns its id."""
-        self._ids += 1
-        message = {"type": kind, "id": f"{kind}-{self._ids}", **fields}
+        message = {"type": kind, "id": f"{kind}-{uuid.uuid4()}", **fields}
         if kind == "resume" and isinstance(fields.get("afterSeq"), int):
             self.run.will_move(message["id"], fields["afterSeq"])
         await self.socket.send(json.dumps(message))

@@ -273,6 +273,8 @@ class AcpAgent(Agent):
             async with asyncio.timeout(self._start_seconds):
                 result = await connection.request(method, params)
         except TimeoutError:
+            if not any(session.running for session in self._sessions.values()):
+                connection.kill(f"it did not answer {method}")  # the next prompt starts another one
             raise AgentUnavailable(
                 self._label, f"it did not answer {method} within {self._start_seconds:g} seconds"
             ) from None
@@ -341,13 +343,21 @@ class AcpAgent(Agent):
         if modes is None or wanted is None or wanted == modes.current:
             return
         try:
-            if modes.config_id is None:
-                await self._call(connection, "session/set_mode", {"sessionId": session.agent_id, "modeId": wanted})
-            else:
-                params = {"sessionId": session.agent_id, "configId": modes.config_id, "value": wanted}
-                await self._call(connection, "session/set_config_option", params)
+            await self._set_mode(connection, session, modes, wanted)
         except RpcError as error:
+            if (
+                mode == "bypassPermissions"
+            ):  # gemini-cli, where it does not trust the directory: the host allows
+                await self._supervise(connection, session, "default")
+                return
             raise AgentUnavailable(self._label, f"it refused the mode {wanted}: {error}") from error
+
+    async def _set_mode(self, connection: Connection, session: _Session, modes: Modes, wanted: str) -> None:
+        if modes.config_id is None:
+            await self._call(connection, "session/set_mode", {"sessionId": session.agent_id, "modeId": wanted})
+        else:
+            params = {"sessionId": session.agent_id, "configId": modes.config_id, "value": wanted}
+            await self._call(connection, "session/set_config_option", params)
         modes.current = session.state["mode"] = wanted
 
     def _note(self, session: _Session) -> str:

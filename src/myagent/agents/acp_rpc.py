@@ -12,24 +12,21 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import os
 import signal
-import subprocess
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from subprocess import PIPE
 from typing import Any
 
 import msgspec
 
+from myagent.agents.piped import PipedChild
 from myagent.exceptions import MyagentError
 
 logger = logging.getLogger(__name__)
 
 LINE_BYTES = 64 << 20  # of one message; the largest seen was 570 KB (qwen-code 0.24)
-READ_BYTES = 64 << 10  # per read, and the most that waits in asyncio's buffer is twice that
+READ_BYTES = 64 << 10  # per read
 GARBAGE_LINES = 200  # on stdout that are no JSON-RPC, before the agent is taken for something else
 OPEN_REQUESTS = 64  # of the agent at one time
 STDERR_TAIL = 4096  # bytes kept to say why an agent died
@@ -115,67 +112,6 @@ class Lines:
             self._pieces.append(piece)
 
 
-class _Child:
-    """A process with three pipes, which it may leave to others: its exit is seen by itself, and before it is reaped, so
-    that the number of its group cannot have become somebody else's when the group is killed."""
-
-    stdin: asyncio.StreamWriter
-    stdout: asyncio.StreamReader
-    stderr: asyncio.StreamReader
-
-    def __init__(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
-        self._process = subprocess.Popen(
-            argv, cwd=cwd, env=env, stdin=PIPE, stdout=PIPE, stderr=PIPE, bufsize=0, start_new_session=True
-        )
-        self._transports: list[asyncio.BaseTransport] = []
-        self.exited = asyncio.Event()
-        try:
-            self._pidfd = os.pidfd_open(self.pid)
-        except OSError:  # too many open files: a child that cannot be watched must not run
-            self.signal(signal.SIGKILL)
-            self._process.communicate()
-            raise
-        asyncio.get_running_loop().add_reader(self._pidfd, self._ended)
-
-    async def connect(self) -> None:
-        """Take the pipes into the event loop."""
-        loop, process = asyncio.get_running_loop(), self._process
-        writing, flow = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, process.stdin)
-        self._transports.append(writing)
-        self.stdin = asyncio.StreamWriter(writing, flow, None, loop)
-        self.stdout, self.stderr = asyncio.StreamReader(READ_BYTES), asyncio.StreamReader(READ_BYTES)
-        for reader, pipe in ((self.stdout, process.stdout), (self.stderr, process.stderr)):
-            reading, _ = await loop.connect_read_pipe(partial(asyncio.StreamReaderProtocol, reader), pipe)
-            self._transports.append(reading)
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def status(self) -> int | None:
-        return self._process.returncode
-
-    def signal(self, number: signal.Signals) -> None:
-        """Signal the whole process group."""
-        if self._process.returncode is None:
-            try:
-                os.killpg(self.pid, number)
-            except (ProcessLookupError, PermissionError):
-                pass  # a setuid child: it sees its pipes closed instead
-
-    def close_pipes(self) -> None:
-        for transport in self._transports:
-            transport.close()
-
-    def _ended(self) -> None:
-        self.signal(signal.SIGKILL)  # children that it left behind in its group
-        asyncio.get_running_loop().remove_reader(self._pidfd)
-        os.close(self._pidfd)
-        self._process.wait()
-        self.exited.set()
-
-
 Notified = Callable[[str, dict[str, Any]], Awaitable[None]]
 Requested = Callable[[str, dict[str, Any]], Awaitable[Any]]
 
@@ -185,7 +121,7 @@ class Connection:
 
     def __init__(
         self,
-        child: _Child,
+        child: PipedChild,
         *,
         on_notification: Notified,
         on_request: Requested,
@@ -220,10 +156,12 @@ class Connection:
         tally: Counter[str],
     ) -> Connection:
         """Start the agent; raises `OSError` when the command cannot be run."""
-        child = _Child(argv, cwd, env)
+        child = PipedChild(argv, cwd, env)
+        connecting = asyncio.create_task(child.connect())  # a few turns of the event loop; half of it is no use
         try:
-            await child.connect()
+            await asyncio.shield(connecting)
         except BaseException:
+            await asyncio.wait({connecting})
             child.signal(signal.SIGKILL)
             child.close_pipes()
             await child.exited.wait()
@@ -257,6 +195,7 @@ class Connection:
         self._closing = True
         self._reason = self._reason or "the host closed it"
         try:
+            self._child.leave_time()
             self._child.stdin.close()
             for step in (signal.SIGTERM, signal.SIGKILL):
                 try:

@@ -20,7 +20,6 @@ VERSION_SECONDS = 10.0  # for `COMMAND --version`; node programs take one or two
 
 # Ids under which agents that we do not know offer a mode that asks: ACP's own example, then what most agents use.
 ASKING_IDS = ("ask", "default", "manual")
-PLAN_IDS = ("plan", "read-only")
 
 # opencode allows everything that its configuration does not mention; this asks for everything but reading.
 _OPENCODE_READS = ("read", "glob", "grep", "list", "lsp", "todoread", "todowrite", "task", "skill", "question")
@@ -34,8 +33,10 @@ def _opencode_permission() -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
-    """One agent. A mode id of `None` means that none is known for it.
+    """One agent.
 
+    `asking`, `plan` and `bypass` are ids of its modes; `None`: none is known. A `plan` mode stands here only if it was
+    seen to change nothing: in the asking mode the host's own denial holds, in a plan mode only the agent's word.
     `names` are the values of `agentInfo.name` by which it is recognised, in lower case.
     `auth` pairs an environment variable with the method to authenticate with when that variable is set.
     `asks` is false for an agent that runs tools without asking in every mode.
@@ -105,7 +106,7 @@ PRESETS: dict[str, Preset] = {
             install="npm install -g @agentclientprotocol/claude-agent-acp",
             login="set ANTHROPIC_API_KEY, or run `claude /login`",
             asking="default",
-            plan="plan",
+            plan=None,  # 0.49 wrote in its plan mode without asking, as root with IS_SANDBOX=1
             bypass="bypassPermissions",
             note="as root it starts only with IS_SANDBOX=1",
         ),
@@ -226,7 +227,7 @@ class Modes:
         match mode:
             case "plan":
                 # Without one of its own it asks, and the host denies.
-                return self._first(preset.plan, *(PLAN_IDS if preset is UNKNOWN else ())) or asking
+                return self._first(preset.plan) or asking
             case "bypassPermissions":
                 # Without one of its own it asks, and the host allows.
                 return self._first(preset.bypass) or asking

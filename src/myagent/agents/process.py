@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from myagent.agents import spawned
 from myagent.exceptions import MyagentError
 
 READ_BYTES = 64 * 1024  # at most, in one piece: a pipe's capacity on Linux
@@ -90,6 +91,8 @@ class _Child:
                     stderr=self._err.write_end,
                     start_new_session=True,
                 )
+                spawned.started(self._process.pid)
+                resources.callback(spawned.ended, self._process.pid)
                 self._pidfd = self._open_pidfd()
             except OSError as error:
                 raise NotStarted(argv[0], error.strerror or str(error)) from error

@@ -12,7 +12,6 @@ still the same: asking takes a human's time, in which anything may write to the 
 from __future__ import annotations
 
 import asyncio
-import difflib
 import os
 import re
 import sys
@@ -22,12 +21,11 @@ from myagent.agents import ToolCall, search
 from myagent.agents.plan import Plan, PlanChanged, command_plan, content_digest, differences
 from myagent.agents.process import Sink, child_environment, run
 from myagent.agents.workspace import FILE_BYTES, Contents, FileFailed, Place, ToolFailed, Workspace, decoded
+from myagent.core.diffs import unified_diff
 from myagent.core.messages import Diff
 
 GREP_SECONDS = 10.0
 SHELL = "/bin/sh"
-DIFF_CELLS = 1 << 20  # changed lines before × after: above it, a diff is all of the old lines and all of the new ones
-DIFF_CONTEXT = 3  # lines
 TITLE_CHARACTERS = 80
 
 # Isolated (-I), so that no module in the workspace is imported; our own path comes after the standard library.
@@ -205,38 +203,6 @@ class Tools:
             plan=_file_plan(self._workspace, place, found),
         )
         return FileProposal(self._workspace, call, place, data)
-
-
-def unified_diff(path: str, before: str | None, after: str) -> str:
-    """A unified diff of two texts, `None` being a file that does not exist; empty if they are the same.
-
-    Lines end at a newline and nowhere else. Its cost is bounded: what is too much to compare is shown as replaced.
-    """
-    old, new = _lines(before or ""), _lines(after)
-    first = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
-    rest = min(len(old), len(new)) - first
-    last = next((i for i in range(rest) if old[-1 - i] != new[-1 - i]), rest)
-    names = ("/dev/null" if before is None else path, path)
-    if (len(old) - first - last) * (len(new) - first - last) <= DIFF_CELLS:
-        # What is the same at both ends is cut off beforehand, and the line numbers put right after.
-        skipped = max(0, first - DIFF_CONTEXT)
-        kept = max(0, last - DIFF_CONTEXT)
-        diff = list(
-            difflib.unified_diff(old[skipped : len(old) - kept], new[skipped : len(new) - kept], *names, n=DIFF_CONTEXT)
-        )
-        diff = [_moved(line, skipped) if line.startswith("@@") else line for line in diff]
-    else:
-        diff = [f"--- {names[0]}\n", f"+++ {names[1]}\n", f"@@ -1,{len(old)} +1,{len(new)} @@\n"]
-        diff += ["-" + line for line in old] + ["+" + line for line in new]
-    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in diff)
-
-
-def _moved(header: str, by: int) -> str:
-    return re.sub(r"(?<=[-+])\d+", lambda match: str(int(match[0]) + by), header)
-
-
-def _lines(text: str) -> list[str]:
-    return re.findall(r"[^\n]*\n|[^\n]+", text)
 
 
 def _file_plan(workspace: Workspace, place: Place, found: Contents | None) -> Plan:

@@ -8,10 +8,10 @@ import signal
 import sys
 
 from myagent.cli import target
-from myagent.cli.driving import NOT_ALLOWED, USAGE, Driver, Wanted
+from myagent.cli.driving import NOT_ALLOWED, Driver, Wanted
 from myagent.cli.question import Keyboard
 from myagent.cli.screen import Screen, abandon_stdout
-from myagent.client import BadUrl, ClientError, Refused, connect
+from myagent.client import ClientError, Refused, connect
 from myagent.core.display import escape
 from myagent.exceptions import MyagentError
 
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
         return NOT_ALLOWED
     except MyagentError as error:
         screen.say(escape(str(error)))
-        return USAGE if isinstance(error, BadUrl) else NOT_ALLOWED
+        return target.exit_code(error)
     except BrokenPipeError:
         abandon_stdout()
         return 1

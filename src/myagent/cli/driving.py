@@ -24,14 +24,12 @@ from myagent.core.messages import (
     RoleMessage,
     TerminalState,
 )
+from myagent.wording import OUTCOMES, one_line, request_name
 
 CANCEL_WAIT = 5.0  # seconds for a turn that was cancelled to end
 NO_TERMINAL = "there is no terminal to ask on"
-PROMPT_SHOWN = 200  # characters of somebody's prompt in our line about it
 
 DONE, FAILED, USAGE, NOT_ALLOWED, INTERRUPTED = 0, 1, 2, 3, 130
-
-_OUTCOMES = {"allow": "allowed", "deny": "denied", "cancelled": "cancelled", "expired": "expired unanswered"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,16 +167,16 @@ class Driver:
             case AgentStdout() | AgentStderr():
                 self._screen.agent(event.id, event.chunk, error=isinstance(event, AgentStderr))
             case Prompt() if event.id != self._progress.turn:
-                self._screen.say(f"prompt by {_line(event.by)}: {_line(event.prompt)}")
+                self._screen.say(f"prompt by {one_line(event.by)}: {one_line(event.prompt)}")
             case PermissionRequest() if client.role == "follower":
                 self._tell_follower(client, event)
             case PermissionResolved() if event.permission_request_id not in self._progress.answered:
-                reason = f": {_line(event.reason)}" if event.reason else ""
-                self._screen.say(f"permission {_OUTCOMES[event.outcome]} by {_line(event.by)}{reason}")
+                reason = f": {one_line(event.reason)}" if event.reason else ""
+                self._screen.say(f"permission {OUTCOMES[event.outcome]} by {one_line(event.by)}{reason}")
             case TerminalState():
                 self._screen.end_turn(event.id)
                 why = event.message or event.stop_reason
-                self._screen.say(f"turn ended: exit {event.exit_code}{f' ({_line(why)})' if why else ''}")
+                self._screen.say(f"turn ended: exit {event.exit_code}{f' ({one_line(why)})' if why else ''}")
                 if event.id == self._progress.turn:
                     return INTERRUPTED if self.interrupted else DONE if event.exit_code == 0 else FAILED
             case _:
@@ -187,19 +185,21 @@ class Driver:
 
     def _show_error(self, error: Error) -> int | None:
         if error.id == self._progress.turn and not self._progress.acked:
-            self._screen.say(_line(error.message))
+            self._screen.say(one_line(error.message))
             return USAGE if error.code in ("bad_message", "too_large") else NOT_ALLOWED
         for request_id, decision_id in list(self._progress.answered.items()):
             if error.id == decision_id and error.code == "digest_mismatch":
                 del self._progress.answered[request_id]  # it is open still, and not what was shown
-        self._screen.say(f"error: {_line(error.message)}")
+        self._screen.say(f"error: {one_line(error.message)}")
         return None
 
     def _tell_follower(self, client: Client, request: PermissionRequest) -> None:
         if request.permission_request_id not in self._progress.told:
             self._progress.told.add(request.permission_request_id)
             past = request.session_id in client.behind
-            self._screen.say(f"permission asked: {_name(request)}{'' if past else '; waiting for the owner to answer'}")
+            self._screen.say(
+                f"permission asked: {request_name(request)}{'' if past else '; waiting for the owner to answer'}"
+            )
 
     # --- asking ----------------------------------------------------------------------------------------------
 
@@ -214,7 +214,7 @@ class Driver:
             past = request.session_id in client.behind and not request.pending
             if self._is_shown(request) and not past and request.permission_request_id not in self._progress.answered:
                 if self._keyboard is None:
-                    self._screen.say(f"permission denied: {_name(request)}: {NO_TERMINAL}")
+                    self._screen.say(f"permission denied: {request_name(request)}: {NO_TERMINAL}")
                     await self._answer(client, request, False, NO_TERMINAL)
                     continue
                 task = asyncio.create_task(self._ask(client, request, self._keyboard), name="question")
@@ -241,7 +241,7 @@ class Driver:
         if client.role != "owner":
             self._withdraw("this client is not the owner any more")
         elif self._question.request_id not in client.requests:
-            resolved = f"it is {_OUTCOMES[message.outcome]}" if isinstance(message, PermissionResolved) else ""
+            resolved = f"it is {OUTCOMES[message.outcome]}" if isinstance(message, PermissionResolved) else ""
             self._withdraw(resolved or "its turn has ended")
 
     def _withdraw(self, why: str) -> None:
@@ -275,13 +275,3 @@ class Driver:
         except ClientError as error:
             self._screen.say(f"the turn was not cancelled: {error}")
         self._work.cancel()
-
-
-def _name(request: PermissionRequest) -> str:
-    return _line(request.request.title or request.request.tool_name)
-
-
-def _line(text: str) -> str:
-    """Text from the wire within one line of ours."""
-    shown = escape(text.strip()).replace("\n", " ⏎ ")
-    return shown if len(shown) <= PROMPT_SHOWN else f"{shown[:PROMPT_SHOWN]}… ({len(shown) - PROMPT_SHOWN} more)"

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import os
 import termios
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
-from myagent.core.display import escape
-from myagent.core.messages import Diff, PermissionRequest
+from myagent.core.messages import PermissionRequest
 from myagent.terminal import RESET, visible
+from myagent.wording import diff_lines, time_left, warning, whole_line
 
 PROMPT = "Allow? [y/N] "
 GUARD = 0.3  # seconds between what is asked and the place to answer: keys that were meant for something else are lost
 
 _BOLD, _RED, _GREEN, _YELLOW = "\x1b[1m", "\x1b[31m", "\x1b[32m", "\x1b[33m"
-
-_WARNINGS = {
-    "bidi": "it holds characters that reorder text: what you read may not be what runs",
-    "invisible": "it holds characters that cannot be seen, written as \\u{…} above",
-    "mixed_script": "it mixes look-alike letters of different scripts in one word",
-    "escapes": "it holds terminal control characters, written as \\u{…} above",
-    "truncated": "it is too long to be shown whole: part of it is hidden",
-}
 
 
 def describe(request: PermissionRequest, *, cwd: str, now: datetime, colour: bool) -> str:
@@ -43,55 +34,24 @@ class _Paint:
 def _lines(request: PermissionRequest, cwd: str, now: datetime, paint: _Paint) -> Iterator[str]:
     body = request.request
     title = body.title or body.tool_name
-    yield paint(_BOLD, f"[remote] permission needed: {_line(title)}")
-    yield f"  tool     {_line(body.tool_name)}"
+    yield paint(_BOLD, f"[remote] permission needed: {whole_line(title)}")
+    yield f"  tool     {whole_line(body.tool_name)}"
     if cwd:
-        yield f"  in       {_line(cwd)}"
+        yield f"  in       {whole_line(cwd)}"
     if body.reason:
-        yield f"  because  {_line(body.reason)}"
-    left = _time_left(body.expires_at, now)
+        yield f"  because  {whole_line(body.reason)}"
+    left = time_left(body.expires_at, now)
     if left:
         yield f"  expires  {left}"
     for line in visible(body.display).split("\n"):
         yield f"  | {line}"
-    for diff in body.diffs:
-        yield from _diff(diff, paint)
+    for line in (line for diff in body.diffs for line in diff_lines(diff)):
+        style = {"+": _GREEN, "-": _RED}.get(line[:1])
+        yield "  " + (paint(style, line) if style else line)
     for flag in body.flags:
-        yield paint(_YELLOW, f"  warning: {_line(_WARNINGS.get(flag, flag))}")
+        yield paint(_YELLOW, f"  warning: {warning(flag)}")
     if body.flags:
         yield paint(_YELLOW, "  because of that, y is not enough: type the word allow")
-
-
-def _line(text: str) -> str:
-    """Text from the wire within one line of ours."""
-    return escape(text).replace("\n", "\\u{a}")
-
-
-def _diff(diff: Diff, paint: _Paint) -> Iterator[str]:
-    old = "/dev/null" if diff.old_text is None else f"a/{_line(diff.path)}"
-    before, after = _file_lines(diff.old_text), _file_lines(diff.new_text)
-    for line in difflib.unified_diff(before, after, old, f"b/{_line(diff.path)}", lineterm=""):
-        style = {"+": _GREEN, "-": _RED}.get(line[:1])
-        shown = line[:1] + escape(line[1:])
-        yield "  " + (paint(style, shown) if style else shown)
-
-
-def _file_lines(text: str | None) -> list[str]:
-    """A file's lines; what comes after its last newline is told apart, as diff(1) does."""
-    if not text:
-        return []
-    *lines, rest = text.split("\n")
-    return [*lines, rest, "\\ No newline at end of file"] if rest else lines
-
-
-def _time_left(expires_at: str, now: datetime) -> str:
-    try:
-        seconds = int((datetime.fromisoformat(expires_at) - now).total_seconds())
-    except (ValueError, TypeError):  # absent with a v1 server; without a time zone it means nothing here
-        return ""
-    if seconds <= 0:
-        return "now"
-    return f"in {seconds // 60} min {seconds % 60} s" if seconds >= 60 else f"in {seconds} s"
 
 
 class Keyboard:

@@ -1,11 +1,16 @@
-"""The arguments of `myagent remote serve | client | sessions`; what they do is imported when it is done."""
+"""The arguments of `myagent remote serve | client | sessions | …`; what they do is imported when it is done."""
 
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from typing import Any
 
+from myagent.cli.access_arguments import add_access_parsers, add_audit_parser
+from myagent.cli.session_arguments import add_session_parsers
+
+COMMANDS = "serve,agents,client,sessions,invite,invites,revoke,token,audit,doctor"
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8765
 
@@ -24,9 +29,24 @@ examples:
   myagent remote serve
   myagent remote serve --port 0 --cwd ~/project
   myagent remote serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem
+  myagent remote serve --agent gemini                      an agent that we know how to start; see `remote agents`
+  myagent remote serve -- my-agent --acp                   any command that speaks the Agent Client Protocol
+  myagent remote serve --agent 'exec:aider --message {prompt}'   a plain command, asked for as a whole
 
+Without an agent, prompts are commands: read, glob, grep, write, edit, !COMMAND LINE, help. An agent that would approve
+its own tool calls is put into a mode that asks; one that has none is refused without --allow-unsupervised.
 Everything that the server keeps is in DIRECTORY/.myagent/: the sessions, and the token that clients show.
 exit codes: 0 stopped, 2 wrong or unsafe usage, 3 cannot serve here
+"""
+
+AGENTS = """\
+List the agents that `myagent remote serve --agent NAME` knows how to start: whether each is found here, its version,
+and how to install it. Nothing is installed.
+"""
+
+AGENTS_EPILOG = """\
+Any other command that speaks the Agent Client Protocol is hosted with: myagent remote serve -- COMMAND
+exit codes: 0 done, 2 wrong usage
 """
 
 CLIENT = """\
@@ -49,8 +69,9 @@ examples:
   myagent remote client --prompt '!make test' --session remote_20260101120000_0a1b2c3d
   myagent remote client --session remote_20260101120000_0a1b2c3d --after 0     from its beginning
 
-The token is that of --token, else of $MYAGENT_REMOTE_TOKEN, else of .myagent/remote/auth.json in this directory or
-the nearest one above. With wss://, certificates are checked against the system's authorities, or $SSL_CERT_FILE.
+The token is that of --token, else of --remote, else of $MYAGENT_REMOTE_TOKEN, else of .myagent/remote/auth.json in
+this directory or the nearest one above. With wss://, certificates are checked against the system's authorities, or
+$SSL_CERT_FILE.
 {EXIT_CODES}
 """
 
@@ -66,18 +87,39 @@ examples:
 {EXIT_CODES}
 """
 
+DOCTOR = """\
+Say who can reach a server, with which role and over what, and try the known attacks on it: no token, a token in the
+query, a page of another site, a rebound name, plain ws:// beyond this machine, files that others can read.
+
+One line each: safe, OPEN, or a note. In the directory that is served, the running server is examined; else that of
+--url. It takes no role of the server and changes nothing there; the wrong tokens that it shows are counted as such.
+"""
+
+DOCTOR_EPILOG = """\
+examples:
+  myagent remote doctor
+  myagent remote doctor --url wss://agent.example.org
+
+exit codes: 0 nothing is open, 1 something is, 2 wrong usage, 3 cannot connect
+"""
+
 
 def add_parsers(groups: Any) -> None:
     remote = groups.add_parser(
         "remote",
-        help="share a live agent session: serve, client, sessions",
+        help="share a live agent session: serve, client, sessions, invite, …",
         description="Share a live agent session.",
         allow_abbrev=False,
     )
-    commands = remote.add_subparsers(title="commands", dest="command", metavar="{serve,client,sessions}", required=True)
+    commands = remote.add_subparsers(title="commands", dest="command", metavar=f"{{{COMMANDS}}}", required=True)
     _add_serve(_command(commands, "serve", "share a directory", SERVE, SERVE_EPILOG, _run_serve))
+    _command(commands, "agents", "list the agents that can be hosted", AGENTS, AGENTS_EPILOG, _run_agents)
     _add_client(_command(commands, "client", "drive a session, or watch it", CLIENT, CLIENT_EPILOG, _run_client))
     _add_sessions(_command(commands, "sessions", "list a server's sessions", SESSIONS, SESSIONS_EPILOG, _run_sessions))
+    add_session_parsers(commands, _command, _add_address)
+    add_access_parsers(commands, _command)
+    add_audit_parser(commands, _command)
+    _add_address(_command(commands, "doctor", "try the known attacks on a server", DOCTOR, DOCTOR_EPILOG, _run_doctor))
 
 
 def _command(
@@ -112,6 +154,18 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         help="of turns that ask for none: plan allows reading alone, default asks before anything is changed or run, "
         "bypassPermissions asks nothing and needs --allow-bypass (default: default)",
     )
+    add(
+        "--agent",
+        metavar="NAME",
+        help="command (the default: no model, a prompt is a command), a known agent's name (see `myagent remote "
+        "agents`), or 'exec:COMMAND {prompt}'",
+    )
+    add("agent_command", metavar="-- COMMAND", nargs="*", help="start this agent; it must speak ACP on stdio")
+    add(
+        "--allow-unsupervised",
+        action="store_true",
+        help="host an agent although it runs tools without asking anybody",
+    )
     add("--allow-bypass", action="store_true", help="let the owner ask for turns that need no permission")
     add(
         "--owner-grace",
@@ -139,7 +193,21 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     add("--insecure-plain", action="store_true", help="listen beyond this machine without TLS: tokens can be read")
     add("--allow-origin", metavar="ORIGIN", action="append", default=[], help="a web page's origin; may be repeated")
     add("--allowed-host", metavar="HOST", action="append", default=[], help="a name of this server; may be repeated")
+    add(
+        "--base-path", metavar="PATH", type=_base_path, default="",
+        help="what a reverse proxy puts before every path of the page, like /agent",
+    )  # fmt: skip
+    add("--metrics-open", action="store_true", help="give /metrics to whoever asks, not to the owner token alone")
     add("--max-connections", metavar="N", type=_count, default=1024, help="connections at a time (default 1024)")
+    add(
+        "--redact", metavar="PATTERN", action="append", default=[],
+        help="regular expression: what matches within a line is covered before it is stored or shown; an unfinished "
+        "line then waits for its end; may be repeated",
+    )  # fmt: skip
+    add(
+        "--redact-known", action=argparse.BooleanOptionalAction, default=True,
+        help="cover keys that show what they are, such as ghp_… and AKIA… (default: on)",
+    )  # fmt: skip
     add("--retain-events", metavar="N", type=_count, help="keep the last N events of each session (default: all)")
 
 
@@ -174,7 +242,12 @@ def _add_sessions(parser: argparse.ArgumentParser) -> None:
 
 def _add_address(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--url", help=f"the server, ws://HOST:PORT or wss://HOST:PORT (default ws://{DEFAULT_HOST}:{DEFAULT_PORT})")
+    add("--remote", metavar="NAME", help="the server and token kept under this name by `myagent remote login`")
+    add(
+        "--url",
+        help="the server, ws://HOST:PORT or wss://HOST:PORT "
+        f"(default: $MYAGENT_REMOTE_URL, else ws://{DEFAULT_HOST}:{DEFAULT_PORT})",
+    )
     add("--host", help="instead of --url: its host")
     add("--port", type=_port, help="instead of --url: its port")
     add(
@@ -201,6 +274,12 @@ def _seq(text: str) -> int:
     return _number(text, 0, 2**53 - 1, "an event's number, from 0 on")
 
 
+def _base_path(text: str) -> str:
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*/?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a path like /agent")
+    return text.rstrip("/")
+
+
 def _seconds(text: str) -> float:
     try:
         seconds = float(text)
@@ -225,5 +304,17 @@ def _run_client(arguments: argparse.Namespace) -> int:
 
 def _run_sessions(arguments: argparse.Namespace) -> int:
     from myagent.cli.sessions import run
+
+    return run(arguments)
+
+
+def _run_doctor(arguments: argparse.Namespace) -> int:
+    from myagent.cli.doctor import run
+
+    return run(arguments)
+
+
+def _run_agents(arguments: argparse.Namespace) -> int:
+    from myagent.cli.agents import run
 
     return run(arguments)

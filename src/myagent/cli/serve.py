@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import resource
 import shlex
@@ -12,9 +13,12 @@ import sys
 from pathlib import Path
 
 from myagent.agents import Agent
-from myagent.agents.command import CommandAgent
+from myagent.agents.choice import choose
+from myagent.agents.exec import UnusableTemplate
+from myagent.agents.presets import UnknownPreset
 from myagent.core.display import escape
 from myagent.exceptions import MyagentError
+from myagent.redaction import BadPattern, RedactingFormatter, Redactor
 from myagent.server import ExposedPlain, Server
 from myagent.settings import Settings
 
@@ -31,10 +35,16 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.usage_error("--permission-mode bypassPermissions needs --allow-bypass")
     _raise_open_files()
     try:
-        asyncio.run(_serve(Server(workspace, agent := CommandAgent(), _settings(arguments)), agent))
+        agent = choose(
+            arguments.agent,
+            arguments.agent_command,
+            cwd=workspace.resolve(),
+            allow_unsupervised=arguments.allow_unsupervised,
+        )
+        asyncio.run(_serve(Server(workspace, agent, _settings(arguments)), agent))
     except MyagentError as error:
         print(f"[remote] {error}", file=sys.stderr)
-        return 2 if isinstance(error, ExposedPlain) else 3
+        return 2 if isinstance(error, ExposedPlain | BadPattern | UnknownPreset | UnusableTemplate) else 3
     return 0
 
 
@@ -49,11 +59,15 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         permission_timeout=arguments.permission_timeout,
         allowed_origins=tuple(arguments.allow_origin),
         allowed_hosts=tuple(arguments.allowed_host),
+        base_path=arguments.base_path,
+        open_metrics=arguments.metrics_open,
         max_connections=arguments.max_connections,
         tls_cert=Path(arguments.tls_cert) if arguments.tls_cert else None,
         tls_key=Path(arguments.tls_key) if arguments.tls_key else None,
         insecure_plain=arguments.insecure_plain,
         retain_events=arguments.retain_events,
+        redact=tuple(arguments.redact),
+        redact_known=arguments.redact_known,
     )
 
 
@@ -63,7 +77,14 @@ def _raise_open_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def _log_to_stderr(redactor: Redactor) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(RedactingFormatter(redactor, "[remote] %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
+
+
 async def _serve(server: Server, agent: Agent) -> None:
+    _log_to_stderr(server.host.redactor)
     stop = asyncio.Event()
 
     def told() -> None:

@@ -68,7 +68,8 @@ class Ownership:
         self.seats: dict[ConnectionId, Seat] = {}
         self._owner: Seat | None = None
         self._reserved_until: float | None = None
-        # Who shows one of these owns at once. Two only while the newer one may not have reached its client yet.
+        # Who shows one of these owns at once. Two only while the newer one may not have reached its client yet: the
+        # older one is then what that client was seen to have.
         self._reclaim_tokens: tuple[str, ...] = ()
 
     @property
@@ -100,7 +101,7 @@ class Ownership:
         if seat.scope != "owner":
             return None
         if reclaim is not None and self._reclaims(reclaim):
-            return self._reclaim(seat, token)
+            return self._reclaim(seat, reclaim, token)
         if as_follower or not self._free:
             return None
         return self._grant(seat, "joined", token)
@@ -111,7 +112,7 @@ class Ownership:
         seat.said_hello = True
         if reclaim is None or seat.scope != "owner" or seat is self._owner or not self._reclaims(reclaim):
             return None
-        return self._reclaim(seat, token)
+        return self._reclaim(seat, reclaim, token)
 
     def heard(self, connection_id: ConnectionId) -> None:
         """The connection has sent a message, so it has its newest reclaim token: older ones end here."""
@@ -193,12 +194,12 @@ class Ownership:
     def _reclaims(self, shown: str) -> bool:
         return any(hmac.compare_digest(shown.encode(), token.encode()) for token in self._reclaim_tokens)
 
-    def _reclaim(self, seat: Seat, token: str) -> Change | None:
-        before, old = self._reclaim_tokens, self._owner
+    def _reclaim(self, seat: Seat, shown: str, token: str) -> Change | None:
+        old = self._owner
         change = self._grant(seat, "reclaimed", token)
         if change is None:
             return None
-        self._reclaim_tokens = (*before[-1:], token)
+        self._reclaim_tokens = (shown, token)
         seat.said_hello = True  # a reclaim is an addition too: whoever knows it is waited for
         return Change(change.epoch, seat, change.why, change.lost, fenced=old.connection_id if old else None)
 

@@ -11,7 +11,7 @@ The log keeps bytes. It knows sessions, order and commits; it knows nothing of w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -70,7 +70,7 @@ class Unit:
     events: Sequence[Draft] = ()
     sessions: Mapping[str, bytes] = field(default_factory=dict)  # session id → its whole new state document
     prompts: Sequence[PromptKey] = ()
-    audit: Sequence[bytes] = ()  # JSON objects for the audit trail
+    audit: Sequence[bytes] = ()  # JSON objects for the audit trail; the log chains them inside the commit
     fact: bool = False
 
 
@@ -169,6 +169,9 @@ class EventLog(Protocol):
     async def find_opening(self, client_id: str, digest: bytes) -> PromptKey | None:
         """The accepted prompt of that id and that digest which opened a session."""
 
+    async def read_audit(self, after: int, *, max_bytes: int) -> list[tuple[int, bytes]]:
+        """The audit records after a number, each with its own: at least one if there is one, then as many as fit."""
+
     async def reserve_epochs(self, count: int) -> int:
         """Durably reserve `count` owner epochs, return the first: none was ever returned before, also over restarts.
         Raises `LogRefused`."""
@@ -192,6 +195,18 @@ def with_seq(body: bytes, seq: int) -> bytes:
 def with_update(body: bytes, update: bytes | None) -> bytes:
     """The view of an event for those who asked for structured updates."""
     return body if update is None else b'%b,"update":%b}' % (body[:-1], update)
+
+
+def within(records: Iterable[tuple[int, bytes]], max_bytes: int) -> list[tuple[int, bytes]]:
+    """The first record, and what follows it as far as it fits."""
+    found: list[tuple[int, bytes]] = []
+    size = 0
+    for number, record in records:
+        size += len(record)
+        if size > max_bytes and found:
+            break
+        found.append((number, record))
+    return found
 
 
 def unit_size(unit: Unit) -> int:

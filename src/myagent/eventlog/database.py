@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from myagent.core.audit import GENESIS, hash_of
 from myagent.eventlog import LogUnusable
 
 APPLICATION_ID = 0x6D796167  # "myag", at offset 68 of the file
@@ -63,6 +64,8 @@ class Index:
     names: dict[int, str]
     heads: dict[str, int]
     pos: int
+    audit_count: int = 0
+    audit_head: str = GENESIS  # hash of the last audit record
 
 
 def beside(path: Path) -> tuple[Path, Path]:
@@ -106,7 +109,26 @@ def load(connection: sqlite3.Connection) -> tuple[Index, dict[str, bytes]]:
     (index.pos,) = connection.execute(
         "SELECT max(value, coalesce((SELECT max(pos) FROM events), 0)) FROM meta WHERE key = 'pos'"
     ).fetchone()
+    last = connection.execute("SELECT n, CAST(body AS BLOB) FROM audit ORDER BY n DESC LIMIT 1").fetchone()
+    if last is not None:
+        index.audit_count, index.audit_head = last[0], hash_of(last[1])
     return index, states
+
+
+@contextmanager
+def looking_at(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that only looks, with or without a server that writes. Raises `LogUnusable`."""
+    try:
+        if not _found(path):
+            raise LogUnusable(str(path), "there is none", "serve the workspace first")
+        pending = beside(path)[0].exists()
+        with closing(_connect(path, "mode=ro" if pending else "mode=ro&immutable=1")) as connection:
+            (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            _check_kind(path, application_id, version)
+            yield connection
+    except sqlite3.Error as error:
+        raise _unusable(path, error) from error
 
 
 def mark_clean(connection: sqlite3.Connection) -> None:

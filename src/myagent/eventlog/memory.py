@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 
+from myagent.core.audit import GENESIS, chained, hash_of
 from myagent.eventlog import (
     QUEUE_BYTES,
     LogFailed,
@@ -19,6 +20,7 @@ from myagent.eventlog import (
     UnitRejected,
     unit_size,
     with_seq,
+    within,
 )
 
 
@@ -109,6 +111,10 @@ class MemoryLog:
         keys = reversed(self._prompts.values())
         return next((key for key in keys if key.opened and key.client_id == client_id and key.digest == digest), None)
 
+    async def read_audit(self, after: int, *, max_bytes: int) -> list[tuple[int, bytes]]:
+        self._check_open()
+        return within(enumerate(self.audit[after:], after + 1), max_bytes)
+
     async def reserve_epochs(self, count: int) -> int:
         self._check_open()
         if self._full:
@@ -188,7 +194,9 @@ class MemoryLog:
         self._pos += len(stored)
         self._states |= unit.sessions
         self._prompts |= zip(keys, unit.prompts, strict=True)
-        self.audit += unit.audit
+        for body in unit.audit:
+            prev = hash_of(self.audit[-1]) if self.audit else GENESIS
+            self.audit.append(chained(body, len(self.audit) + 1, prev))
         self._refusing = None
         return lambda: unit.on_commit(stored)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
-from myagent.eventlog import PromptKey, Stored
+from myagent.eventlog import PromptKey, Stored, within
 from myagent.eventlog.database import Index, open_for_reading
 
 Row = tuple[int, int, int, bytes, bytes | None]
@@ -53,6 +53,11 @@ class Reader:
         with closing(self._connection.execute(query, (client_id, digest))) as found:
             row = found.fetchone()
         return None if row is None else PromptKey(self._name(row[0]), client_id, digest, True)
+
+    def read_audit(self, after: int, max_bytes: int) -> list[tuple[int, bytes]]:
+        query = "SELECT n, CAST(body AS BLOB) FROM audit WHERE n > ? ORDER BY n"
+        with closing(self._connection.execute(query, (after,))) as rows:
+            return within(rows, max_bytes)
 
     def close(self) -> None:
         self._connection.close()

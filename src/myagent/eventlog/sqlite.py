@@ -102,6 +102,9 @@ class SqliteLog:
     async def find_opening(self, client_id: str, digest: bytes) -> PromptKey | None:
         return await self._read(lambda reader: reader.find_opening(client_id, digest))
 
+    async def read_audit(self, after: int, *, max_bytes: int) -> list[tuple[int, bytes]]:
+        return await self._read(lambda reader: reader.read_audit(after, max_bytes))
+
     async def reserve_epochs(self, count: int) -> int:
         return await self._call(partial(_reserve, count=count))
 

@@ -31,6 +31,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from myagent.core.audit import chained, hash_of
 from myagent.eventlog import LogFailed, LogFull, LogRefused, Stored, Unit, UnitRejected, with_seq
 from myagent.eventlog.database import Index, mark_clean
 
@@ -298,7 +299,8 @@ class _Rows:
         self._next_number = len(index.numbers) + 1
         self._events: list[int | bytes | None] = []  # the columns of all of them, one after the other
         self._prompts: list[tuple[int, str, bytes, bool]] = []
-        self._audit: list[tuple[bytes]] = []
+        self._audit: list[tuple[int, bytes]] = []
+        self._audit_count, self._audit_head = index.audit_count, index.audit_head
 
     def add(self, unit: Unit) -> list[Stored]:
         stored: list[Stored] = []
@@ -318,7 +320,11 @@ class _Rows:
             self._states[number] = (number, session_id, state)
         for key in unit.prompts:
             self._prompts.append((self._place(key.session_id)[0], key.client_id, key.digest, key.opened))
-        self._audit += [(body,) for body in unit.audit]
+        for body in unit.audit:
+            self._audit_count += 1
+            record = chained(body, self._audit_count, self._audit_head)
+            self._audit_head = hash_of(record)
+            self._audit.append((self._audit_count, record))
         return stored
 
     def _place(self, session_id: str) -> list[int]:
@@ -346,7 +352,9 @@ class _Rows:
                 "INSERT INTO prompts (session, client_id, digest, opened) VALUES (?, ?, ?, ?)", self._prompts
             )
         if self._audit:
-            connection.executemany("INSERT INTO audit (body) VALUES (?)", self._audit)
+            connection.executemany("INSERT INTO audit (n, body) VALUES (?, ?)", self._audit)
+            end = f"{self._audit_count} {self._audit_head}"
+            connection.execute("REPLACE INTO meta VALUES ('audit', ?)", (end,))
         if self._events:
             try:
                 self._insert_events(connection)
@@ -372,6 +380,7 @@ class _Rows:
             index.names[number] = session_id
             index.heads[session_id] = head
         index.pos = self._pos
+        index.audit_count, index.audit_head = self._audit_count, self._audit_head
 
 
 def _refusal(unit: Unit | Flush, error: LogRefused) -> list[Outcome]:

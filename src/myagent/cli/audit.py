@@ -1,0 +1,91 @@
+"""`myagent remote audit [verify]`: shows who did what in a workspace, and proves that nothing of it was changed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from myagent.cli.access import find_workspace
+from myagent.core.audit import GENESIS, hash_of, verify
+from myagent.core.display import escape
+from myagent.eventlog import LogUnusable
+from myagent.eventlog.database import looking_at
+from myagent.exceptions import MyagentError
+from myagent.statedir import StateDir
+
+_FIRST = ("n", "time", "kind")  # of every record; what follows is the kind's own
+_HIDDEN = ("prev",)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.action == "verify" and arguments.session:
+        arguments.usage_error("a chain is verified whole: leave --session out")
+    if not Path(arguments.cwd).is_dir():
+        arguments.usage_error(f"--cwd {arguments.cwd!r} is not a directory")
+    try:
+        path = StateDir(find_workspace(arguments)).path / "sessions.db"
+        return _verify(path, arguments) if arguments.action == "verify" else _show(path, arguments)
+    except MyagentError as error:
+        print(f"[remote] {error}", file=sys.stderr)
+        return 3
+
+
+def _show(path: Path, arguments: argparse.Namespace) -> int:
+    with looking_at(path) as connection:
+        for _, body in connection.execute("SELECT n, CAST(body AS BLOB) FROM audit ORDER BY n"):
+            try:
+                record: dict[str, Any] = json.loads(body)
+            except ValueError:
+                raise LogUnusable(
+                    str(path), "an audit record is damaged", "see `myagent remote audit verify`"
+                ) from None
+            if arguments.session in (None, record.get("session")):
+                print(body.decode() if arguments.json else _line(record))
+    return 0
+
+
+def _line(record: dict[str, Any]) -> str:
+    own = (f"{name}={_word(value)}" for name, value in record.items() if name not in (*_FIRST, *_HIDDEN))
+    return f"{record.get('n')} {_word(record.get('time'))} {_word(record.get('kind'))}  {' '.join(own)}"
+
+
+def _word(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    shown = escape(text).replace("\n", "\\u{a}")
+    return json.dumps(shown, ensure_ascii=False) if " " in shown or not shown else shown
+
+
+def _verify(path: Path, arguments: argparse.Namespace) -> int:
+    with looking_at(path) as connection:
+        connection.execute("BEGIN")  # one moment of the log, whatever a running server adds
+        end = connection.execute("SELECT value FROM meta WHERE key = 'audit'").fetchone()
+        count, head = (0, GENESIS) if end is None else _end(str(end[0]))
+        heads: set[str] = {GENESIS}
+
+        def records() -> Iterator[tuple[int, bytes]]:
+            for number, body in connection.execute("SELECT n, CAST(body AS BLOB) FROM audit ORDER BY n"):
+                heads.add(hash_of(body))
+                yield number, body
+
+        verdict = verify(records(), count=count, head=head)
+    fault = verdict.fault
+    if fault is None and arguments.head is not None and arguments.head not in heads:
+        fault = "no record has the hash that you gave: the trail was made anew, or cut, since you noted it"
+    if arguments.json:
+        checked = datetime.now(UTC).isoformat(timespec="seconds")
+        print(json.dumps({"records": verdict.count, "head": verdict.head, "fault": fault, "checkedAt": checked}))
+    elif fault is None:
+        print(f"the audit is whole: {verdict.count} records, head {verdict.head}")
+    else:
+        print(f"BROKEN after {verdict.count} good records: {fault}")
+    return 0 if fault is None else 1
+
+
+def _end(text: str) -> tuple[int, str]:
+    count, _, head = text.partition(" ")
+    return (int(count) if count.isdigit() else -1), head

@@ -1,0 +1,85 @@
+"""`myagent remote login | logout | remotes`: connections by name."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import sys
+
+from myagent import remotes as kept
+from myagent.cli.target import exit_code
+from myagent.client.address import parse
+from myagent.client.asking import list_sessions
+from myagent.client.errors import BadToken
+from myagent.core.display import escape
+from myagent.exceptions import MyagentError
+
+TOKEN_BYTES = 4096  # of standard input that are looked at
+
+
+def login(arguments: argparse.Namespace) -> int:
+    try:
+        address = parse(arguments.url)
+        kept.check_name(arguments.name)
+        token = _read_token(arguments)
+        if not arguments.no_check:
+            address.check_plain(allowed=arguments.insecure_plain)
+            list_sessions(address, token)
+        saved = kept.save(arguments.name, str(address), token)
+    except MyagentError as error:
+        return _say_error(error)
+    if saved.fallback:
+        _say(f"the system's keyring did not take the token: {saved.fallback}")
+    place = f"the file {saved.path}" if saved.remote.token is not None else f"the system's {saved.remote.place}"
+    _say(f"{arguments.name} is {address}; its token is in {place}")
+    return 0
+
+
+def logout(arguments: argparse.Namespace) -> int:
+    try:
+        kept.forget(arguments.name)
+    except MyagentError as error:
+        return _say_error(error)
+    _say(f"{arguments.name} is forgotten")
+    return 0
+
+
+def remotes(arguments: argparse.Namespace) -> int:
+    try:
+        found = [(name, kept.load(name)) for name in kept.names()]
+    except MyagentError as error:
+        return _say_error(error)
+    if arguments.json:
+        print(
+            json.dumps([{"name": name, "url": remote.url, "token": remote.place} for name, remote in found], indent=2)
+        )
+        return 0
+    if not found:
+        print("no connections are kept here; make one with: myagent remote login NAME --url URL")
+    width = max((len(name) for name, _ in found), default=0)
+    for name, remote in found:
+        print(f"{name.ljust(width)}  {escape(remote.url)}  token in {escape(remote.place)}")
+    return 0
+
+
+def _read_token(arguments: argparse.Namespace) -> str:
+    """Raises `BadToken`."""
+    if arguments.token_stdin:
+        token = sys.stdin.read(TOKEN_BYTES).strip()
+    elif sys.stdin is not None and sys.stdin.isatty():
+        token = getpass.getpass("Token (it is not shown): ").strip()
+    else:
+        arguments.usage_error("there is no terminal to ask for the token on; give it with --token-stdin")
+    if not token or any(not "!" <= character <= "~" for character in token):
+        raise BadToken
+    return str(token)
+
+
+def _say(line: str) -> None:
+    print(f"[remote] {escape(line)}", file=sys.stderr)
+
+
+def _say_error(error: MyagentError) -> int:
+    _say(str(error))
+    return 2 if isinstance(error, BadToken) else exit_code(error)

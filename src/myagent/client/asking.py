@@ -1,0 +1,111 @@
+"""Asks a server over plain HTTP: its sessions, and pages of a session's events. Nothing here takes a role."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from myagent.client.address import Address
+from myagent.client.errors import BadToken, CannotConnect, NotMyagent, Refused
+from myagent.core.messages import Metadata
+
+TIMEOUT = 10.0  # seconds
+ANSWER_BYTES = 64 << 20
+PAGE_EVENTS = 2000  # to ask for at a time; the server gives fewer where they are large
+
+
+def get(address: Address, token: str, path: str) -> bytes:
+    """The body of an answer. Blocks. Raises `BadToken`, `Refused`, `CannotConnect`."""
+    if not token or any(not "!" <= character <= "~" for character in token):
+        raise BadToken
+    if address.secure:
+        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+            address.host, address.port, timeout=TIMEOUT, context=ssl.create_default_context()
+        )
+    else:
+        connection = http.client.HTTPConnection(address.host, address.port, timeout=TIMEOUT)
+    try:
+        connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
+        answer = connection.getresponse()
+        if answer.status != 200:
+            raise Refused(str(address), answer.status)
+        return answer.read(ANSWER_BYTES)
+    except ConnectionRefusedError:
+        raise CannotConnect(str(address), "no server is listening there") from None
+    except ssl.SSLCertVerificationError as error:
+        raise CannotConnect(str(address), f"its TLS certificate is not trusted: {error.verify_message}") from None
+    except TimeoutError:
+        raise CannotConnect(str(address), f"no answer within {TIMEOUT:.0f} s") from None
+    except OSError as error:
+        raise CannotConnect(str(address), (error.strerror or str(error)).lower()) from None
+    except http.client.HTTPException:
+        raise CannotConnect(str(address), "it does not answer as a web server does") from None
+    finally:
+        connection.close()
+
+
+def list_sessions(address: Address, token: str) -> list[dict[str, Any]]:
+    """`GET /sessions`, as the server tells it. Raises as `get`, and `NotMyagent`."""
+    try:
+        sessions = json.loads(get(address, token, "/sessions"))["sessions"]
+        if not all(isinstance(session.get("sessionId"), str) for session in sessions):
+            raise NotMyagent("its list of sessions has one without an id")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise NotMyagent("its list of sessions is not JSON of the expected form") from None
+    return list(sessions)
+
+
+def session(address: Address, token: str, session_id: str) -> Metadata:
+    """One session's metadata. Raises as `list_sessions`; `Refused` with 404 if there is no such session."""
+    for raw in list_sessions(address, token):
+        if raw["sessionId"] == session_id:
+            try:
+                return msgspec.convert(raw, Metadata)
+            except msgspec.ValidationError:
+                raise NotMyagent("a session is not of the expected form") from None
+    raise Refused(str(address), 404)
+
+
+def page(
+    address: Address,
+    token: str,
+    session_id: str,
+    *,
+    after: int | None = None,
+    before: int | None = None,
+    limit: int = PAGE_EVENTS,
+    updates: bool = False,
+) -> list[bytes]:
+    """Events as the server stores them, rising: the first after a `seq`, or the last before one; with their structured
+    updates if asked."""
+    place = f"after={after or 0}" if before is None else f"before={before}"
+    wants = "&wants=updates" if updates else ""
+    return get(address, token, f"/sessions/{session_id}/events?{place}&limit={limit}{wants}").splitlines()
+
+
+def all_events(address: Address, token: str, metadata: Metadata) -> Iterator[bytes]:
+    """Every event up to the head that `metadata` tells, page by page."""
+    after = 0
+    while after < metadata.head:
+        lines = page(address, token, metadata.session_id, after=after, limit=min(PAGE_EVENTS, metadata.head - after))
+        if not lines:
+            return
+        yield from lines
+        after = seq_of(lines[-1])
+
+
+def seq_of(line: bytes) -> int:
+    """Raises `NotMyagent`."""
+    try:
+        return msgspec.json.decode(line, type=_Numbered).seq
+    except (msgspec.DecodeError, RecursionError):
+        raise NotMyagent("an event has no number") from None
+
+
+class _Numbered(msgspec.Struct):
+    seq: int

@@ -1,0 +1,47 @@
+"""A session as a file: the events with their permission requests and decisions, in one of four formats.
+
+Pure: events and metadata go in, text comes out piece by piece, the same for the same events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal, get_args
+
+import msgspec
+
+from myagent.client.asking import seq_of
+from myagent.client.incoming import read
+from myagent.core.messages import Gap, Metadata, SessionId
+from myagent.export import asciicast, hypertext, markdown
+from myagent.export.parts import Part, parts
+
+Format = Literal["jsonl", "md", "html", "asciicast"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+_RENDERERS: dict[str, Callable[[Metadata, Iterable[Part]], Iterator[str]]] = {
+    "md": markdown.render,
+    "html": hypertext.render,
+}
+
+
+def render(form: Format, metadata: Metadata, lines: Iterable[bytes]) -> Iterator[str]:
+    """Write a session; `lines` are its events as the server stores them. Raises `NotMyagent`."""
+    whole = with_gaps(lines, metadata.session_id)
+    if form == "jsonl":
+        yield from (f"{line.decode()}\n" for line in whole)
+    elif form == "asciicast":
+        yield from asciicast.render(metadata, map(read, whole))
+    else:
+        yield from _RENDERERS[form](metadata, parts(map(read, whole)))
+
+
+def with_gaps(lines: Iterable[bytes], session_id: str) -> Iterator[bytes]:
+    """Say where events are gone for good, in the words of the protocol: nothing is skipped in silence."""
+    last = 0
+    for line in lines:
+        seq = seq_of(line)
+        if seq != last + 1:
+            yield msgspec.json.encode(Gap(SessionId(session_id), last + 1, seq - 1))
+        last = seq
+        yield line

@@ -1,0 +1,105 @@
+"""A session as a terminal recording (asciicast, version 2), and the steps that `replay` shows.
+
+The log keeps the order of events and not their times, so the time line is made here, the same for every session: it
+follows what happened, not how long it took. The recording's title says so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+from myagent.client.incoming import Message
+from myagent.core.messages import (
+    AgentStderr,
+    AgentStdout,
+    Gap,
+    Metadata,
+    PermissionRequest,
+    PermissionResolved,
+    Prompt,
+    TerminalState,
+)
+from myagent.export import facts
+from myagent.terminal import RESET, TerminalFilter, visible
+from myagent.wording import diff_lines, warning
+
+WIDTH, HEIGHT = 100, 30
+OUTPUT_PAUSE = 0.25  # seconds before each piece of output
+HUMAN_PAUSE = 1.5  # seconds before a prompt, a permission request and a decision
+MADE_TIMES = "paced evenly: the log keeps no times"
+
+_BOLD, _RED, _GREEN, _YELLOW, _CYAN = "\x1b[1m", "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[36m"
+
+
+def render(metadata: Metadata, events: Iterable[Message]) -> Iterator[str]:
+    header: dict[str, Any] = {"version": 2, "width": WIDTH, "height": HEIGHT}
+    if (timestamp := _timestamp(metadata.created_at)) is not None:
+        header["timestamp"] = timestamp
+    header["title"] = f"{facts.title(metadata)} ({MADE_TIMES})"
+    header["env"] = {"TERM": "xterm-256color"}
+    yield _line(header)
+    time = 0.0
+    for pause, text in steps(events):
+        time = round(time + pause, 3)
+        yield _line([time, "o", text.replace("\n", "\r\n")])
+
+
+def steps(events: Iterable[Message]) -> Iterator[tuple[float, str]]:
+    """What a terminal shows, each with the seconds to wait before it. Agent text is made harmless; colours stay."""
+    filters: dict[tuple[str, bool], TerminalFilter] = {}
+    mid_line = False
+    for event in events:
+        if isinstance(event, AgentStdout | AgentStderr):
+            key = (event.id, isinstance(event, AgentStderr))
+            text = filters.setdefault(key, TerminalFilter()).feed(event.chunk)
+            if text:
+                mid_line = not text.removesuffix(RESET).endswith("\n")
+                yield OUTPUT_PAUSE, text
+            continue
+        told = list(_told(event))
+        if not told:
+            continue
+        ends = "".join(filters.pop(key).close() for key in list(filters)) if isinstance(event, TerminalState) else ""
+        coloured = any(each.coloured for each in filters.values())
+        before = ends + (RESET if coloured else "") + ("\n" if mid_line else "")
+        mid_line = False
+        pause = OUTPUT_PAUSE if isinstance(event, TerminalState | Gap) else HUMAN_PAUSE
+        yield pause, before + "".join(f"{line}\n" for line in told)
+
+
+def _told(event: Message) -> Iterator[str]:
+    match event:
+        case Prompt():
+            yield f"{_BOLD}{_CYAN}{facts.prompt(event)}{RESET}"
+            yield from (f"{_CYAN}> {line}{RESET}" for line in visible(event.prompt).split("\n"))
+        case PermissionRequest():
+            yield f"{_BOLD}{_YELLOW}{facts.asked(event)}{RESET}"
+            yield from (f"  {name} {value}" for name, value in facts.details(event))
+            yield from (f"  | {line}" for line in visible(event.request.display).split("\n"))
+            for line in (line for diff in event.request.diffs for line in diff_lines(diff)):
+                style = {"+": _GREEN, "-": _RED}.get(line[:1])
+                yield f"  {style}{line}{RESET}" if style else f"  {line}"
+            yield from (f"  {_YELLOW}warning: {warning(flag)}{RESET}" for flag in event.request.flags)
+        case PermissionResolved():
+            yield f"{_BOLD}{facts.resolved(event)}{RESET}"
+        case TerminalState():
+            yield facts.ended(event)
+        case Gap():
+            yield facts.gap(event)
+        case _:
+            pass
+
+
+def _timestamp(created_at: str) -> int | None:
+    try:
+        moment = datetime.fromisoformat(created_at)
+    except ValueError:
+        return None
+    return None if moment.tzinfo is None else int(moment.timestamp())
+
+
+def _line(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False) + "\n"

@@ -1,0 +1,49 @@
+"""What is told about a session, a permission request, a decision and an end, in the same words in every format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from myagent.core.messages import Gap, Metadata, PermissionRequest, PermissionResolved, Prompt, TerminalState
+from myagent.wording import OUTCOMES, one_line, request_name, whole_line
+
+
+def title(metadata: Metadata) -> str:
+    return one_line(metadata.title) or metadata.session_id
+
+
+def about(metadata: Metadata) -> Iterator[tuple[str, str]]:
+    yield "session", whole_line(metadata.session_id)
+    yield "directory", whole_line(metadata.cwd)
+    yield "agent", whole_line(metadata.agent)
+    yield "created", whole_line(metadata.created_at)
+    yield "state", metadata.state
+    yield "events", str(metadata.head)
+
+
+def prompt(event: Prompt) -> str:
+    return f"Prompt by {one_line(event.by)}"
+
+
+def asked(event: PermissionRequest) -> str:
+    return f"Permission asked: {request_name(event)}"
+
+
+def details(event: PermissionRequest) -> Iterator[tuple[str, str]]:
+    yield "tool", whole_line(event.request.tool_name)
+    if event.request.reason:
+        yield "because", whole_line(event.request.reason)
+
+
+def resolved(event: PermissionResolved) -> str:
+    reason = f": {one_line(event.reason)}" if event.reason else ""
+    return f"Permission {OUTCOMES[event.outcome]} by {one_line(event.by)}{reason}"
+
+
+def ended(event: TerminalState) -> str:
+    why = one_line(event.message or event.stop_reason)
+    return f"Turn ended: exit {event.exit_code}{f' ({why})' if why else ''}"
+
+
+def gap(event: Gap) -> str:
+    return f"Events {event.start} to {event.end} are gone: the server keeps the latest only"

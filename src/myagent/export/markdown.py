@@ -1,0 +1,63 @@
+"""A session as Markdown. Whatever came from an agent or a person is in code fences: it cannot pose as the record."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from myagent.core.messages import Gap, Metadata, PermissionRequest, PermissionResolved, Prompt, TerminalState
+from myagent.export import facts
+from myagent.export.parts import Output, Part
+from myagent.terminal import visible
+from myagent.wording import diff_lines, warning
+
+_SPECIAL = re.compile(r"([\\`*_\[\]<>#|~&])")
+
+
+def render(metadata: Metadata, parts: Iterable[Part]) -> Iterator[str]:
+    yield f"# {_plain(facts.title(metadata))}\n\n"
+    yield "| | |\n|---|---|\n"
+    yield from (f"| {name} | {_plain(value)} |\n" for name, value in facts.about(metadata))
+    for part in parts:
+        yield "\n"
+        yield from _part(part)
+
+
+def _part(part: Part) -> Iterator[str]:
+    match part:
+        case Output():
+            yield from _fenced(part.text, "stderr" if part.error else "text")
+        case Prompt():
+            yield f"## {_plain(facts.prompt(part))}\n\n"
+            yield from _fenced(visible(part.prompt), "text")
+        case PermissionRequest():
+            yield from _request(part)
+        case PermissionResolved():
+            yield f"**{_plain(facts.resolved(part))}**\n"
+        case TerminalState():
+            yield f"*{_plain(facts.ended(part))}*\n"
+        case Gap():
+            yield f"*{_plain(facts.gap(part))}*\n"
+
+
+def _request(event: PermissionRequest) -> Iterator[str]:
+    yield f"### {_plain(facts.asked(event))}\n\n"
+    yield from (f"- {name}: {_plain(value)}\n" for name, value in facts.details(event))
+    yield from (f"- warning: {_plain(warning(flag))}\n" for flag in event.request.flags)
+    yield "\n"
+    yield from _fenced(visible(event.request.display), "text")
+    for diff in event.request.diffs:
+        yield "\n"
+        yield from _fenced("\n".join(diff_lines(diff)), "diff")
+
+
+def _fenced(text: str, language: str) -> Iterator[str]:
+    """A code block with a fence longer than any in it."""
+    longest = max((len(run) for run in re.findall(r"`{3,}", text)), default=2)
+    fence = "`" * (longest + 1)
+    yield f"{fence}{language}\n{text}{'' if text.endswith(chr(10)) or not text else chr(10)}{fence}\n"
+
+
+def _plain(text: str) -> str:
+    """Text on one line that Markdown shows as it is."""
+    return _SPECIAL.sub(r"\\\1", text)

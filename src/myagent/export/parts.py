@@ -1,0 +1,78 @@
+"""What a session consists of, for a reader: output joined where it belongs together, made harmless; the rest as is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from myagent.client.incoming import Message
+from myagent.core.messages import (
+    AgentStderr,
+    AgentStdout,
+    Gap,
+    PermissionRequest,
+    PermissionResolved,
+    Prompt,
+    TerminalState,
+)
+from myagent.terminal import TerminalFilter
+
+JOINED = 1 << 20  # characters of output in one part at most, more or less
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What the agent said in one go, to stdout or stderr (`error`): printable text, newlines and tabs."""
+
+    text: str
+    error: bool
+
+
+Part = Output | Prompt | PermissionRequest | PermissionResolved | TerminalState | Gap
+
+
+@dataclass(slots=True)
+class _Gathered:
+    turn: str
+    error: bool
+    clean: TerminalFilter = field(default_factory=TerminalFilter)
+    pieces: list[str] = field(default_factory=list)
+    size: int = 0
+
+    def output(self) -> Output:
+        return Output(uncoloured("".join(self.pieces) + self.clean.close()), self.error)
+
+
+def parts(events: Iterable[Message]) -> Iterator[Part]:
+    """Join what was said in one go. Messages that are no part of a session's story are left out."""
+    gathered: _Gathered | None = None
+    for event in events:
+        if isinstance(event, AgentStdout | AgentStderr):
+            if not event.chunk:  # it renders an update that has no text
+                continue
+            error = isinstance(event, AgentStderr)
+            if gathered is not None and (
+                (gathered.turn, gathered.error) != (event.id, error) or gathered.size > JOINED
+            ):
+                yield gathered.output()
+                gathered = None
+            if gathered is None:
+                gathered = _Gathered(event.id, error)
+            gathered.pieces.append(gathered.clean.feed(event.chunk))
+            gathered.size += len(event.chunk)
+            continue
+        if gathered is not None:
+            yield gathered.output()
+            gathered = None
+        if isinstance(event, Prompt | PermissionRequest | PermissionResolved | TerminalState | Gap):
+            yield event
+    if gathered is not None:
+        yield gathered.output()
+
+
+def uncoloured(text: str) -> str:
+    """Text that came out of a `TerminalFilter`, without its colours."""
+    return _COLOUR.sub("", text)

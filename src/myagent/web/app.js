@@ -1,0 +1,353 @@
+// The page: joins its parts. Messages come in, state changes, what changed is drawn; actions go out.
+
+import { Connection, randomId } from "./connection.js";
+import { Credential } from "./credential.js";
+import { byId, setText } from "./dom.js";
+import { escapeLine } from "./escape.js";
+import * as panels from "./panels.js";
+import { PeopleDialog } from "./people.js";
+import { PermissionDialog } from "./permission.js";
+import { PromptBox } from "./prompt.js";
+import { resolutionText } from "./render.js";
+import { Search } from "./search.js";
+import { SessionView } from "./session.js";
+import { isEvent, Workspace } from "./workspace.js";
+
+const BASE = new URL("./", location.href);
+const MANY = 50; // sessions that a welcome tells of at most
+
+class Page {
+  constructor() {
+    this.workspace = new Workspace();
+    this.credential = new Credential(sessionStorage, BASE.pathname);
+    this.connection = new Connection(BASE, this.credential, {
+      opened: () => this.workspace.reconnected(),
+      message: (message) => this.receive(message),
+      ready: () => this.resume(),
+      waiting: (say, seconds) => this.status({ state: "waiting", say: `${say}; next try in ${seconds} s` }),
+      ended: (say, gone) => this.ended(say, gone),
+    });
+    this.view = new SessionView(byId("stream"), (id, query) => this.fetchEvents(id, query), () => this.drawEnds());
+    this.search = new Search(this.view);
+    this.prompts = new PromptBox((prompt, mode) => this.send(prompt, mode));
+    this.dialog = new PermissionDialog((entry, decision) => this.decide(entry, decision), () => this.now(), (entry) => this.putAside(entry));
+    this.people = new PeopleDialog((to) => this.ask({ type: "handover", to }, () => this.people.hide(), (why) => this.people.failed(why)));
+    this.answers = new Map(); // id of what was asked → what to do with the answer
+    this.aside = new Set(); // requests that the owner has put aside
+    this.sending = null; // the prompt that the server has not acknowledged
+    this.link = { state: "connecting" };
+    this.replay = null; // id of the `resume` that is being answered
+    this.session = null; // the session that was chosen; null: a new one, or none yet
+    this.fresh = false; // somebody chose to begin a new session
+    this._frame = null;
+    this._listen();
+    setInterval(() => this.draw(), 1000);
+  }
+
+  start() {
+    if (location.hash !== "") this.credential.takeFrom(location, history);
+    if (this.credential.token === null) this.askToJoin("");
+    else this.join();
+  }
+
+  join() {
+    byId("join").hidden = true;
+    byId("workspace").hidden = false;
+    this.connection.label = sessionStorage.getItem("myagent label") ?? "";
+    this.status({ state: "connecting" });
+    this.connection.open();
+  }
+
+  askToJoin(why) {
+    byId("workspace").hidden = true;
+    byId("join").hidden = false;
+    setText(byId("join-why"), why);
+    byId("join-why").hidden = why === "";
+    byId("join-token").focus();
+  }
+
+  now() {
+    return Date.now() + this.connection.clock;
+  }
+
+  // --- what comes ---
+
+  receive(message) {
+    if (message.id !== undefined && (message.type === "ack" || message.type === "error" || message.type === "connections")) {
+      this._answered(message);
+    }
+    if (message.type === "replayed" && message.id === this.replay) this.replay = null;
+    const news = this.workspace.receive(message, this.now());
+    news.forEach((each) => this._tell(each));
+    const mine = message.sessionId === this.session;
+    if (mine && this.connection.ready && (isEvent(message) || message.type === "gap")) this.view.receive(message);
+    if (news.some(({ kind }) => kind === "asked" || kind === "resolved")) this.draw(); // a dialog is not kept waiting
+    else this._schedule();
+  }
+
+  _answered(message) {
+    const then = this.answers.get(message.id);
+    this.answers.delete(message.id);
+    if (message.type !== "error") then?.done(message);
+    else if (then) then.failed(message.message);
+  }
+
+  /** The connection is complete: go on where we were. */
+  resume() {
+    this.status({ state: "live" });
+    this.connection.rejoinAs(this.workspace.role);
+    if (!this.workspace.sessions.has(this.session)) this.session = null;
+    if (this.session !== null) this._resumeFrom(this.view.resumeAfter(this.workspace.sessions.get(this.session).head));
+    if (this.sending !== null) this._sendAgain();
+    if (this.workspace.sessions.size >= MANY) byId("all-sessions").hidden = false;
+    this._schedule();
+  }
+
+  _resumeFrom(afterSeq) {
+    if (afterSeq === null) return;
+    const sessionId = this.session;
+    this.replay = this.ask({ type: "resume", sessionId, afterSeq }, () => {}, () => {
+      this.replay = null;
+    });
+  }
+
+  ended(say, gone) {
+    this.status({ state: "ended", say });
+    if (gone) {
+      this.credential.forget();
+      this.askToJoin(`${say[0].toUpperCase()}${say.slice(1)}.`);
+    }
+    this.draw();
+  }
+
+  status(link) {
+    this.link = link;
+    if (link.state !== "live") {
+      this.replay = null;
+      for (const { failed } of [...this.answers.values()]) failed("the connection was lost; it is not known whether this arrived");
+      this.answers.clear();
+    }
+    this._schedule();
+  }
+
+  _tell(news) {
+    if (news.kind === "role" && this.connection.ready) this.connection.rejoinAs(this.workspace.role);
+    if (news.kind === "role") this._say(this.workspace.owns ? "You own this session now" : "You follow this session");
+    if (news.kind === "ended" && news.event.sessionId === this.session) this._say(`The turn ended, exit ${news.event.exitCode}`);
+    if (news.kind === "resolved") {
+      this._say(`Permission ${resolutionText(news.event)}`);
+      this.aside.delete(news.event.permissionRequestId);
+    }
+    if (news.kind === "asked") this._asked(news.event);
+  }
+
+  _asked({ request }) {
+    const title = request.title || request.toolName;
+    this._say(this.workspace.owns ? `Permission asked: ${title}` : `The owner is asked for permission: ${title}`);
+    if (document.hidden && globalThis.Notification?.permission === "granted") {
+      try {
+        const note = new Notification("A permission waits", { body: title, tag: "myagent permission" });
+        note.onclick = () => window.focus();
+      } catch {
+        // Chromium on Android has notifications for service workers only; the title's badge remains.
+      }
+    }
+  }
+
+  _say(text) {
+    setText(byId("announcer"), text);
+  }
+
+  // --- what goes ---
+
+  /** Send a message that is answered; returns its id. */
+  ask(message, done, failed) {
+    const id = message.id ?? randomId();
+    this.answers.set(id, { done, failed });
+    if (!this.connection.send({ ...message, id })) {
+      this.answers.delete(id);
+      failed("not connected");
+    }
+    return id;
+  }
+
+  choose(sessionId) {
+    this.session = sessionId;
+    this.fresh = sessionId === null && this.workspace.sessions.size > 0;
+    byId("sessions").classList.remove("open");
+    byId("menu").setAttribute("aria-expanded", "false");
+    this.search.reset();
+    this.view.open(sessionId, this.workspace.sessions.get(sessionId)?.head ?? 0);
+    if (sessionId !== null && this.connection.ready) this._resumeFrom(this.view.window.after);
+    this._schedule();
+  }
+
+  send(prompt, mode) {
+    this.sending = { id: randomId(), prompt, mode, sessionId: this.session };
+    this._sendAgain();
+  }
+
+  /** The same id, so that a prompt whose answer was lost does not run twice. */
+  _sendAgain() {
+    const { id, prompt, mode, sessionId } = this.sending;
+    const message = { type: "user_message", id, prompt };
+    if (sessionId !== null) message.sessionId = sessionId;
+    if (mode !== "") message.permissionMode = mode;
+    this.prompts.note("sending");
+    this.ask(message, (ack) => {
+      this.sending = null;
+      this.prompts.sent(prompt);
+      if (sessionId === null && this.session === null) this.choose(ack.sessionId);
+    }, (why) => {
+      if (this.link.state === "live") this.sending = null;
+      this.prompts.note(why);
+    });
+    this._schedule();
+  }
+
+  decide(entry, decision) {
+    const { permissionRequestId } = entry.event;
+    this.ask({ type: "permission_decision", permissionRequestId, decision }, () => {}, (why) => this.dialog.refused(why));
+  }
+
+  putAside(entry) {
+    this.aside.add(entry.event.permissionRequestId);
+    this.draw();
+  }
+
+  async fetchEvents(sessionId, query) {
+    const response = await this.connection.fetch(`sessions/${encodeURIComponent(sessionId)}/events?${query}&wants=updates`);
+    const text = await response.text();
+    return text.split("\n").filter(Boolean).map((line) => JSON.parse(line));
+  }
+
+  async _allSessions() {
+    const response = await this.connection.fetch("sessions");
+    this.workspace.know((await response.json()).sessions);
+    byId("all-sessions").hidden = true;
+    this._schedule();
+  }
+
+  // --- drawing ---
+
+  _schedule() {
+    this._frame ??= setTimeout(() => this.draw(), 50);
+  }
+
+  draw() {
+    clearTimeout(this._frame);
+    this._frame = null;
+    const { workspace } = this;
+    const connected = this.link.state === "live" && this.connection.ready;
+    if (connected && this.session === null && !this.fresh && workspace.sessions.size > 0) {
+      this.choose(workspace.listed[0].sessionId);
+    }
+    const owns = connected && workspace.owns;
+    const entries = connected ? [...workspace.waiting.values()] : [];
+    const oldest = entries.length > 0 ? Math.min(...entries.map(({ since }) => since)) : null;
+    const behind = this.replay === null ? 0 : this.view.newer;
+    panels.drawConnection({ ...this.link, behind, waitingSince: oldest, now: this.now() });
+    panels.drawOwnership(workspace, connected);
+    this._drawSessions(workspace);
+    const session = workspace.sessions.get(this.session);
+    panels.drawSessionHead(this.session === null && !owns ? { title: "No session yet", sessionId: "" } : session);
+    panels.drawQueue(session, owns, (turnId) => this._cancel(turnId));
+    this._drawPermission(entries, owns);
+    byId("prompt-form").hidden = !workspace.owns;
+    byId("new-session").hidden = !owns;
+    byId("send").disabled = !owns || this.sending !== null;
+    byId("stop").hidden = !owns || session?.state !== "running";
+    setText(byId("send"), session?.state === "running" ? "Queue" : "Send");
+    byId("notify").hidden = globalThis.Notification?.permission !== "default";
+    document.title = `${entries.length > 0 ? `(${entries.length}) ` : ""}${session ? escapeLine(session.title) : "myagent"}`;
+    this.drawEnds();
+  }
+
+  _drawSessions(workspace) {
+    const key = JSON.stringify([this.session, workspace.listed.map((each) => [
+      each.sessionId, each.state, each.title, each.updatedAt, each.queue.length, workspace.waitingIn(each.sessionId).length,
+    ])]);
+    if (key === this._listed) return;
+    this._listed = key;
+    panels.drawSessions(workspace, this.session, (sessionId) => this.choose(sessionId));
+  }
+
+  _drawPermission(entries, owns) {
+    const here = entries.filter(({ event }) => event.sessionId === this.session);
+    const ordered = [...here, ...entries.filter((entry) => !here.includes(entry))];
+    const open = owns ? ordered.filter(({ event }) => !this.aside.has(event.permissionRequestId)) : [];
+    const cwd = ({ event }) => escapeLine(this.workspace.sessions.get(event.sessionId)?.cwd ?? "");
+    const shown = open.find(({ event }) => event.permissionRequestId === this.dialog.requestId) ?? open[0];
+    if (shown === undefined) this.dialog.hide();
+    else this.dialog.show(shown, { cwd: cwd(shown), place: open.length > 1 ? `(1 of ${open.length})` : "" });
+    panels.drawWaiting(ordered.filter((entry) => !open.includes(entry)), {
+      owns,
+      cwd,
+      now: () => this.now(),
+      answer: (entry) => {
+        this.aside.delete(entry.event.permissionRequestId);
+        this.draw();
+      },
+    });
+  }
+
+  drawEnds() {
+    const { stick, newer } = this.view;
+    byId("latest").hidden = stick;
+    setText(byId("latest"), newer > 0 ? `Jump to latest (${newer} more)` : "Jump to latest");
+    this.prompts.remember(this.view.timeline.items.filter(({ kind }) => kind === "prompt").map(({ text }) => text));
+  }
+
+  _cancel(turnId) {
+    this.ask({ type: "cancel", sessionId: this.session, ...(turnId ? { turnId } : {}) }, () => {}, (why) => this.prompts.note(why));
+  }
+
+  // --- who does what ---
+
+  _listen() {
+    byId("join-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      const field = byId("join-token");
+      if (!this.credential.take(field.value)) {
+        this.askToJoin("This is neither a link with a token nor a token.");
+        return;
+      }
+      field.value = "";
+      sessionStorage.setItem("myagent label", byId("join-label").value.trim());
+      this.join();
+    });
+    byId("menu").addEventListener("click", () => {
+      const open = byId("sessions").classList.toggle("open");
+      byId("menu").setAttribute("aria-expanded", String(open));
+    });
+    byId("new-session").addEventListener("click", () => {
+      this.choose(null);
+      this.fresh = true;
+      this.draw();
+      this.prompts.focus();
+    });
+    byId("all-sessions").addEventListener("click", () => this._allSessions());
+    byId("latest").addEventListener("click", () => this.view.toLatest());
+    byId("stop").addEventListener("click", () => this._cancel(null));
+    byId("claim").addEventListener("click", () => this.ask({ type: "claim" }, () => {}, (why) => this._say(why)));
+    byId("release").addEventListener("click", () => this.ask({ type: "release" }, () => {}, (why) => this.prompts.note(why)));
+    byId("people").addEventListener("click", () => {
+      this.ask({ type: "who" }, (answer) => this.people.show(answer.connections, this.workspace.connectionId), (why) => this.prompts.note(why));
+    });
+    byId("notify").addEventListener("click", async () => {
+      await Notification.requestPermission();
+      this.draw();
+    });
+    addEventListener("hashchange", () => {
+      if (this.credential.takeFrom(location, history)) location.reload();
+    });
+    addEventListener("online", () => this.connection.hurry());
+    document.addEventListener("visibilitychange", () => {
+      if (!document.hidden) this.connection.hurry();
+    });
+  }
+}
+
+const page = new Page();
+globalThis.page = page; // for whoever looks with the developer tools, and for the tests
+page.start();

@@ -1,0 +1,210 @@
+// One WebSocket that comes back by itself: a ticket for each try, backoff with jitter, and what each close code means.
+
+const FIRST_PAUSE = 500; // milliseconds before the second try; doubled each time…
+const LONGEST_PAUSE = 30_000; // …up to this
+const LATER = 10_000; // the least pause when the server asked for one
+const PING_EVERY = 10_000;
+const SILENT_FOR = 25_000; // without any message, though we asked: the network is gone
+const VERSION = "1";
+
+/** What a close code asks of us: try again, how, and what to say when not. */
+export function verdict(code, reason) {
+  switch (code) {
+    case 4401:
+      return { retry: false, gone: true, say: reason || "this link has expired or was revoked" };
+    case 4409:
+      return { retry: true, asFollower: true, say: "ownership moved to another connection" };
+    case 4408:
+      return { retry: true, say: "this connection read too slowly" };
+    case 1002: case 1003: case 1007: case 1009:
+      return { retry: false, say: `the server refused what this page sent (${code})` };
+    case 1008: case 1013:
+      return { retry: true, later: true, say: reason || "the server asks to come back later" };
+    case 1001: case 1012:
+      return { retry: true, say: "the server has stopped or restarts" };
+    default:
+      return { retry: true, say: "the connection was lost" };
+  }
+}
+
+/** How long to wait before try number `attempt`, from 1 on; `chance` is from 0 to 1. */
+export function pause(attempt, chance) {
+  const most = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** Math.min(attempt - 1, 10));
+  return most * (0.5 + chance / 2);
+}
+
+/**
+ * `told` is called with what changes: `opened()`, `message(message)`, `ready()` (hello was answered, what follows is
+ * complete), `waiting(say, seconds)`, `ended(say, gone)`.
+ */
+export class Connection {
+  constructor(base, credential, told) {
+    this._base = base; // the page's own address: there is no other that this connects to
+    this._credential = credential;
+    this._told = told;
+    this._socket = null;
+    this._attempt = 0;
+    this._timer = null;
+    this._try = 0; // number of the try that counts; what an earlier one still brings is dropped
+    this._helloId = null;
+    this._asFollower = false;
+    this._wait = 0;
+    this.label = "";
+    this.reclaimToken = null; // proves that we are the owner who was here before
+    this.clock = 0; // milliseconds that the server's clock is ahead of ours
+    this.ready = false;
+    setInterval(() => this._beat(), PING_EVERY);
+  }
+
+  /** Connect now, whatever was waited for. */
+  async open() {
+    clearTimeout(this._timer);
+    this._drop();
+    const turn = this._try;
+    let ticket;
+    try {
+      ticket = await this._ticket();
+    } catch (error) {
+      if (turn === this._try) this._failed(error);
+      return;
+    }
+    if (turn !== this._try) return;
+    const url = new URL("./", this._base);
+    url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+    if (this._asFollower) url.searchParams.set("role", "follower");
+    const socket = new WebSocket(url, ["myagent.v1", `ticket.${ticket}`]);
+    this._socket = socket;
+    this._heard = Date.now();
+    socket.onmessage = ({ data }) => this._received(turn, JSON.parse(data));
+    socket.onclose = ({ code, reason }) => {
+      if (turn === this._try) this._closed(verdict(code, reason));
+    };
+  }
+
+  /** Leave for good. */
+  close() {
+    clearTimeout(this._timer);
+    this._drop();
+  }
+
+  /** Try at once if a pause is being made: the network is back, or somebody looks. */
+  hurry() {
+    if (this._timer !== null) this.open();
+  }
+
+  send(message) {
+    if (this._socket?.readyState !== WebSocket.OPEN) return false;
+    this._socket.send(JSON.stringify(message));
+    return true;
+  }
+
+  /** A follower that comes back asks to stay one: ownership never falls to somebody who only reconnected. */
+  rejoinAs(role) {
+    this._asFollower = role === "follower";
+  }
+
+  /** Get something from the server over HTTP. */
+  async fetch(path) {
+    const headers = { Authorization: `Bearer ${this._credential.token}` };
+    const response = await fetch(new URL(path, this._base), { headers, cache: "no-store", credentials: "omit" });
+    if (!response.ok) throw new Refused(response.status);
+    return response;
+  }
+
+  async _ticket() {
+    const response = await this.fetch("ticket");
+    const told = Date.parse(response.headers.get("Date") ?? "");
+    if (!Number.isNaN(told)) this.clock = told - Date.now();
+    return (await response.json()).ticket;
+  }
+
+  _failed(error) {
+    const status = error instanceof Refused ? error.status : 0;
+    if (status === 401) {
+      this._ended({ gone: true, say: "this link is not valid: it has expired, was revoked, or is not complete" });
+    } else if (status === 0) {
+      this._pause({ say: "the server cannot be reached" });
+    } else if (status === 429 || status >= 500) {
+      this._pause({ later: true, say: status === 429 ? "too many wrong links came from here" : "the server is busy" });
+    } else {
+      this._ended({ say: `the server refused this page (${status})` });
+    }
+  }
+
+  _received(turn, message) {
+    if (turn !== this._try) return;
+    this._heard = Date.now();
+    if (message.type === "welcome") this._hello();
+    if (message.reclaimToken) this.reclaimToken = message.reclaimToken;
+    this._told.message(message);
+    if (this._helloId !== null && message.id === this._helloId) {
+      this._helloId = null;
+      if (message.type === "error") return; // the server is one that knows no hello; it sends what it has
+      this._attempt = 0;
+      this.ready = true;
+      this._told.ready();
+    }
+  }
+
+  _hello() {
+    this._told.opened();
+    this._helloId = randomId();
+    const hello = { type: "hello", id: this._helloId, client: { name: "myagent-page", version: VERSION } };
+    hello.wants = ["updates"];
+    if (this.label) hello.label = this.label;
+    if (this.reclaimToken && !this._asFollower) hello.reclaimToken = this.reclaimToken;
+    this.send(hello);
+  }
+
+  _closed(what) {
+    if (what.asFollower) {
+      this._asFollower = true;
+      this.reclaimToken = null;
+    }
+    if (what.retry) this._pause(what);
+    else this._ended(what);
+  }
+
+  _pause({ later, say }) {
+    this._drop();
+    this._attempt += 1;
+    const wait = Math.max(later ? LATER : 0, pause(this._attempt, Math.random()));
+    this._timer = setTimeout(() => this.open(), wait);
+    this._told.waiting(say, Math.ceil(wait / 1000));
+  }
+
+  _ended({ say, gone = false }) {
+    this._drop();
+    this._told.ended(say, gone);
+  }
+
+  _drop() {
+    this._try += 1;
+    this._timer = null;
+    this._helloId = null;
+    this.ready = false;
+    this._socket?.close();
+    this._socket = null;
+  }
+
+  _beat() {
+    if (this._socket === null) return;
+    if (Date.now() - this._heard > SILENT_FOR) {
+      this._closed({ retry: true, say: "the server does not answer" });
+    } else {
+      this.send({ type: "ping", id: "ping" });
+    }
+  }
+}
+
+class Refused extends Error {
+  constructor(status) {
+    super(`HTTP ${status}`);
+    this.status = status;
+  }
+}
+
+/** A new id; `crypto.randomUUID` is there on https and localhost only. */
+export function randomId() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,40 @@
+// Who is connected, for the owner; and to whom the slot can be handed over.
+
+import { byId, el, setText } from "./dom.js";
+
+export class PeopleDialog {
+  /** `handOver(connectionId)` gives the slot away. */
+  constructor(handOver) {
+    this._handOver = handOver;
+    this._dialog = byId("people-dialog");
+    byId("people-close").addEventListener("click", () => this._dialog.close());
+  }
+
+  show(connections, mine) {
+    byId("people-error").hidden = true;
+    const others = connections.filter(({ connectionId }) => connectionId !== mine);
+    byId("people-list").replaceChildren(...others.map((each) => this._row(each)));
+    if (others.length === 0) byId("people-list").append(el("li", { class: "faint", text: "Nobody else is connected." }));
+    if (!this._dialog.open) this._dialog.showModal();
+  }
+
+  failed(message) {
+    setText(byId("people-error"), message);
+    byId("people-error").hidden = false;
+  }
+
+  hide() {
+    if (this._dialog.open) this._dialog.close();
+  }
+
+  _row({ connectionId, scope, label, since }) {
+    const name = label || connectionId;
+    const facts = `${scope === "owner" ? "may own" : "may only watch"}, since ${new Date(since).toLocaleTimeString()}`;
+    const give = el("button", { type: "button", text: "Hand over", "aria-label": `Hand over to ${name}` });
+    give.addEventListener("click", () => this._handOver(connectionId));
+    return el("li", {},
+      el("span", { class: "title", text: name }),
+      el("span", { class: "faint", text: facts }),
+      scope === "owner" ? give : null);
+  }
+}

@@ -1,0 +1,114 @@
+// What is known of the workspace: who owns, which sessions there are, which permission requests wait. Pure.
+
+const EVENTS = new Set([
+  "prompt", "agent_stdout", "agent_stderr", "permission_request", "permission_resolved", "terminal_state",
+]);
+
+export function isEvent(message) {
+  return EVENTS.has(message.type) && !message.pending;
+}
+
+export class Workspace {
+  constructor() {
+    this.role = "follower";
+    this.scope = "follower";
+    this.connectionId = null;
+    this.owner = null; // {connectionId, label}, or null when nobody owns
+    this.followers = 0;
+    this.sessions = new Map(); // id → metadata
+    this.waiting = new Map(); // permissionRequestId → {event, since}: open requests, oldest first
+    this.limits = {};
+    this._seen = new Map(); // session → the last seq that counted for `waiting` on this connection
+  }
+
+  get owns() {
+    return this.role === "owner";
+  }
+
+  /** Whether this page may take the slot now. */
+  get mayClaim() {
+    return !this.owns && this.scope === "owner" && this.owner === null;
+  }
+
+  /** Sessions, the latest first. */
+  get listed() {
+    return [...this.sessions.values()].sort((a, b) => (a.updatedAt < b.updatedAt ? 1 : -1));
+  }
+
+  waitingIn(sessionId) {
+    return [...this.waiting.values()].filter(({ event }) => event.sessionId === sessionId);
+  }
+
+  /** A new connection: what waits is told anew. */
+  reconnected() {
+    this.waiting.clear();
+    this._seen.clear();
+  }
+
+  /** Take a message in; `now` is in milliseconds. Says what happened that somebody may have to be told. */
+  receive(message, now) {
+    switch (message.type) {
+      case "role":
+        this.role = message.role;
+        return [{ kind: "role" }];
+      case "welcome":
+        this.scope = message.scope;
+        this.connectionId = message.connectionId;
+        this.owner = message.owner;
+        this.followers = message.followers;
+        this.limits = message.limits;
+        for (const session of message.sessions) this._know(session);
+        return [];
+      case "owner_changed":
+        this.owner = message.owner;
+        return [{ kind: "owner", why: message.why }];
+      case "presence":
+        this.followers = message.followers;
+        return [];
+      case "session_metadata":
+        this._know(message.session);
+        return [];
+      case "permission_request":
+        return this._asked(message, now);
+      case "permission_resolved": {
+        this._pass(message);
+        const asked = this.waiting.get(message.permissionRequestId);
+        this.waiting.delete(message.permissionRequestId);
+        return asked ? [{ kind: "resolved", event: message, request: asked.event.request }] : [];
+      }
+      case "terminal_state":
+        return this._pass(message) ? [{ kind: "ended", event: message }] : [];
+      default:
+        if (isEvent(message)) this._pass(message);
+        return [];
+    }
+  }
+
+  /** Every session that there is, as `GET /sessions` tells it. */
+  know(sessions) {
+    for (const session of sessions) this._know(session);
+  }
+
+  _know(session) {
+    const known = this.sessions.get(session.sessionId);
+    if (!known || known.head <= session.head) this.sessions.set(session.sessionId, session);
+    if (!this._seen.has(session.sessionId)) this._seen.set(session.sessionId, session.head);
+  }
+
+  /** Whether an event is newer than all that was there: a replay tells of old requests, which do not wait. */
+  _pass({ sessionId, seq }) {
+    if (seq <= (this._seen.get(sessionId) ?? 0)) return false;
+    this._seen.set(sessionId, seq);
+    const session = this.sessions.get(sessionId);
+    if (session && session.head < seq) session.head = seq;
+    return true;
+  }
+
+  _asked(event, now) {
+    const isNew = event.pending ? true : this._pass(event);
+    if (!isNew || this.waiting.has(event.permissionRequestId)) return [];
+    const told = Date.parse(this.sessions.get(event.sessionId)?.updatedAt ?? "");
+    this.waiting.set(event.permissionRequestId, { event, since: event.pending && told ? told : now });
+    return [{ kind: "asked", event }];
+  }
+}

@@ -1,0 +1,66 @@
+r"""The words in which events are told to a human, the same in every client: each line is safe for a terminal.
+
+What came over the wire is escaped here; within a line of ours a newline is shown too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from myagent.core.diffs import hunks
+from myagent.core.display import escape
+from myagent.core.messages import Diff, PermissionRequest
+
+PROMPT_SHOWN = 200  # characters of somebody's text within a line of ours
+
+OUTCOMES = {"allow": "allowed", "deny": "denied", "cancelled": "cancelled", "expired": "expired unanswered"}
+
+WARNINGS = {
+    "bidi": "it holds characters that reorder text: what you read may not be what runs",
+    "invisible": "it holds characters that cannot be seen, written as \\u{…} above",
+    "mixed_script": "it mixes look-alike letters of different scripts in one word",
+    "escapes": "it holds terminal control characters, written as \\u{…} above",
+    "truncated": "it is too long to be shown whole: part of it is hidden",
+}
+
+
+def one_line(text: str) -> str:
+    """Text from the wire, shortened, within one line of ours."""
+    shown = escape(text.strip()).replace("\n", " ⏎ ")
+    return shown if len(shown) <= PROMPT_SHOWN else f"{shown[:PROMPT_SHOWN]}… ({len(shown) - PROMPT_SHOWN} more)"
+
+
+def whole_line(text: str) -> str:
+    """The same, with nothing left out: what must be read before it is decided on."""
+    return escape(text).replace("\n", "\\u{a}")
+
+
+def request_name(request: PermissionRequest) -> str:
+    return one_line(request.request.title or request.request.tool_name)
+
+
+def warning(flag: str) -> str:
+    return whole_line(WARNINGS.get(flag, flag))
+
+
+def diff_lines(diff: Diff) -> Iterator[str]:
+    """A unified diff, escaped; the first character of a line says what it is."""
+    changes = hunks(diff.old_text or "", diff.new_text)
+    path = whole_line(diff.path)
+    if changes or diff.old_text is None:
+        yield "--- /dev/null" if diff.old_text is None else f"--- a/{path}"
+        yield f"+++ b/{path}"
+    for line in changes:
+        yield line[:1] + escape(line[1:])
+
+
+def time_left(expires_at: str, now: datetime) -> str:
+    """`in 9 min 58 s`, `now`, or nothing where it is not told."""
+    try:
+        seconds = int((datetime.fromisoformat(expires_at) - now).total_seconds())
+    except (ValueError, TypeError):  # absent with a v1 server; without a time zone it means nothing here
+        return ""
+    if seconds <= 0:
+        return "now"
+    return f"in {seconds // 60} min {seconds % 60} s" if seconds >= 60 else f"in {seconds} s"

@@ -1,0 +1,248 @@
+"""Real agents through the ACP host, against a scripted model on loopback.
+
+They are looked for in the directory that MYAGENT_TEST_AGENTS names (default: `.cache/agents` in the repository), where
+this installs them:
+
+    npm install @google/gemini-cli@0.61.0 @qwen-code/qwen-code@0.15.10 opencode-linux-x64@1.18.34
+    npm install @agentclientprotocol/claude-agent-acp@0.49.0    # 290 MB more; brings a proprietary program
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psutil
+import pytest
+from tests.agents.contract import check_updates
+from tests.agents.model_server import CONTENT, WORDS, model_server
+from tests.agents.recorder import ALLOW, DENY, Recorder
+
+from myagent.agents import Turn
+from myagent.agents.acp import AcpAgent
+from myagent.agents.presets import preset
+from myagent.core.messages import PermissionMode
+
+ROOT = Path(__file__).parents[2]
+AGENTS = Path(os.environ.get("MYAGENT_TEST_AGENTS", ROOT / ".cache" / "agents"))
+
+
+@dataclass(frozen=True)
+class Real:
+    """An agent as it is installed here, and what points it at the scripted model."""
+
+    name: str
+    command: tuple[str, ...]
+    setup: Callable[[Path, str], dict[str, str]]
+
+    @property
+    def path(self) -> Path:
+        return AGENTS / "node_modules" / self.command[0]
+
+
+def _gemini(home: Path, url: str) -> dict[str, str]:
+    return {"GOOGLE_GEMINI_BASE_URL": url, "GEMINI_API_KEY": "x"}
+
+
+def _qwen(home: Path, url: str) -> dict[str, str]:
+    return {"OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": "x", "OPENAI_MODEL": "stub"}
+
+
+def _opencode(home: Path, url: str) -> dict[str, str]:
+    """Nothing is said of permissions, so that asking is the preset's doing: opencode by itself would not ask."""
+    model = {"name": "Stub", "tool_call": True, "limit": {"context": 128000, "output": 8192}}
+    options = {"baseURL": f"{url}/v1", "apiKey": "x"}
+    stub = {"npm": "@ai-sdk/openai-compatible", "name": "Stub", "options": options, "models": {"stub": model}}
+    config = {"share": "disabled", "model": "stub/stub", "small_model": "stub/stub", "provider": {"stub": stub}}
+    (home / "opencode.json").write_text(json.dumps(config))
+    return {"OPENCODE_CONFIG": str(home / "opencode.json"), "OPENCODE_DISABLE_MODELS_FETCH": "1"}
+
+
+def _claude(home: Path, url: str) -> dict[str, str]:
+    quiet = {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1", "IS_SANDBOX": "1"}
+    return quiet | {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "sk-ant-stub"}
+
+
+REAL = [
+    Real("gemini", (".bin/gemini", "--acp"), _gemini),
+    Real("qwen", (".bin/qwen", "--acp"), _qwen),
+    Real("opencode", ("opencode-linux-x64/bin/opencode", "acp"), _opencode),
+    Real("claude", (".bin/claude-agent-acp",), _claude),
+]
+
+
+@pytest.fixture(params=REAL, ids=lambda real: real.name)
+def real(request: pytest.FixtureRequest) -> Real:
+    found: Real = request.param
+    if not found.path.exists():
+        pytest.skip(f"{found.name} is not installed in {AGENTS}")
+    return found
+
+
+@dataclass
+class Workplace:
+    """A workspace and a home of its own, with a scripted model; `hosted` starts the agent there."""
+
+    real: Real
+    workspace: Path
+    home: Path
+    url: str
+
+    @asynccontextmanager
+    async def hosted(self) -> AsyncIterator[AcpAgent]:
+        env = {
+            "HOME": str(self.home),
+            "XDG_CONFIG_HOME": "",
+            "XDG_DATA_HOME": "",
+            "XDG_CACHE_HOME": "",
+            "XDG_STATE_HOME": "",
+        }
+        command = (str(self.real.path), *self.real.command[1:])
+        env |= self.real.setup(self.home, self.url)
+        agent = AcpAgent(command, cwd=self.workspace, preset=preset(self.real.name), env=env)
+        await agent.start()
+        try:
+            yield agent
+        finally:
+            await agent.close()
+
+    def turn(self, prompt: str, earlier: str | None = None, mode: PermissionMode = "default") -> Turn:
+        return Turn("one", "turn", prompt, mode, self.workspace, earlier)
+
+
+def a_minute_later(home: Path) -> None:
+    """Let the clock move on for gemini-cli 0.61: it names the file of a session after the minute in which the session
+    was made or loaded, and so overwrites a session that is loaded in the minute in which it was made."""
+    for file in home.glob(".gemini/tmp/*/chats/session-*"):
+        file.rename(file.with_name(re.sub(r"T\d\d-\d\d", "T00-00", file.name)))
+
+
+def at_work(real: Real, tmp_path: Path, test: Callable[[Workplace], Awaitable[None]]) -> None:
+    async def main() -> None:
+        workspace, home = tmp_path / "workspace", tmp_path / "home"
+        workspace.mkdir()
+        home.mkdir()
+        async with asyncio.timeout(60), model_server() as url:
+            await test(Workplace(real, workspace, home, url))
+        assert psutil.Process().children(recursive=True) == []
+
+    asyncio.run(main())
+
+
+def test_words_stream_and_a_write_is_asked_for(real: Real, tmp_path: Path) -> None:
+    """Denied, the file does not exist; allowed, it does. One session, so the agent also bears a denial."""
+
+    async def test(place: Workplace) -> None:
+        file = place.workspace / "hello.txt"
+        prompt = f"STUB please write FILE={file} now"
+        async with place.hosted() as agent:
+            assert re.match(r"asks leave \(mode \w+\)", agent.info.note)
+            denied = Recorder(DENY)
+            end = await agent.run(place.turn(prompt), denied)
+            assert not file.exists()
+            assert len(denied.asked) == 1
+            assert "denied: not today" in denied.err
+            check_updates(denied.updates)
+
+            async def nothing_yet() -> None:
+                assert not file.exists()
+
+            allowed = Recorder(ALLOW, nothing_yet)
+            end = await agent.run(place.turn(prompt), allowed)
+            assert (end.stop_reason, end.message) == ("end_turn", None)
+            assert file.read_text() == CONTENT
+            (call,) = allowed.asked
+            assert CONTENT.strip() in call.text
+            assert str(file) in call.text
+            assert call.kind == "edit"
+            assert "".join(WORDS).strip() in allowed.out
+            assert allowed.out.rstrip().endswith("done.")
+            check_updates(allowed.updates)
+            assert not agent.tally["garbage"], agent.tally
+
+    at_work(real, tmp_path, test)
+
+
+def test_plan_mode_writes_nothing(real: Real, tmp_path: Path) -> None:
+    async def test(place: Workplace) -> None:
+        file = place.workspace / "hello.txt"
+        async with place.hosted() as agent:
+            told = Recorder(DENY)  # as the host answers in plan mode
+            await agent.run(place.turn(f"STUB please write FILE={file} now", mode="plan"), told)
+            assert told.state["mode"] == preset(real.name).plan or told.asked
+            assert not file.exists()
+
+    at_work(real, tmp_path, test)
+
+
+def test_bypassing_writes(real: Real, tmp_path: Path) -> None:
+    """The agent's own mode for that, or, where it has none or refuses it, a question that the host answers."""
+
+    async def test(place: Workplace) -> None:
+        file = place.workspace / "hello.txt"
+        async with place.hosted() as agent:
+            told = Recorder(ALLOW)
+            await agent.run(place.turn(f"STUB please write FILE={file} now", mode="bypassPermissions"), told)
+            assert file.read_text() == CONTENT
+            assert told.state["mode"] == preset(real.name).bypass or told.asked
+
+    at_work(real, tmp_path, test)
+
+
+def test_opencode_by_itself_would_not_ask(tmp_path: Path) -> None:
+    """Negative control: without what its preset sets, it writes, and nobody was asked."""
+    opencode = next(real for real in REAL if real.name == "opencode")
+    if not opencode.path.exists():
+        pytest.skip(f"opencode is not installed in {AGENTS}")
+
+    def setup(home: Path, url: str) -> dict[str, str]:
+        return _opencode(home, url) | {"OPENCODE_PERMISSION": "{}"}
+
+    async def test(place: Workplace) -> None:
+        file = place.workspace / "hello.txt"
+        async with place.hosted() as agent:
+            told = Recorder(DENY)
+            await agent.run(place.turn(f"STUB please write FILE={file} now"), told)
+            assert told.asked == []
+            assert file.exists()
+
+    at_work(replace(opencode, setup=setup), tmp_path, test)
+
+
+def test_cancel_in_the_middle_of_an_answer(real: Real, tmp_path: Path) -> None:
+    async def test(place: Workplace) -> None:
+        async with place.hosted() as agent:
+            told = Recorder()
+            running = asyncio.create_task(agent.run(place.turn("SLOW please"), told))
+            await told.until(lambda: "word1 " in told.out)
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+            words = len(told.said)
+            told = Recorder()
+            end = await agent.run(place.turn("hello"), told)  # the same process goes on
+            assert (end.stop_reason, told.out.strip()) == ("end_turn", "ok")
+            assert words < 1000
+
+    at_work(real, tmp_path, test)
+
+
+def test_a_conversation_goes_on_after_a_restart(real: Real, tmp_path: Path) -> None:
+    async def test(place: Workplace) -> None:
+        async with place.hosted() as agent:
+            first = await agent.run(place.turn("keep MARKER-42 in mind"), Recorder())
+            assert first.stop_reason == "end_turn"
+        a_minute_later(place.home)
+        async with place.hosted() as agent:
+            told = Recorder()
+            end = await agent.run(place.turn("RECALL it", first.agent_session_id), told)
+            assert (told.out.strip(), told.err) == ("MARKER-42", "")
+            assert end.agent_session_id == first.agent_session_id
+
+    at_work(real, tmp_path, test)
