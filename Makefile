@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help test demo lint types check clean
+.PHONY: help test demo lint types faults agents conformance bench screenshots clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -28,6 +28,21 @@ types: $(STAMP)  ## mypy --strict over src
 
 demo: $(STAMP)  ## watch a session being shared: an owner, two followers, one that comes late
 	$(BIN)/python examples/demo.py
+
+faults: $(STAMP)  ## the fault suite at length: cuts, kills, stalls, full disks; prints its figures
+	$(BIN)/python -m tests.faults
+
+agents: $(STAMP)  ## real agents over ACP, as far as they are installed in .cache/agents
+	$(BIN)/python -m pytest tests/agents/test_real_agents.py tests/e2e/test_real_agents.py
+
+conformance: $(STAMP)  ## RFC 6455: the Autobahn cases through our own listener
+	$(BIN)/python -m pytest tests/conformance
+
+bench: $(STAMP)  ## fan-out, latency, memory, replay, start-up, beside the peers; writes benchmarks/results
+	$(BIN)/python -m benchmarks
+
+screenshots: $(STAMP)  ## make the pictures in docs/images anew (needs Chromium)
+	$(BIN)/python scripts/screenshots.py
 
 clean:  ## remove what the build made
 	rm -rf $(VENV) build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -26,13 +25,17 @@ class Program:
     """A child that takes commands on stdin and answers each with a line; pinned to one CPU."""
 
     def __init__(self, argv: Sequence[str | Path], cpu: int, env: Mapping[str, str] | None = None) -> None:
-        self.process = subprocess.Popen(
-            ["taskset", "-c", str(cpu), *map(str, argv)] if shutil.which("taskset") else list(map(str, argv)),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **(env or {})},
-        )
+        os.sched_setaffinity(0, {cpu})  # inherited by the child and all its threads
+        try:
+            self.process = subprocess.Popen(
+                list(map(str, argv)),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env={**os.environ, **(env or {})},
+            )
+        finally:
+            os.sched_setaffinity(0, {CLIENT_CPU})
         self.pid = self.process.pid
         self._clock = (~self.pid << 3) | 2  # the process's CPU clock: clock_getcpuclockid(3) on Linux
 
@@ -170,6 +173,17 @@ def plain(value: Any) -> Any:
     return value
 
 
+@contextmanager
+def pinned(cpu: int) -> Iterator[None]:
+    """Run on one CPU, as the programs do."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {cpu})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 class Scratch:
     """A place for workspaces and files, gone at the end."""
 
@@ -187,6 +201,8 @@ class Scratch:
         """Lines of text like those that an agent writes."""
         path = self.path / f"{size}.txt"
         if not path.exists():
-            lines = "".join(f"{i:6} The quick brown fox jumps over the lazy dog, and then \"over\" it again.\n" for i in range(5000))
+            lines = "".join(
+                f'{i:6} The quick brown fox jumps over the lazy dog, and then "over" it again.\n' for i in range(5000)
+            )
             path.write_text((lines * (size // len(lines) + 1))[:size])
         return path

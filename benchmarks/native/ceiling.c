@@ -52,6 +52,8 @@ static void welcome(int listening) {
         }
         int one = 1;
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        int room = 128 * 1024; /* the same as the product has */
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
         send_all(fd, ACCEPT, strlen(ACCEPT));
         send_all(fd, "\x81\x10{\"type\":\"ready\"}", 18);
         sockets[count++] = fd;

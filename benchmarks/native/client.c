@@ -122,7 +122,7 @@ static size_t count_frames(struct connection *c, const uint8_t *data, size_t siz
             if (length >= prefix && memcmp(payload, match, prefix) == 0) {
                 frames++;
                 c->frames++;
-                read_stamps(payload, length < 400 ? length : 400);
+                read_stamps(payload, length < 8192 ? length : 8192);
             }
         } else if ((data[at] & 0x0f) == 9 && length < 100) { /* a ping: an unmasked-by-zero pong */
             uint8_t pong[128] = {0x8a, (uint8_t)(0x80 | length)};

@@ -22,7 +22,7 @@ from myagent.agents.process import child_environment, run
 from myagent.core.codec import encode
 from myagent.core.messages import AgentStdout, SessionId, UserMessage
 from myagent.core.session import Session
-from myagent.eventlog import Draft, Stored, Unit
+from myagent.eventlog import Draft, EventLog, Stored, Unit
 from myagent.lane import METADATA
 from myagent.server import Server, Settings
 
@@ -35,6 +35,7 @@ class ScriptedAgent:
     """Says what its prompt tells it to: `["emit", ticks, batch]` or `["spawn", argv]`."""
 
     info = AgentInfo(name="benchmark")
+    log: EventLog  # of the server, to wait for commits
 
     async def start(self) -> None:
         pass
@@ -56,7 +57,8 @@ class ScriptedAgent:
             # The first is committed at once; what is said meanwhile goes together with the next commit.
             for i in range(batch):
                 await ways[i % 2](CHUNK)
-            await io.settle()  # type: ignore[attr-defined]  # of the host's side, not of the port
+            for _ in range(min(batch, 2)):
+                await self.log.flush()
 
 
 class Commands:
@@ -89,7 +91,7 @@ class Commands:
         self._prompts += 1
         message = UserMessage(id=f"p{self._prompts}", prompt=json.dumps(prompt))
         async with lane.lock:
-            session = next(iter(lane.sessions.values()), None) or _session(0)
+            session = lane.sessions.get(_session(0).session_id) or _session(0)
             step = session.accept(message, by="benchmark", mode="default", now=TIME)
             await lane.store(step, (METADATA, *step.events))
         while lane.sessions[session.session_id].running is not None:
@@ -153,7 +155,10 @@ async def main() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     settings = Settings(max_connections=20_000, permission_mode="bypassPermissions", allow_bypass=True)
-    async with Server(options.workspace, ScriptedAgent(), settings) as server:
+    agent = ScriptedAgent()
+    server = Server(options.workspace, agent, settings)
+    agent.log = server.host.log
+    async with server:
         print(json.dumps({"port": server.port, "token": server.token}), flush=True)
         profiler = None
         if options.profile:

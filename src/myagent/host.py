@@ -434,6 +434,7 @@ class Host:
             updated_at=iso(time),
             agent=self.agent.info.name,
             mode=self.settings.permission_mode,
+            agent_state=dict(self.agent.info.state),
         )
 
     # --- what is told ---------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import re
+import string
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,13 +33,15 @@ RECLAIM_PREFIX = "myagent_rcl_"
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """`prefix`, then `low` to `high` characters of a class. `whole`: no letter or digit comes before it."""
+    """`prefix`, then `low` to `high` characters of a class. `whole`: no letter or digit comes before it. `probe` is a
+    part of the prefix that several share, so that a text is searched for few things."""
 
     prefix: str
     characters: str
     low: int
     high: int
     whole: bool = True
+    probe: str = ""
 
     @property
     def full(self) -> str:
@@ -54,21 +57,22 @@ class Form:
         return "(?<![A-Za-z0-9])" if self.whole else ""
 
 
+_CHARACTERS = string.ascii_letters + string.digits + "_-"  # that any form can have
 _TOKEN = "[A-Za-z0-9_-]"  # noqa: S105 -- a character class
 OURS = (
-    Form("myagent_inv_", "[a-z0-9_]", 50, 50, whole=False),
-    Form("myagent_tkt_", _TOKEN, 43, 43, whole=False),
-    Form(RECLAIM_PREFIX, _TOKEN, 43, 43, whole=False),
+    Form("myagent_inv_", "[a-z0-9_]", 50, 50, whole=False, probe="myagent_"),
+    Form("myagent_tkt_", _TOKEN, 43, 43, whole=False, probe="myagent_"),
+    Form(RECLAIM_PREFIX, _TOKEN, 43, 43, whole=False, probe="myagent_"),
 )
 KNOWN = (
     *(Form(f"gh{kind}_", "[A-Za-z0-9]", 36, 255) for kind in "pousr"),  # GitHub
     Form("github_pat_", "[A-Za-z0-9_]", 82, 255),
     Form("glpat-", _TOKEN, 20, 64),  # GitLab
     *(Form(f"{kind}IA", "[A-Z0-9]", 16, 16) for kind in ("AK", "AS")),  # AWS
-    *(Form(f"xox{kind}-", "[A-Za-z0-9-]", 10, 250) for kind in "abprs"),  # Slack
-    Form("sk-ant-", _TOKEN, 20, 200),  # Anthropic
-    Form("sk-proj-", _TOKEN, 20, 250),  # OpenAI
-    *(Form(f"{kind}k_live_", "[A-Za-z0-9]", 20, 250) for kind in "sr"),  # Stripe
+    *(Form(f"xox{kind}-", "[A-Za-z0-9-]", 10, 250, probe="xox") for kind in "abprs"),  # Slack
+    Form("sk-ant-", _TOKEN, 20, 200, probe="sk-"),  # Anthropic
+    Form("sk-proj-", _TOKEN, 20, 250, probe="sk-"),  # OpenAI
+    *(Form(f"{kind}k_live_", "[A-Za-z0-9]", 20, 250, probe="k_live_") for kind in "sr"),  # Stripe
     Form("AIza", _TOKEN, 35, 35),  # Google
     Form("npm_", "[A-Za-z0-9]", 36, 36),
     Form("pypi-", _TOKEN, 50, 250),
@@ -108,7 +112,7 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """The text without its secrets."""
-        if any(anchor in text for anchor in self._anchors):
+        if self.may_hold(text):
             text = self.full.sub(MASK, text)
         return text if self.pattern is None else _by_line(self.pattern, text)
 
@@ -116,13 +120,18 @@ class Redactor:
         """JSON-able data without secrets in any string of it."""
         if self.pattern is None:
             encoded = msgspec.json.encode(value)
-            if not any(anchor.encode() in encoded for anchor in self._anchors):
+            if not self.may_hold(encoded.decode()):
                 return value
         return self._walk(value)
 
     def may_hold(self, text: str) -> bool:
         """Whether the text could have a secret of ours or of a known form: fast, and never wrongly false."""
-        return any(anchor in text for anchor in self._anchors)
+        return any(each in text for each in self._literals) or any(each.search(text) for each in self._spotters)
+
+    def last_run(self, text: str, start: int) -> int:
+        """Where those characters at the end of a text begin that a secret can have: one that is cut off begins there."""
+        start = max(start, len(text) - self.reach)
+        return start + len(text[start:].rstrip(self._characters))
 
     def _walk(self, value: Any) -> Any:
         match value:
@@ -138,10 +147,11 @@ class Redactor:
 
     def _compile(self) -> None:
         literals = sorted(self._literals, key=len, reverse=True)  # of two that begin alike, the longer one
-        self._anchors = (*literals, *(form.prefix for form in self._forms))
+        self._spotters = _spotters(dict.fromkeys(form.probe or form.prefix for form in self._forms))
         self.full = re.compile("|".join([*map(re.escape, literals), *(form.full for form in self._forms)]))
         partials = [*(_nested(each[:-1], "") for each in literals), *(form.partial for form in self._forms)]
         self.partial = re.compile(f"(?:{'|'.join(partials)})\\Z")
+        self._characters = _CHARACTERS + "".join(literals)
         longest = max(map(len, literals), default=0)
         self.reach = max(longest, *(len(form.prefix) + form.high for form in self._forms))
 
@@ -173,7 +183,7 @@ class Stream:
         shown: list[str] = []
         suspicious = redactor.may_hold(data)
         while True:
-            tail = redactor.partial.search(data, max(done, len(data) - redactor.reach))
+            tail = redactor.partial.search(data, redactor.last_run(data, done))
             hold = tail.start() if tail is not None else len(data)
             found = redactor.full.search(data, done) if suspicious else None
             if found is None or found.start() >= hold:
@@ -207,6 +217,15 @@ class RedactingFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return self._redactor.text(super().format(record))
+
+
+def _spotters(probes: Iterable[str]) -> tuple[re.Pattern[str], ...]:
+    """Patterns that tell whether any of the probes is there. Each looks for the last character of some of them, and then
+    back from there: a fourth of the time that a search for each probe takes."""
+    by_end: dict[str, list[str]] = {}
+    for probe in probes:
+        by_end.setdefault(probe[-1], []).append(f"(?<={re.escape(probe)})")
+    return tuple(re.compile(f"{re.escape(end)}(?:{'|'.join(found)})") for end, found in by_end.items())
 
 
 def _nested(prefix: str, rest: str) -> str:

@@ -195,6 +195,9 @@ class Server:
 
     def opened(self, connection: Connection) -> None:
         self._connections.add(connection)
+        if self._closed:  # it was accepted just before; `close` has not seen it
+            connection.abort()
+            return
         self._pending[connection] = None
         if len(self._pending) > max(PENDING_SOCKETS, self.settings.max_connections):
             next(iter(self._pending)).abort()

@@ -197,7 +197,9 @@ class Agent:
         self.update(session, "tool_call", **call)
         options = [option for option in OPTIONS if option["kind"] != self.options.without]
         params = {"sessionId": session, "toolCall": call, "options": options}
-        outcome = self.ask("session/request_permission", params)["result"]["outcome"]
+        outcome = {"outcome": "selected", "optionId": "yes"}
+        if self.mode != "yolo":
+            outcome = self.ask("session/request_permission", params)["result"]["outcome"]
         if outcome["outcome"] == "cancelled":
             return {"stopReason": "cancelled"}
         allowed = outcome["optionId"] in ("yes", "forever")

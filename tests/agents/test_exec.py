@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -82,6 +83,37 @@ def test_a_program_that_changed_while_asking_does_not_run(tmp_path: Path) -> Non
     end = run("./tool {prompt}", "x", tmp_path, io)
     assert (end.exit_code, io.out) == (1, "")
     assert "changed after leave was asked" in io.err
+
+
+@pytest.mark.parametrize(
+    ("ignored", "expected"),
+    [("", "INT"), ("INT", "TERM"), ("INT TERM", None)],
+)
+def test_cancelled_it_is_interrupted_first_then_told_to_end_then_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ignored: str, expected: str | None
+) -> None:
+    if ignored:
+        monkeypatch.setattr("myagent.agents.process.GRACE_SECONDS", 0.2)
+    traps = "".join(f"trap : {name}; " for name in ignored.split())
+    if expected is not None:
+        traps += f"trap 'echo {expected} >ended; exit' {expected}; "
+    io = Recorder(ALLOW)
+
+    async def main() -> None:
+        agent = ExecAgent("sh -c {prompt}", cwd=tmp_path)
+        running = asyncio.create_task(
+            agent.run(turn(tmp_path, f"{traps}echo $$; while :; do sleep 1000 & wait; done"), io)
+        )
+        await io.until(lambda: io.out.endswith("\n"))
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    asyncio.run(main())
+    with pytest.raises(ProcessLookupError):
+        os.killpg(int(io.out), 0)
+    ended = tmp_path / "ended"
+    assert (ended.read_text().strip() if ended.exists() else None) == expected
 
 
 def test_our_variables_do_not_reach_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,17 +1,8 @@
-"""Real agents through the ACP host, against a scripted model on loopback.
-
-They are looked for in the directory that MYAGENT_TEST_AGENTS names (default: `.cache/agents` in the repository), where
-this installs them:
-
-    npm install @google/gemini-cli@0.61.0 @qwen-code/qwen-code@0.15.10 opencode-linux-x64@1.18.34
-    npm install @agentclientprotocol/claude-agent-acp@0.49.0    # 290 MB more; brings a proprietary program
-"""
+"""Real agents through the ACP host, against a scripted model on loopback; `real.py` says how they are installed."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -22,6 +13,7 @@ import psutil
 import pytest
 from tests.agents.contract import check_updates
 from tests.agents.model_server import CONTENT, WORDS, model_server
+from tests.agents.real import CLAUDE, GEMINI, OPENCODE, QWEN, Real, a_minute_later
 from tests.agents.recorder import ALLOW, DENY, Recorder
 
 from myagent.agents import Turn
@@ -29,59 +21,11 @@ from myagent.agents.acp import AcpAgent
 from myagent.agents.presets import preset
 from myagent.core.messages import PermissionMode
 
-ROOT = Path(__file__).parents[2]
-AGENTS = Path(os.environ.get("MYAGENT_TEST_AGENTS", ROOT / ".cache" / "agents"))
 
-
-@dataclass(frozen=True)
-class Real:
-    """An agent as it is installed here, and what points it at the scripted model."""
-
-    name: str
-    command: tuple[str, ...]
-    setup: Callable[[Path, str], dict[str, str]]
-
-    @property
-    def path(self) -> Path:
-        return AGENTS / "node_modules" / self.command[0]
-
-
-def _gemini(home: Path, url: str) -> dict[str, str]:
-    return {"GOOGLE_GEMINI_BASE_URL": url, "GEMINI_API_KEY": "x"}
-
-
-def _qwen(home: Path, url: str) -> dict[str, str]:
-    return {"OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": "x", "OPENAI_MODEL": "stub"}
-
-
-def _opencode(home: Path, url: str) -> dict[str, str]:
-    """Nothing is said of permissions, so that asking is the preset's doing: opencode by itself would not ask."""
-    model = {"name": "Stub", "tool_call": True, "limit": {"context": 128000, "output": 8192}}
-    options = {"baseURL": f"{url}/v1", "apiKey": "x"}
-    stub = {"npm": "@ai-sdk/openai-compatible", "name": "Stub", "options": options, "models": {"stub": model}}
-    config = {"share": "disabled", "model": "stub/stub", "small_model": "stub/stub", "provider": {"stub": stub}}
-    (home / "opencode.json").write_text(json.dumps(config))
-    return {"OPENCODE_CONFIG": str(home / "opencode.json"), "OPENCODE_DISABLE_MODELS_FETCH": "1"}
-
-
-def _claude(home: Path, url: str) -> dict[str, str]:
-    quiet = {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1", "IS_SANDBOX": "1"}
-    return quiet | {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "sk-ant-stub"}
-
-
-REAL = [
-    Real("gemini", (".bin/gemini", "--acp"), _gemini),
-    Real("qwen", (".bin/qwen", "--acp"), _qwen),
-    Real("opencode", ("opencode-linux-x64/bin/opencode", "acp"), _opencode),
-    Real("claude", (".bin/claude-agent-acp",), _claude),
-]
-
-
-@pytest.fixture(params=REAL, ids=lambda real: real.name)
+@pytest.fixture(params=(GEMINI, QWEN, OPENCODE, CLAUDE), ids=lambda real: real.name)
 def real(request: pytest.FixtureRequest) -> Real:
     found: Real = request.param
-    if not found.path.exists():
-        pytest.skip(f"{found.name} is not installed in {AGENTS}")
+    found.need()
     return found
 
 
@@ -96,15 +40,8 @@ class Workplace:
 
     @asynccontextmanager
     async def hosted(self) -> AsyncIterator[AcpAgent]:
-        env = {
-            "HOME": str(self.home),
-            "XDG_CONFIG_HOME": "",
-            "XDG_DATA_HOME": "",
-            "XDG_CACHE_HOME": "",
-            "XDG_STATE_HOME": "",
-        }
         command = (str(self.real.path), *self.real.command[1:])
-        env |= self.real.setup(self.home, self.url)
+        env = self.real.env(self.home, self.url)
         agent = AcpAgent(command, cwd=self.workspace, preset=preset(self.real.name), env=env)
         await agent.start()
         try:
@@ -114,13 +51,6 @@ class Workplace:
 
     def turn(self, prompt: str, earlier: str | None = None, mode: PermissionMode = "default") -> Turn:
         return Turn("one", "turn", prompt, mode, self.workspace, earlier)
-
-
-def a_minute_later(home: Path) -> None:
-    """Let the clock move on for gemini-cli 0.61: it names the file of a session after the minute in which the session
-    was made or loaded, and so overwrites a session that is loaded in the minute in which it was made."""
-    for file in home.glob(".gemini/tmp/*/chats/session-*"):
-        file.rename(file.with_name(re.sub(r"T\d\d-\d\d", "T00-00", file.name)))
 
 
 def at_work(real: Real, tmp_path: Path, test: Callable[[Workplace], Awaitable[None]]) -> None:
@@ -197,12 +127,10 @@ def test_bypassing_writes(real: Real, tmp_path: Path) -> None:
 
 def test_opencode_by_itself_would_not_ask(tmp_path: Path) -> None:
     """Negative control: without what its preset sets, it writes, and nobody was asked."""
-    opencode = next(real for real in REAL if real.name == "opencode")
-    if not opencode.path.exists():
-        pytest.skip(f"opencode is not installed in {AGENTS}")
+    OPENCODE.need()
 
     def setup(home: Path, url: str) -> dict[str, str]:
-        return _opencode(home, url) | {"OPENCODE_PERMISSION": "{}"}
+        return OPENCODE.setup(home, url) | {"OPENCODE_PERMISSION": "{}"}
 
     async def test(place: Workplace) -> None:
         file = place.workspace / "hello.txt"
@@ -212,7 +140,7 @@ def test_opencode_by_itself_would_not_ask(tmp_path: Path) -> None:
             assert told.asked == []
             assert file.exists()
 
-    at_work(replace(opencode, setup=setup), tmp_path, test)
+    at_work(replace(OPENCODE, setup=setup), tmp_path, test)
 
 
 def test_cancel_in_the_middle_of_an_answer(real: Real, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ WIDTH, HEIGHT = 200, 100
 
 
 def environment(**more: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name != "MYAGENT_REMOTE_TOKEN"}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MYAGENT_")}
     return {**kept, "TERM": "xterm-256color", "PYTHONWARNINGS": "error", **more}
 
 

@@ -18,13 +18,14 @@ HEAVY = ("asyncio", "websockets", "msgspec", "sqlite3", "ssl")
 SERVE_OPTIONS = {
     "--help", "--host", "--port", "--cwd", "--permission-mode", "--allow-bypass", "--owner-grace", "--on-owner-leave",
     "--permission-timeout", "--tls-cert", "--tls-key", "--insecure-plain", "--allow-origin", "--allowed-host",
-    "--max-connections", "--retain-events",
+    "--max-connections", "--retain-events", "--base-path", "--metrics-open",
+    "--redact", "--redact-known", "--no-redact-known",
 }  # fmt: skip
 CLIENT_OPTIONS = {
-    "--help", "--url", "--host", "--port", "--token", "--insecure-plain", "--prompt", "--session", "--after", "--role",
-    "--label", "--permission-mode", "--raw", "--reconnect", "--no-reconnect",
+    "--help", "--remote", "--url", "--host", "--port", "--token", "--insecure-plain", "--prompt", "--session",
+    "--after", "--role", "--label", "--permission-mode", "--raw", "--reconnect", "--no-reconnect",
 }  # fmt: skip
-SESSIONS_OPTIONS = {"--help", "--url", "--host", "--port", "--token", "--insecure-plain", "--json"}
+SESSIONS_OPTIONS = {"--help", "--remote", "--url", "--host", "--port", "--token", "--insecure-plain", "--json"}
 
 
 def one_line(text: str) -> str:
@@ -45,7 +46,8 @@ def test_help_lists_every_command(myagent: Any) -> None:
     shown = myagent("--help").stdout
     for command in ("myagent remote serve", "myagent remote client", "myagent remote sessions"):
         assert command in shown
-    assert "{serve,client,sessions}" in myagent("remote", "--help").stdout
+    commands = set(myagent("remote", "--help").stdout.partition("{")[2].partition("}")[0].split(","))
+    assert commands >= {"serve", "client", "sessions", "invite", "invites", "revoke", "token", "audit", "doctor"}
 
 
 @pytest.mark.parametrize(
@@ -96,6 +98,13 @@ def test_version(myagent: Any) -> None:
         ["remote", "serve", "--owner-grace", "soon"],
         ["remote", "serve", "--host", "0.0.0.0", "--port", "0"],
         ["remote", "serve", "--agent", "acp"],
+        ["remote", "serve", "--redact", "("],
+        ["remote", "serve", "--redact", "x*"],
+        ["remote", "invite", "--expires", "soon"],
+        ["remote", "invite", "--uses", "0"],
+        ["remote", "revoke"],
+        ["remote", "token"],
+        ["remote", "audit", "mend"],
     ],
     ids=" ".join,
 )

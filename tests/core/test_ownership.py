@@ -46,7 +46,9 @@ class Slot(Ownership):
         hello: bool = True,
     ) -> Change | None:
         """Join, and say hello; the token on offer is the connection's name."""
-        change = self.join(Seat(connection_id, scope, ""), as_follower=as_follower, reclaim=reclaim, token=connection_id)
+        change = self.join(
+            Seat(connection_id, scope, ""), as_follower=as_follower, reclaim=reclaim, token=connection_id
+        )
         if hello:
             self.heard(connection_id)
             self.hello(connection_id, reclaim=None, token="unused")
@@ -286,15 +288,25 @@ def test_the_timer_of_an_earlier_grace_does_not_end_a_later_one() -> None:
 
 def test_the_old_token_lasts_until_the_new_connection_has_spoken() -> None:
     slot = owned()
-    slot.come(B2 := ConnectionId("b2"), reclaim=A, hello=False)
-    assert slot.reclaim_token == B2
+    retried = ConnectionId("retried")
+    slot.come(retried, reclaim=A, hello=False)
+    assert slot.reclaim_token == retried
     change = slot.come(C, reclaim=A, hello=False)  # the first answer was lost on its way: the client tries again
     assert change is not None
-    assert change.fenced == B2
+    assert change.fenced == retried
     slot.heard(C)
     assert slot.come(ConnectionId("d"), reclaim=A) is None
-    assert slot.come(ConnectionId("e"), reclaim=B2) is None
+    assert slot.come(ConnectionId("e"), reclaim=retried) is None
     assert slot.come(ConnectionId("f"), reclaim=C) is not None
+
+
+def test_the_token_that_was_shown_lasts_through_any_number_of_answers_that_are_lost() -> None:
+    slot = owned()
+    for number in range(4):
+        change = slot.come(ConnectionId(f"r{number}"), reclaim=A, hello=False)
+        assert change is not None
+        assert change.why == "reclaimed"
+        slot.drop(ConnectionId(f"r{number}"))
 
 
 def test_only_the_owners_own_message_ends_the_old_token() -> None:

@@ -200,4 +200,4 @@ def test_a_decision_repeats_another_when_it_says_the_same() -> None:
     assert not allowed.repeats(decision("deny", option="yes"))
     for outcome in ("cancelled", "expired"):
         for kind in ("allow", "deny"):
-            assert not Resolution("p", outcome).repeats(decision(kind))  # type: ignore[arg-type]
+            assert not Resolution("p", outcome).repeats(decision(kind))

@@ -6,7 +6,7 @@ import asyncio
 
 from myagent.agents import AgentInfo, Answer, ToolCall, Turn, TurnEnd, TurnIO
 
-PATIENCE = 10.0  # seconds that a test waits for what must come; only a failing test waits so long
+PATIENCE = 30.0  # seconds that a test waits for what must come; only a failing test waits so long
 
 
 class Play:

@@ -62,8 +62,12 @@ async def refused(workspace: Path, *options: str, **started: Any) -> tuple[int, 
         *COMMAND, "--cwd", str(workspace), *options,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, **started,
     )  # fmt: skip
-    said, _ = await asyncio.wait_for(running.communicate(), PATIENCE)
-    assert running.returncode is not None
+    try:
+        said, _ = await asyncio.wait_for(running.communicate(), PATIENCE)
+    finally:
+        if running.returncode is None:
+            running.terminate()
+            await running.wait()
     return running.returncode, said.decode()
 
 

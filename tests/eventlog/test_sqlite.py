@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from myagent.core.audit import GENESIS, chained, hash_of
 from myagent.eventlog import Draft, LogFailed, LogFull, LogRefused, LogUnusable, PromptKey, Stored, Unit, database
 from myagent.eventlog.sqlite import SqliteLog
 
@@ -288,7 +289,10 @@ def test_the_audit_trail_cannot_be_changed(tmp_path: Path) -> None:
 
     asyncio.run(script())
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("SELECT n, body FROM audit").fetchall() == [(1, b'{"a":1}'), (2, b'{"a":2}')]
+        assert connection.execute("SELECT n, body FROM audit").fetchall() == [
+            (1, first := chained(b'{"a":1}', 1, GENESIS)),
+            (2, chained(b'{"a":2}', 2, hash_of(first))),
+        ]
         for statement in ("DELETE FROM audit", "UPDATE audit SET body = ''"):
             with pytest.raises(sqlite3.IntegrityError, match="append-only"):
                 connection.execute(statement)

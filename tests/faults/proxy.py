@@ -22,10 +22,17 @@ class Link:
         self.passed: dict[Way, int] = {"up": 0, "down": 0}  # bytes
         self._proxy = proxy
         self._ends = {"up": server, "down": client}
+        self._finished: set[Way] = set()  # half closed
         self.open = True
 
     async def pump(self, way: Way, source: asyncio.StreamReader) -> None:
-        """Pass bytes on, one way, as the proxy's network lets them."""
+        """Pass bytes on, one way, as the proxy's network lets them; a reset is passed on, too."""
+        try:
+            await self._pump(way, source)
+        except OSError:
+            self.reset()
+
+    async def _pump(self, way: Way, source: asyncio.StreamReader) -> None:
         proxy, end = self._proxy, self._ends[way]
         while self.open:
             await proxy.passable.wait()
@@ -36,9 +43,10 @@ class Link:
             if not self.open:
                 return
             if not data:
-                if end.can_write_eof():
-                    end.write_eof()
+                self.half_close(way)
                 return
+            if way in self._finished:
+                continue  # said to be over, so it goes nowhere
             left = proxy.cuts.get(way)
             if left is not None and self.passed[way] + len(data) >= left:
                 del proxy.cuts[way]
@@ -69,8 +77,10 @@ class Link:
     def half_close(self, way: Way) -> None:
         """Say that nothing more comes, one way only."""
         end = self._ends[way]
-        if self.open and end.can_write_eof():
-            end.write_eof()
+        if self.open and way not in self._finished:
+            self._finished.add(way)
+            with contextlib.suppress(OSError):  # it is gone already, and that is noticed elsewhere
+                end.write_eof()
 
 
 class Proxy:
@@ -86,6 +96,7 @@ class Proxy:
         self.slow = False
         self.passable = asyncio.Event()
         self.passable.set()
+        self._closing = False
         self._buffer = buffer  # bytes of each socket's buffers: small ones make a stalled reader felt at once
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -93,17 +104,22 @@ class Proxy:
         listening = socket.create_server(("127.0.0.1", 0))
         if self._buffer is not None:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._buffer)
-        self.port: int = listening.getsockname()[1]
+        self.port = int(listening.getsockname()[1])
         self._server = await asyncio.start_server(self._connected, sock=listening, limit=PIECE)
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._closing = True
         self._server.close()
+        for _turn in range(3):  # who is accepted just now is connected in a later turn
+            await asyncio.sleep(0)
         self.passable.set()
         self.reset()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for _turn in range(3):  # transports close their sockets in a later turn
+            await asyncio.sleep(0)
 
     @property
     def live(self) -> list[Link]:
@@ -144,30 +160,35 @@ class Proxy:
         assert task is not None
         self._tasks.add(task)
         try:
-            sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            if self._closing:
+                writer.transport.abort()
+            else:
+                await self._join(reader, writer)
+        except (OSError, asyncio.CancelledError):
+            writer.transport.abort()  # nobody there, or the proxy closes; streams would log it
+        finally:
+            self._tasks.discard(task)
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server_reader, server_writer = await asyncio.open_connection(sock=await self._dial(), limit=PIECE)
+        link = Link(self, writer, server_writer)
+        self.links.append(link)
+        for end in (writer, server_writer):
+            end.transport.set_write_buffer_limits(high=0)
+        try:
+            await asyncio.gather(link.pump("up", reader), link.pump("down", server_reader))
+        finally:
+            if link.open:
+                link.cut()
+
+    async def _dial(self) -> socket.socket:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
             sock.setblocking(False)
             if self._buffer is not None:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._buffer)
-            try:
-                await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self.target))
-            except OSError:
-                sock.close()
-                writer.transport.abort()
-                return
-            server_reader, server_writer = await asyncio.open_connection(sock=sock, limit=PIECE)
-            link = Link(self, writer, server_writer)
-            self.links.append(link)
-            for end in (writer, server_writer):
-                end.transport.set_write_buffer_limits(high=0)
-            pumps = asyncio.gather(
-                link.pump("up", reader), link.pump("down", server_reader), return_exceptions=True
-            )
-            try:
-                await pumps
-            finally:
-                if link.open:
-                    link.cut()
-        except asyncio.CancelledError:
-            pass  # the proxy closes; streams would log the cancellation of their callback
-        finally:
-            self._tasks.discard(task)
+            await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self.target))
+        except BaseException:
+            sock.close()
+            raise
+        return sock

@@ -17,11 +17,13 @@ from myagent.server import Server, Settings
 
 ALL = 1 << 40
 LOCAL = ("127.0.0.1",)  # as `allowed_hosts`: the port in `Host` is a proxy's
+ROOT = Path(__file__).parents[2]
 READY_SECONDS = 60.0  # for a start on a machine that does much else
 
 
 def script(**steps: Any) -> str:
-    """A prompt for `ScriptedAgent`: `lines` of `size` characters, `ask` first, `wait` for `go` at the end."""
+    """A prompt for `ScriptedAgent`: `ask`, `wait` for `go`, then `lines` of `size` characters, eight in every `pace`
+    seconds."""
     return json.dumps(steps)
 
 
@@ -47,12 +49,14 @@ class ScriptedAgent:
             if answer.kind != "allow":
                 return TurnEnd("cancelled") if answer.kind == "cancelled" else TurnEnd(exit_code=1)
             self.allowed[turn.turn_id] += 1
-        for number in range(steps.get("lines", 0)):
-            await io.stdout(f"{number:06} {'x' * steps.get('size', 20)}\n")
-            if number % steps.get("burst", 4) == 0:
-                await asyncio.sleep(0)
         if steps.get("wait"):
             await self.go.wait()
+        for number in range(steps.get("lines", 0)):
+            # By turns, so that each is an event of its own: what follows on the same side is joined.
+            say = (io.stdout, io.stderr)[number % 2]
+            await say(f"{number:06} {'x' * steps.get('size', 20)}\n")
+            if number % 8 == 0:
+                await asyncio.sleep(steps.get("pace", 0))
         return TurnEnd()
 
     async def close(self) -> None:
@@ -66,12 +70,17 @@ class InProcess:
         self.workspace = workspace
         self.settings = settings
         self.agent = agent or ScriptedAgent()
-        self.make = Server  # negative controls start another one
 
     async def start(self) -> Self:
-        self.server = self.make(self.workspace, self.agent, self.settings)
+        self.server = Server(self.workspace, self.agent, self.settings)
         await self.server.start()
         return self
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
 
     @property
     def port(self) -> int:
@@ -89,17 +98,17 @@ class InProcess:
 class Program:
     """`myagent remote serve`, the real one, in a process of its own."""
 
-    def __init__(self, workspace: Path, *options: str, port: int = 0) -> None:
+    def __init__(self, workspace: Path, *options: str, module: tuple[str, ...] = ("myagent",)) -> None:
         self.workspace = workspace
         self.options = options
-        self._port = port
+        self._module = module  # negative controls run another one
         self.lines: list[str] = []  # that it printed
 
     async def spawn(self) -> None:
         """Start it without waiting until it is ready."""
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "myagent", "remote", "serve", "--cwd", str(self.workspace), "--port", str(self._port),
-            "--allowed-host", "127.0.0.1", *self.options,
+            sys.executable, "-m", *self._module, "remote", "serve", "--cwd", str(self.workspace), "--port", "0",
+            "--allowed-host", "127.0.0.1", *self.options, cwd=ROOT,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
 
@@ -114,6 +123,7 @@ class Program:
                     auth = self.workspace / ".myagent" / "remote" / "auth.json"
                     self.token = str(json.loads(auth.read_bytes())["token"])
                     return self
+        await self.process.wait()
         raise AssertionError(f"the server ended instead of starting: {self.lines}")
 
     async def start(self) -> Self:
@@ -133,8 +143,6 @@ async def stored(workspace: Path) -> dict[str, list[Stored]]:
     log = SqliteLog(workspace / ".myagent" / "remote" / "sessions.db")
     opened = await log.open()
     try:
-        return {
-            session: await log.read_session(session, 0, max_bytes=ALL) for session in opened.sessions
-        }
+        return {session: await log.read_session(session, 0, max_bytes=ALL) for session in opened.sessions}
     finally:
         await log.close()

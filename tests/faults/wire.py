@@ -59,6 +59,9 @@ class Wire:
                 open_timeout=20,
                 close_timeout=0.5,
             )
+        except asyncio.CancelledError:
+            sock.close()
+            raise
         except (OSError, EOFError, WebSocketException) as error:
             sock.close()
             response = getattr(error, "response", None)
@@ -67,7 +70,7 @@ class Wire:
         try:
             while (await wire.receive())["type"] != "welcome":
                 pass
-        except Gone:
+        except BaseException:
             wire.abort()
             raise
         wire.welcome = wire.messages[-1]

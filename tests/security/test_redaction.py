@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 import sys
-import time
 
 import pytest
 from hypothesis import given
@@ -158,12 +157,7 @@ def test_a_ticket_has_the_form_that_is_covered() -> None:
     assert TICKET_PREFIX in {form.prefix for form in OURS}
 
 
-def test_text_without_secrets_costs_little() -> None:
-    """Not a timed assertion: work is counted, by how often a pattern is tried on a whole chunk."""
-    made = redactor()
-    assert not made.may_hold("y\n" * 30_000)
-    stream = Stream(made)
-    started = time.process_time()
-    for _ in range(16):
-        stream.feed("y\n" * 30_000)
-    print(f"{16 * 60_000 / (time.process_time() - started) / 1e6:.0f} MB/s")
+def test_text_without_secrets_is_looked_at_and_not_rewritten() -> None:
+    text = "y\n" * 30_000
+    assert not redactor().may_hold(text)
+    assert redactor().text(text) is text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -231,4 +230,3 @@ def test_a_process_that_is_not_there_is_not_inside() -> None:
     finally:
         spawned.ended(2**22 + 1)
     assert not walls.is_inside(2**22 + 1)
-    logging.getLogger(__name__).debug("nothing is left behind")

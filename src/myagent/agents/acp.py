@@ -227,10 +227,14 @@ class AcpAgent(Agent):
             raise AgentUnavailable(self._label, f"{self._argv[0]}: {error.strerror or error}", remedy) from error
 
     def _env(self) -> dict[str, str]:
-        preset = dict(self._preset.env)
-        if self._allow_unsupervised:  # what the operator set counts for more than what makes the agent ask
-            preset = {key: value for key, value in preset.items() if key not in os.environ}
+        given = self._given()
+        preset = {key: value for key, value in self._preset.env.items() if key not in given}
         return hosted_env(os.environ, preset | self._own_env)
+
+    def _given(self) -> list[str]:
+        """Variables of the preset that the operator set otherwise; they count for more only when that was accepted."""
+        changed = [key for key, value in self._preset.env.items() if os.environ.get(key, value) != value]
+        return changed if self._allow_unsupervised else []
 
     async def _initialize(self, connection: Connection) -> bool:
         """Get to know the agent and sign in; true when it must be started again, with what its preset sets."""
@@ -345,9 +349,7 @@ class AcpAgent(Agent):
         try:
             await self._set_mode(connection, session, modes, wanted)
         except RpcError as error:
-            if (
-                mode == "bypassPermissions"
-            ):  # gemini-cli, where it does not trust the directory: the host allows
+            if mode == "bypassPermissions":  # gemini-cli, where it does not trust the directory: the host allows
                 await self._supervise(connection, session, "default")
                 return
             raise AgentUnavailable(self._label, f"it refused the mode {wanted}: {error}") from error
@@ -362,9 +364,12 @@ class AcpAgent(Agent):
 
     def _note(self, session: _Session) -> str:
         modes = session.modes
+        mode = f"mode {modes.current}" if modes else "it has no modes"
         if not self._preset.asks or (modes is not None and modes.wanted("default", self._preset) is None):
-            return "UNSUPERVISED: it may run tools without asking"
-        return f"asks leave (mode {modes.current})" if modes else "asks leave (it has no modes)"
+            return f"UNSUPERVISED: it may run tools without asking ({mode})"
+        if given := self._given():
+            return f"UNSUPERVISED: it may run tools without asking, as {', '.join(given)} says ({mode})"
+        return f"asks leave ({mode})"
 
     # --- what the agent sends ----------------------------------------------------------------------------------
 
@@ -471,7 +476,7 @@ class AcpAgent(Agent):
         remedy = self._preset.note
         if isinstance(error, RpcError) and error.code == AUTH_REQUIRED:
             remedy = f"sign in first: {self._login}" if self._login else "sign in first"
-        return AgentUnavailable(self._label, str(error), remedy)
+        return AgentUnavailable(self._label, str(error).rstrip("."), remedy)
 
 
 async def _ask(io: TurnIO, call: JSON, options: tuple[Option, ...]) -> Answer:

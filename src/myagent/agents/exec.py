@@ -10,6 +10,7 @@ import asyncio
 import os
 import shlex
 import shutil
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from myagent.exceptions import AgentUnavailable, MyagentError
 PLACE = "{prompt}"
 NOTE = "no permission prompts of its own"
 
+_STOPS = (signal.SIGINT, signal.SIGTERM)  # as Ctrl-C at a terminal: what such commands know how to end well on
 _OPTIONS = (Option("allow", "Run it", "allow_once"), Option("reject", "Do not run it", "reject_once"))
 
 
@@ -103,7 +105,7 @@ class ExecAgent(Agent):
                 return await self._failed(io, f"{why}: {answer.reason}" if answer.reason else why)
             if changed := differences(plan, self._plan(argv, turn.cwd)):
                 raise PlanChanged(changed)
-            code = await run(argv, cwd=turn.cwd, env=self._env, stdout=io.stdout, stderr=io.stderr)
+            code = await run(argv, cwd=turn.cwd, env=self._env, stdout=io.stdout, stderr=io.stderr, stops=_STOPS)
         except MyagentError as error:
             return await self._failed(io, str(error))
         return TurnEnd(exit_code=code, message=None if code == 0 else f"{self._words[0]} exited with status {code}")

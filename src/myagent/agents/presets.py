@@ -16,7 +16,7 @@ from typing import Any
 from myagent.core.messages import PermissionMode
 from myagent.exceptions import MyagentError
 
-VERSION_SECONDS = 10.0  # for `COMMAND --version`; node programs take one or two
+VERSION_SECONDS = 30.0  # for `COMMAND --version`; gemini-cli took five on two busy cores
 
 # Ids under which agents that we do not know offer a mode that asks: ACP's own example, then what most agents use.
 ASKING_IDS = ("ask", "default", "manual")
@@ -187,7 +187,7 @@ def find(preset: Preset, env: Mapping[str, str] | None = None) -> Found:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=VERSION_SECONDS,
-            env=hosted_env(env),
+            env=hosted_env(env, preset.env),
             check=False,
         ).stdout.decode(errors="replace")
     except (OSError, subprocess.TimeoutExpired):

@@ -26,7 +26,7 @@ from myagent.exceptions import MyagentError
 
 READ_BYTES = 64 * 1024  # at most, in one piece: a pipe's capacity on Linux
 LINGER_SECONDS = 1.0  # for who still holds a pipe when the child has ended: the tail of `> >(tee log)`
-GRACE_SECONDS = 2.0  # between SIGTERM and SIGKILL
+GRACE_SECONDS = 2.0  # between two signals, the last of which is SIGKILL
 
 # What a child may know of our environment. Everything else may hold a secret, or steer us (`MYAGENT_*`).
 _INHERITED = frozenset({"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR"})
@@ -52,20 +52,28 @@ def child_environment(source: Mapping[str, str] | None = None) -> dict[str, str]
     return {"PATH": os.defpath, **kept, "TERM": "dumb"}
 
 
-async def run(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], stdout: Sink, stderr: Sink) -> int:
+async def run(
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    stdout: Sink,
+    stderr: Sink,
+    stops: Sequence[signal.Signals] = (signal.SIGTERM,),
+) -> int:
     """Run a program to its end, in its own session and process group; returns its exit code, 128+n for signal n.
 
     Its stdin is empty, it inherits no descriptor, it has no terminal to ask at. Output is decoded from UTF-8 (what is
     not UTF-8 becomes U+FFFD) and given to the sinks as it comes; the next piece is read when the sink has returned.
 
     When the program has ended, whoever of its group still holds a pipe has `LINGER_SECONDS`; then the group is killed.
-    When this is cancelled, or a sink raises, the group gets SIGTERM and after at most `GRACE_SECONDS` SIGKILL; a second
-    cancellation means at once.
+    When this is cancelled, or a sink raises, the group gets each of `stops` until it has gone, and then SIGKILL, with at
+    most `GRACE_SECONDS` between any two; a second cancellation means at once.
 
     Raises:
         NotStarted: the program or `cwd` is not there, or the arguments are too long.
     """
-    with _Child(argv, cwd, env) as child:
+    with _Child(argv, cwd, env, stops) as child:
         try:
             return await child.forward(stdout, stderr)
         except BaseException:
@@ -77,7 +85,8 @@ class _Child:
     """A process and its two pipes. Its exit is seen without reaping it: while the leader is a zombie, the number of its
     group cannot become somebody else's, so that killing the group is always safe."""
 
-    def __init__(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
+    def __init__(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], stops: Sequence[signal.Signals]) -> None:
+        self._stops = stops
         with ExitStack() as resources:
             try:
                 self._out = resources.enter_context(closing(_Pipe()))
@@ -149,11 +158,14 @@ class _Child:
                 self._signal(signal.SIGKILL)
 
     async def _end(self) -> None:
-        self._signal(signal.SIGTERM)
         # The pipes are read on, so that nobody hangs in a last write, and because their end tells that all have gone.
         drains = [asyncio.create_task(pipe.pump(_discard), name="child drain") for pipe in (self._out, self._err)]
         exited = asyncio.create_task(_readable(self._pidfd), name="child exit")
-        await asyncio.wait([exited, *drains], timeout=GRACE_SECONDS)
+        for number in self._stops:
+            self._signal(number)
+            _, staying = await asyncio.wait([exited, *drains], timeout=GRACE_SECONDS)
+            if not staying:
+                break
         self._signal(signal.SIGKILL)
         await asyncio.wait([exited], timeout=GRACE_SECONDS)  # bounded: a setuid child may be beyond our reach
         await _stop(exited, *drains)

@@ -31,10 +31,11 @@ def get(address: Address, token: str, path: str) -> bytes:
         connection = http.client.HTTPConnection(address.host, address.port, timeout=TIMEOUT)
     try:
         connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
-        answer = connection.getresponse()
+        with connection.getresponse() as answer:
+            body = answer.read(ANSWER_BYTES)
         if answer.status != 200:
             raise Refused(str(address), answer.status)
-        return answer.read(ANSWER_BYTES)
+        return body
     except ConnectionRefusedError:
         raise CannotConnect(str(address), "no server is listening there") from None
     except ssl.SSLCertVerificationError as error:

@@ -114,7 +114,7 @@ export class Connection {
   async _ticket() {
     const response = await this.fetch("ticket");
     const told = Date.parse(response.headers.get("Date") ?? "");
-    if (!Number.isNaN(told)) this.clock = told - Date.now();
+    if (!Number.isNaN(told)) this.clock = told + 500 - Date.now(); // it tells whole seconds
     return (await response.json()).ticket;
   }
 

@@ -2,7 +2,7 @@
 
 import { byId, el, setText } from "./dom.js";
 import { escapeLine } from "./escape.js";
-import { drawDisplay } from "./render.js";
+import { drawDisplay, whatAndWhere } from "./render.js";
 import { timeLeft } from "./permission.js";
 
 const LISTED = 300; // sessions drawn at most
@@ -97,7 +97,7 @@ function drawRequest(entry, owns, answer, cwd) {
   return el("div", { class: "request", "data-request": entry.event.permissionRequestId },
     el("p", { class: "eyebrow" }, el("span", { text: said }), el("span", { class: "spring" }), el("span", { class: "left" })),
     el("div", { class: "request-head" }, el("strong", { text: request.title || request.toolName }), el("span", { class: "spring" }), button),
-    el("p", { class: "faint", text: `${request.toolName} (${request.kind ?? "other"}) in ${cwd(entry)}` }),
+    el("p", { class: "faint", text: whatAndWhere(request, cwd(entry)) }),
     flags,
     owns ? null : el("pre", { class: "display", tabindex: "0", "aria-label": "What is decided on" }, ...drawDisplay(request)));
 }

@@ -1,7 +1,7 @@
 // The dialog in which the owner answers a permission request. Nothing done before it appeared can answer it.
 
 import { byId, el, setText } from "./dom.js";
-import { drawDisplay } from "./render.js";
+import { drawDisplay, whatAndWhere } from "./render.js";
 
 export const GUARD = 300; // milliseconds without a key or a press, from the moment it appears, before it can be answered
 
@@ -43,7 +43,7 @@ export class PermissionDialog {
     if (entry.event.permissionRequestId !== this.requestId) this._begin(entry);
     const { request } = entry.event;
     setText(byId("permission-place"), place);
-    setText(byId("permission-where"), `${request.toolName} (${request.kind ?? "other"}) in ${cwd}`);
+    setText(byId("permission-where"), whatAndWhere(request, cwd));
     this._tick();
   }
 

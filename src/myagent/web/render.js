@@ -263,6 +263,11 @@ export function resolutionText({ outcome, by }) {
   return `${OUTCOME[outcome] ?? "closed"} by ${by}`;
 }
 
+/** Which tool, of which kind, where. */
+export function whatAndWhere({ toolName, kind = "other" }, cwd) {
+  return `${toolName}${toolName.toLowerCase() === kind ? "" : ` (${escapeLine(kind)})`} in ${cwd}`;
+}
+
 /** The text that is decided on, exactly; lines of a change are coloured, which changes none of its characters. */
 export function drawDisplay({ display, diffs = [] }) {
   const lines = display.split("\n");

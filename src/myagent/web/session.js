@@ -29,6 +29,7 @@ export class SessionView {
     this._rebuild = false;
     this._frame = null;
     this._fetching = false;
+    this._generation = 0; // of the window: what was fetched for an earlier one does not fit
     this.stick = true; // stay at the end as more comes
     this._stream.addEventListener("scroll", () => this._scrolled(), { passive: true });
     new ResizeObserver(() => this._keepEnd()).observe(this._list);
@@ -41,8 +42,7 @@ export class SessionView {
     this.stick = true;
     this._drawn.clear();
     this._list.replaceChildren();
-    this._generation = (this._generation ?? 0) + 1;
-    this._fetching = false;
+    this._forgetFetch();
     this._redraw();
   }
 
@@ -71,6 +71,7 @@ export class SessionView {
   /** Go to the newest event. */
   async toLatest() {
     this.stick = true;
+    this._forgetFetch();
     if (this.newer > PAGE) this.window = new Window(Math.max(0, this.window.head - TAIL), this.window.head);
     await this._fetchLater();
     this._redraw();
@@ -117,6 +118,12 @@ export class SessionView {
     } finally {
       if (generation === this._generation) this._fetching = false;
     }
+  }
+
+  /** The window moves elsewhere: what is on its way is not waited for. */
+  _forgetFetch() {
+    this._generation += 1;
+    this._fetching = false;
   }
 
   // --- drawing ---

@@ -1,0 +1,1 @@
+"""The full-screen client: sits in a session over the async client; needs the extra `myagent[tui]`."""

@@ -1,0 +1,107 @@
+"""The lists to choose from: sessions, who is here, what waits in the queue; and the page of help."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from myagent.core.messages import ConnectionInfo, Metadata
+from myagent.wording import one_line, whole_line
+
+HELP = """\
+Enter       submit the prompt            Ctrl+J      a new line in it
+Up, Down    earlier prompts              Ctrl+C      stop the turn that runs here
+F2          sessions, and a new one      F3          who is here; hand the ownership over
+F4          claim or release ownership   F5          prompts that wait; cancel one
+F6          raw text or Markdown         F7          search; Enter finds further up
+F8          copy the agent's last words  F9          the open permission request
+PgUp, PgDn  scroll                       Ctrl+Home, Ctrl+End   beginning, end
+Ctrl+Up, Ctrl+Down   prompt by prompt    Ctrl+Q      leave
+
+A permission request takes y (allow), n (deny), r (deny with a reason), or the number of an
+answer that the agent offers. One with warnings is allowed with ! alone. Keys pressed before
+it was there are no answer. Closing this leaves; the agent goes on.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One row; `key` is what choosing it gives."""
+
+    key: str
+    text: str
+    disabled: bool = False
+
+
+class Chooser(ModalScreen[str | None]):
+    """Gives the key of what was chosen, `None` for nothing."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Back")]
+
+    def __init__(self, title: str, choices: Iterable[Choice]) -> None:
+        super().__init__()
+        self._title = title
+        self._choices = list(choices)
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="chooser"):
+            yield Static(Text(self._title, style="bold"))
+            yield OptionList(
+                *(Option(Text(choice.text, no_wrap=True), id=choice.key, disabled=choice.disabled)
+                  for choice in self._choices)
+            )  # fmt: skip
+            yield Static(Text("Enter chooses   Esc goes back", style="dim"))
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(event.option.id)
+
+    def action_leave(self) -> None:
+        self.dismiss(None)
+
+
+class Help(ModalScreen[None]):
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f1,enter,q", "leave", "Back")]
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="chooser"):
+            yield Static(Text(HELP))
+
+    def action_leave(self) -> None:
+        self.dismiss(None)
+
+
+NEW_SESSION = "new"
+
+
+def sessions(found: Iterable[Metadata], shown: str | None) -> Chooser:
+    choices = [Choice(NEW_SESSION, "+ a new session")]
+    for each in sorted(found, key=lambda each: each.updated_at, reverse=True):
+        mark = "*" if each.session_id == shown else " "
+        choices.append(Choice(each.session_id, f"{mark} {each.state:9} {each.head:>6}  {one_line(each.title)}"))
+    return Chooser("Sessions (* is shown)", choices)
+
+
+def people(connections: Iterable[ConnectionInfo], me: str | None) -> Chooser:
+    choices = []
+    for each in connections:
+        name = one_line(each.label) or each.connection_id
+        own = ", this one" if each.connection_id == me else ""
+        may = each.scope == "owner" and each.role == "follower"
+        note = "" if may else " (cannot own)" if each.scope != "owner" else ""
+        text = f"{each.role:8}  {name}{own}  since {whole_line(each.since)}{note}"
+        choices.append(Choice(each.connection_id, text, disabled=not may))
+    return Chooser("Hand the ownership over to", choices)
+
+
+def queue(metadata: Metadata) -> Chooser:
+    choices = [Choice(each.id, one_line(each.prompt)) for each in metadata.queue]
+    return Chooser("Prompts that wait; Enter cancels one", choices)

@@ -1,0 +1,131 @@
+"""How an item of a session looks: as lines of a terminal, safe whatever it holds, readable without colour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.markdown import Markdown
+from rich.padding import Padding
+from rich.segment import Segment
+from rich.text import Text
+from textual.strip import Strip
+
+from myagent.core.messages import (
+    Diff,
+    Gap,
+    PermissionRequest,
+    PermissionResolved,
+    Prompt,
+    TerminalState,
+)
+from myagent.export import facts
+from myagent.terminal import visible
+from myagent.tui.story import Item, Said, Told, Tool
+from myagent.wording import diff_lines, one_line, warning
+
+TOOL_LINES = 12  # of a tool's output; the raw view has all of it
+
+_STATUS = {"pending": "…", "in_progress": "~", "completed": "✓", "failed": "✗"}
+_DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How things are drawn now. `raw`: as they came, no Markdown; `prose`: this agent's messages are Markdown."""
+
+    width: int
+    raw: bool = False
+    prose: bool = True
+    owner: bool = False
+
+
+def strips(item: Item, manner: Manner, console: Console) -> list[Strip]:
+    """The lines of an item. Whatever the libraries made of it passes through `visible` last of all."""
+    options = console.options.update(width=max(1, manner.width), height=None)
+    lines = console.render_lines(_renderable(item, manner), options, pad=False)
+    return [Strip([Segment(visible(part.text), part.style) for part in line if not part.control]) for line in lines]
+
+
+def _renderable(item: Item, manner: Manner) -> RenderableType:
+    match item:
+        case Said():
+            return _said(item, manner)
+        case Tool():
+            return Text(item.text.rstrip("\n"), style="dim") if manner.raw else Group(*_tool(item))
+        case Told():
+            return Group(*_told(item, manner))
+
+
+def _said(item: Said, manner: Manner) -> RenderableType:
+    if item.stream == "prose" and item.ended and not item.more and manner.prose and not manner.raw:
+        return Markdown(item.plain, hyperlinks=False, code_theme="ansi_dark")
+    text = Text.from_ansi(item.text.rstrip("\n").expandtabs(8))
+    if item.stream == "stderr":
+        marked = Text("\n").join(Text.assemble(("! ", "yellow"), line) for line in text.split("\n"))
+        marked.stylize("dim")
+        return marked
+    return text
+
+
+def _tool(item: Tool) -> Iterator[RenderableType]:
+    call = item.call
+    status = str(call.get("status") or "pending")
+    title = one_line(str(call.get("title") or call.get("kind") or "tool call"))
+    style = {"failed": "bold red", "completed": "green"}.get(status, "cyan")
+    yield Text(f"{_STATUS.get(status, '?')} {title} ({one_line(status.replace('_', ' '))})", style=style)
+    content = call.get("content")
+    for part in content if isinstance(content, list) else ():
+        if isinstance(part, dict):
+            yield from _content(part)
+
+
+def _content(part: dict[str, Any]) -> Iterator[RenderableType]:
+    match part:
+        case {"type": "diff", "path": str(path), "newText": str(new)}:
+            old = part.get("oldText")
+            yield from diff(Diff(path, old if isinstance(old, str) else None, new))
+        case {"type": "content", "content": {"type": "text", "text": str(text)}}:
+            lines = visible(text.rstrip("\n")).split("\n")
+            shown = [*lines[:TOOL_LINES]]
+            if len(lines) > TOOL_LINES:
+                shown.append(f"… {len(lines) - TOOL_LINES} more lines (F6 shows all)")
+            yield Padding(Text("\n".join(shown), style="dim"), (0, 0, 0, 2))
+
+
+def diff(change: Diff) -> Iterator[RenderableType]:
+    for line in diff_lines(change):
+        yield Text(f"  {line}", style=_DIFF_STYLES.get(line[:1], "dim"))
+
+
+def _told(item: Told, manner: Manner) -> Iterator[RenderableType]:
+    match item.event:
+        case Prompt() as event:
+            yield Text("")
+            yield Text(f"▌ {facts.prompt(event)}", style="bold cyan")
+            yield Text("\n".join(f"▌ {line}" for line in visible(event.prompt).split("\n")), style="cyan")
+        case PermissionRequest() as event:
+            yield Text(f"? {facts.asked(event)}", style="bold yellow")
+            if item.resolved is None:
+                whose = "F9 answers" if manner.owner else "not yours: the owner answers"
+                yield Text(f"  waiting for a human ({whose})", style="yellow")
+                yield Text("\n".join(f"  | {line}" for line in visible(event.request.display).split("\n")))
+        case PermissionResolved() as event:
+            good = event.outcome == "allow"
+            yield Text(f"{'✓' if good else '✗'} {facts.resolved(event)}", style="bold green" if good else "bold red")
+        case TerminalState() as event:
+            yield Text(f"― {facts.ended(event)}", style="dim" if event.exit_code == 0 else "bold red")
+        case Gap() as event:
+            yield Text(f"― {facts.gap(event)}", style="bold magenta")
+
+
+def request(event: PermissionRequest) -> RenderableType:
+    """All that a human should read before deciding."""
+    body = event.request
+    parts: list[RenderableType] = [Text("\n".join(f"| {line}" for line in visible(body.display).split("\n")))]
+    for change in body.diffs:
+        parts += diff(change)
+    parts += [Text(f"WARNING: {warning(flag)}", style="bold yellow") for flag in body.flags]
+    return Group(*parts)

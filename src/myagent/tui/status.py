@@ -1,0 +1,92 @@
+"""The status line: role, owner, followers, agent and its mode, and how things stand."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from rich.text import Text
+
+from myagent.client import Client, State
+from myagent.core.messages import Metadata, PermissionRequest
+from myagent.wording import one_line, request_name
+
+NAME_CHARACTERS = 28  # of a request, or of a reason, so that the rest of the line has room
+
+_COLOURS = {"live": "green", "replaying": "cyan", "waiting_for_human": "yellow", "reconnecting": "red"}
+
+
+@dataclass(slots=True)
+class Since:
+    """When each open permission request was first seen here, and when the connection was lost."""
+
+    asked: dict[str, float] = field(default_factory=dict)
+    lost: float | None = None
+
+    def look(self, client: Client) -> None:
+        now = time.monotonic()
+        self.asked = {key: self.asked.get(key, now) for key in client.requests}
+        if client.state.name != "reconnecting":
+            self.lost = None
+        elif self.lost is None:
+            self.lost = now
+
+
+def line(client: Client, metadata: Metadata | None, followers: int, since: Since, width: int) -> Text:
+    """One line that fits."""
+    standing, colour = _standing(client, since)
+    parts = []
+    if client.role != "owner":
+        owner = client.owner
+        parts.append(f"owner: {one_line(owner.label or owner.connection_id) if owner else 'nobody'}")
+    parts.append(f"{followers} follower{'' if followers == 1 else 's'}")
+    if metadata is not None:
+        parts += [f"{one_line(metadata.agent)} ({one_line(metadata.mode)})", metadata.state]
+    text = Text.assemble(
+        ((client.role or "?").upper(), "bold"), "  ", (standing, f"bold {colour}"), "  ", "  ".join(parts)
+    )
+    text.truncate(width, overflow="ellipsis")
+    return text
+
+
+def _standing(client: Client, since: Since) -> tuple[str, str]:
+    state: State = client.state
+    colour = _COLOURS.get(state.name, "default")
+    if state.name == "reconnecting":
+        return f"reconnecting for {_ago(since.lost)} ({_short(one_line(state.why))})", colour
+    if client.behind:
+        seen = client.seen
+        count = sum(
+            max(0, client.sessions[each].head - seen.get(each, 0)) for each in client.behind & set(client.sessions)
+        )
+        return f"behind by {count}", "cyan"
+    if client.requests:
+        key, request = next(iter(client.requests.items()))
+        who = "you, F9" if client.role == "owner" else "the owner"
+        return f"waiting for {who} {_ago(since.asked.get(key))}: {_short(request_name(request))}", "yellow"
+    return ("live", "green") if state.name in ("live", "owner_elsewhere") else (str(state), colour)
+
+
+def queue_line(waiting: list[str], unanswered: int, width: int) -> Text:
+    parts = [f"{len(waiting)} in the queue: {waiting[0]}"] if waiting else []
+    if unanswered:
+        parts.append(f"{unanswered} on the way to the server")
+    text = Text("   ".join(parts))
+    text.truncate(width, overflow="ellipsis")
+    return text
+
+
+def title(client: Client, session: str | None, request: PermissionRequest | None) -> str:
+    """Of the terminal's window; printable."""
+    if request is not None and client.role == "owner":
+        return f"[permission needed] {request_name(request)}"
+    return f"myagent: {one_line(session or 'new session')}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= NAME_CHARACTERS else f"{text[: NAME_CHARACTERS - 1]}…"
+
+
+def _ago(moment: float | None) -> str:
+    seconds = 0 if moment is None else int(time.monotonic() - moment)
+    return f"{seconds // 60} min {seconds % 60} s" if seconds >= 60 else f"{seconds} s"

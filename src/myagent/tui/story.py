@@ -1,0 +1,210 @@
+"""A session as the full-screen client holds it: one contiguous stretch of its events, joined into items to be shown.
+
+Pure: no terminal, no clock. It grows at its end as events happen, and at its beginning as earlier ones are fetched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from myagent.client.incoming import place
+from myagent.core.messages import (
+    AgentStderr,
+    AgentStdout,
+    Event,
+    Gap,
+    PermissionRequest,
+    PermissionResolved,
+    Prompt,
+    TerminalState,
+)
+from myagent.export.parts import uncoloured
+from myagent.terminal import TerminalFilter
+
+ITEM_CHARACTERS = 16 << 10  # of output in one item: what is longer is not taken for prose, and is drawn in parts
+
+Stream = Literal["prose", "stdout", "stderr"]
+
+
+@dataclass(slots=True, eq=False)
+class Said:
+    """What the agent said in one go; `prose` is what it says to people, which is Markdown more often than not."""
+
+    seq: int
+    turn: str
+    stream: Stream
+    text: str = ""  # safe for a terminal: printable, newlines, tabs, colours
+    more: bool = False  # it goes on from the item before: no whole text, so no Markdown
+    ended: bool = False  # nothing will be added
+    changes: int = 0
+    clean: TerminalFilter = field(default_factory=TerminalFilter)
+
+    def add(self, chunk: str) -> None:
+        self.text += self.clean.feed(chunk)
+        self.changes += 1
+
+    def end(self) -> None:
+        if not self.ended:
+            self.text += self.clean.close()
+            self.ended = True
+            self.changes += 1
+
+    @property
+    def plain(self) -> str:
+        return uncoloured(self.text)
+
+
+@dataclass(slots=True, eq=False)
+class Tool:
+    """A tool call, as the agent last described it."""
+
+    seq: int
+    turn: str
+    call: dict[str, Any]
+    text: str = ""  # what a client without structured updates is shown
+    changes: int = 0
+
+    def merge(self, update: dict[str, Any], chunk: str) -> None:
+        self.call.update((key, value) for key, value in update.items() if value is not None)
+        self.text += uncoloured(TerminalFilter().feed(chunk))
+        self.changes += 1
+
+    @property
+    def plain(self) -> str:
+        return f"{self.call.get('title') or ''}\n{self.text}"
+
+
+@dataclass(slots=True, eq=False)
+class Told:
+    """Anything else: told in words of ours."""
+
+    seq: int
+    event: Prompt | PermissionRequest | PermissionResolved | TerminalState | Gap
+    resolved: PermissionResolved | None = None  # of a permission request
+    changes: int = 0
+
+
+Item = Said | Tool | Told
+
+
+class OutOfOrder(Exception):
+    """An event does not follow the last one: what is between must be fetched."""
+
+
+class Story:
+    """`first` is the first event that is here, `last` the last one; it begins empty, after the event `after`."""
+
+    def __init__(self, after: int) -> None:
+        self.first = after + 1
+        self.last = after
+        self.items: list[Item] = []
+        self._tools: dict[tuple[str, str], Tool] = {}
+        self._requests: dict[str, Told] = {}
+
+    def take(self, event: Event | Gap) -> None:
+        """Add the next event. Raises `OutOfOrder`; what is here already is passed over."""
+        if isinstance(event, Gap):
+            if event.end > self.last:
+                self._add(Told(event.start, event))
+                self.last = event.end
+            return
+        where = place(event)  # type: ignore[arg-type]
+        if where is None or where[1] <= self.last:
+            return
+        if where[1] != self.last + 1:
+            raise OutOfOrder
+        self.last = where[1]
+        self._take(event, where[1])
+
+    def prepend(self, events: Iterable[Event]) -> int:
+        """Add a stretch that ends right before `first`; return how many items that makes."""
+        earlier: Story | None = None
+        for event in events:
+            where = place(event)  # type: ignore[arg-type]
+            if where is not None and where[1] < self.first:
+                if earlier is None:
+                    earlier = Story(where[1] - 1)
+                earlier.take(event)
+        if earlier is None:
+            return 0
+        earlier._end_said()
+        for request_id, told in earlier._requests.items():
+            if request_id not in self._requests:
+                self._requests[request_id] = told
+        for item in self.items:
+            if isinstance(item, Told) and isinstance(item.event, PermissionResolved):
+                self._resolve(item.event)
+        self._tools = {**earlier._tools, **self._tools}
+        self.items[:0] = earlier.items
+        self.first = earlier.first
+        return len(earlier.items)
+
+    def forget(self, count: int) -> None:
+        """Drop the first items; they can be fetched again."""
+        gone, self.items = set(self.items[:count]), self.items[count:]
+        self.first = self.items[0].seq if self.items else self.last + 1
+        self._tools = {key: tool for key, tool in self._tools.items() if tool not in gone}
+        self._requests = {key: told for key, told in self._requests.items() if told not in gone}
+
+    def _take(self, event: Event, seq: int) -> None:
+        match event:
+            case AgentStdout() | AgentStderr():
+                self._said(event, seq)
+            case Prompt() | TerminalState():
+                self._add(Told(seq, event))
+            case PermissionRequest():
+                told = Told(seq, event)
+                self._requests[event.permission_request_id] = told
+                self._add(told)
+            case PermissionResolved():
+                self._resolve(event)
+                self._add(Told(seq, event))
+            case _:
+                pass
+
+    def _resolve(self, event: PermissionResolved) -> None:
+        told = self._requests.get(event.permission_request_id)
+        if told is not None and told.resolved is None:
+            told.resolved = event
+            told.changes += 1
+
+    def _said(self, event: AgentStdout | AgentStderr, seq: int) -> None:
+        update = event.update if isinstance(event.update, dict) else {}
+        kind = update.get("sessionUpdate")
+        if kind in ("tool_call", "tool_call_update") and isinstance(update.get("toolCallId"), str):
+            key = (event.id, update["toolCallId"])
+            if key not in self._tools:
+                self._tools[key] = Tool(seq, event.id, {})
+                self._add(self._tools[key])
+            self._tools[key].merge(update, event.chunk)
+            return
+        if not event.chunk:
+            return
+        stream: Stream = "stderr" if isinstance(event, AgentStderr) else "stdout"
+        if kind == "agent_message_chunk" and stream == "stdout":
+            stream = "prose"
+        last = self.items[-1] if self.items else None
+        goes_on = isinstance(last, Said) and not last.ended and (last.turn, last.stream) == (event.id, stream)
+        if goes_on and isinstance(last, Said) and len(last.text) < ITEM_CHARACTERS:
+            last.add(event.chunk)
+            return
+        said = Said(seq, event.id, stream, more=goes_on)
+        if goes_on and isinstance(last, Said):
+            last.more, said.clean = True, last.clean
+            last.ended = True  # its filter lives on in the item that follows
+            last.changes += 1
+            self.items.append(said)
+        else:
+            self._add(said)
+        said.add(event.chunk)
+
+    def _add(self, item: Item) -> None:
+        self._end_said()
+        self.items.append(item)
+
+    def _end_said(self) -> None:
+        last = self.items[-1] if self.items else None
+        if isinstance(last, Said):
+            last.end()

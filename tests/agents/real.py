@@ -1,0 +1,81 @@
+"""The real agents that tests may use, where they are installed, and what points each at the scripted model.
+
+They are looked for in the directory that MYAGENT_TEST_AGENTS names (default: `.cache/agents` in the repository), where
+this installs them:
+
+    npm install @google/gemini-cli@0.61.0 @qwen-code/qwen-code@0.15.10 opencode-linux-x64@1.18.34
+    npm install @agentclientprotocol/claude-agent-acp@0.49.0    # 290 MB more; brings a proprietary program
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+AGENTS = Path(os.environ.get("MYAGENT_TEST_AGENTS", ROOT / ".cache" / "agents"))
+
+
+@dataclass(frozen=True)
+class Real:
+    """An agent as it is installed here. `setup` takes a private home and the model's URL, and makes the environment."""
+
+    name: str
+    command: tuple[str, ...]
+    setup: Callable[[Path, str], dict[str, str]]
+
+    @property
+    def path(self) -> Path:
+        return AGENTS / "node_modules" / self.command[0]
+
+    def env(self, home: Path, url: str) -> dict[str, str]:
+        """What it needs on top of an inherited environment, so that it sees no home but this, and no model but ours."""
+        nowhere = dict.fromkeys(("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"), "")
+        return {"HOME": str(home), **nowhere, **self.setup(home, url)}
+
+    def need(self) -> None:
+        """Skip the test when it is not installed."""
+        if not self.path.exists():
+            pytest.skip(f"{self.name} is not installed in {AGENTS}")
+
+
+def _gemini(home: Path, url: str) -> dict[str, str]:
+    return {"GOOGLE_GEMINI_BASE_URL": url, "GEMINI_API_KEY": "x"}
+
+
+def _qwen(home: Path, url: str) -> dict[str, str]:
+    return {"OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": "x", "OPENAI_MODEL": "stub"}
+
+
+def _opencode(home: Path, url: str) -> dict[str, str]:
+    """Nothing is said of permissions, so that asking is the preset's doing: opencode by itself would not ask."""
+    model = {"name": "Stub", "tool_call": True, "limit": {"context": 128000, "output": 8192}}
+    options = {"baseURL": f"{url}/v1", "apiKey": "x"}
+    stub = {"npm": "@ai-sdk/openai-compatible", "name": "Stub", "options": options, "models": {"stub": model}}
+    config = {"share": "disabled", "model": "stub/stub", "small_model": "stub/stub", "provider": {"stub": stub}}
+    (home / "opencode.json").write_text(json.dumps(config))
+    return {"OPENCODE_CONFIG": str(home / "opencode.json"), "OPENCODE_DISABLE_MODELS_FETCH": "1"}
+
+
+def _claude(home: Path, url: str) -> dict[str, str]:
+    quiet = {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1", "IS_SANDBOX": "1"}
+    return quiet | {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "sk-ant-stub"}
+
+
+GEMINI = Real("gemini", (".bin/gemini", "--acp"), _gemini)
+QWEN = Real("qwen", (".bin/qwen", "--acp"), _qwen)
+OPENCODE = Real("opencode", ("opencode-linux-x64/bin/opencode", "acp"), _opencode)
+CLAUDE = Real("claude", (".bin/claude-agent-acp",), _claude)
+
+
+def a_minute_later(home: Path) -> None:
+    """Let the clock move on for gemini-cli 0.61: it names the file of a session after the minute in which the session
+    was made or loaded, and so overwrites a session that is loaded in the minute in which it was made."""
+    for file in home.glob(".gemini/tmp/*/chats/session-*"):
+        file.rename(file.with_name(re.sub(r"T\d\d-\d\d", "T00-00", file.name)))

@@ -1,0 +1,46 @@
+"""The real program with one promise broken: `python -m tests.faults.broken NAME remote serve …`, a negative control."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from myagent.__main__ import main
+from myagent.core.session import Step
+from myagent.lane import Lane
+from myagent.turns import Turns
+
+
+def ack_before_commit() -> None:
+    store = Lane.store
+
+    async def told_too_early(self: Lane, step: Step, parts: Any = None, **how: Any) -> None:
+        on_stored = how.pop("on_stored", None)
+        if on_stored is not None and how.get("prompts"):
+            on_stored([])
+            await asyncio.sleep(0.05)  # as a disk that is busy
+            on_stored = None
+        await store(self, step, parts, on_stored=on_stored, **how)
+
+    Lane.store = told_too_early  # type: ignore[method-assign]
+
+
+def no_recovery() -> None:
+    async def leave_it(self: Turns) -> None:
+        pass
+
+    Turns.close_open = leave_it  # type: ignore[method-assign]
+
+
+BROKEN: dict[str, Callable[[], None]] = {each.__name__: each for each in (ack_before_commit, no_recovery)}
+
+
+def run(arguments: Sequence[str]) -> int:
+    BROKEN[arguments[0]]()
+    return main(arguments[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,228 @@
+"""Who may know whom: the rooms of the package, held to the list in ARCHITECTURE.md."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "src" / "myagent"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+CORE_TESTS = sorted((Path(__file__).parent / "core").glob("*.py"))
+LINES = 600  # the most that a file may have
+
+# Each room, from the top down, and the rooms that it may know: never one that stands above it. `core` and `exceptions`
+# may be known by all, and `myagent` itself, which is the version and nothing else.
+EVERYBODY = {"core", "exceptions", "myagent"}
+KNOWS: dict[str, set[str]] = {
+    "__main__": {"cli"},
+    "cli": {
+        *("access", "agents", "auth", "client", "control", "eventlog", "export", "invites", "lane", "redaction"),
+        *("remotes", "server", "settings", "statedir", "terminal", "tui", "wording"),
+    },
+    "tui": {"client", "export", "terminal", "wording"},
+    "export": {"client", "terminal", "wording"},
+    "client": set(),
+    "remotes": {"statedir"},
+    "terminal": set(),
+    "wording": set(),
+    "server": {
+        *("access", "agents", "auth", "connection", "control", "door", "eventlog", "failures", "host", "metrics"),
+        *("page", "peer", "settings", "statedir", "tickets", "walls"),
+    },
+    "metrics": {"eventlog", "host"},
+    "control": {"access", "statedir"},
+    "connection": {"door", "fanout", "host", "run", "settings", "walls"},
+    "door": {"auth", "failures", "page", "tickets"},
+    "page": set(),
+    "failures": set(),
+    "tickets": {"auth"},
+    "host": {"agents", "eventlog", "fanout", "lane", "peer", "questions", "redaction", "run", "settings", "turns"},
+    "turns": {"agents", "curtain", "eventlog", "lane", "questions", "redaction"},
+    "questions": {"agents", "eventlog", "lane", "peer"},
+    "peer": {"fanout"},
+    "lane": {"eventlog", "fanout"},
+    "fanout": {"eventlog", "run"},
+    "run": {"eventlog"},
+    "settings": set(),
+    "walls": {"agents"},
+    "curtain": {"agents", "redaction"},
+    "redaction": set(),
+    "access": {"auth", "invites"},
+    "auth": {"invites", "statedir"},
+    "invites": {"statedir"},
+    "statedir": set(),
+    "agents": set(),
+    "eventlog": set(),
+    "core": set(),
+    "exceptions": set(),
+    "myagent": set(),
+}
+
+# Every library from outside, and what of the standard library only one room may touch.
+LIBRARIES: dict[str, set[str]] = {
+    "msgspec": set(KNOWS) - {"exceptions", "myagent"},
+    "websockets": {"client", "connection", "door", "server"},
+    "sqlite3": {"eventlog"},
+    "subprocess": {"agents"},
+    "threading": {"eventlog"},
+    "prometheus_client": {"metrics"},
+    "rich": {"tui"},
+    "textual": {"tui"},
+    "platformdirs": {"remotes"},
+    "keyring": {"remotes"},
+}
+
+# Of the standard library, `core` has what computes; not what waits, tells the time, throws dice, or touches the world.
+PURE = {
+    *("__future__", "collections", "dataclasses", "difflib", "enum", "functools", "hashlib", "hmac", "itertools"),
+    *("json", "re", "typing", "unicodedata"),
+}
+# Adapters of one port, none of which may know another.
+ADAPTERS = [("eventlog.memory", "eventlog.sqlite"), ("agents.acp", "agents.command", "agents.exec")]
+
+
+def name_of(path: Path) -> str:
+    """A file's dotted name; that of a package is its directory's."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room_of(module: str) -> str:
+    """The room of a module: `myagent.core.codec` is in `core`."""
+    return module.split(".")[1] if "." in module else module
+
+
+def imports_of(text: str) -> Iterator[str]:
+    """Every module that a file imports, wherever in it; `from a import b` imports `a.b` if that is a module."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module is not None, "imports are absolute"
+            base = node.module
+            inner = [name for alias in node.names if exists(name := f"{base}.{alias.name}")]
+            yield from inner
+            if len(inner) < len(node.names):
+                yield base
+
+
+def exists(module: str) -> bool:
+    path = PACKAGE.parent.joinpath(*module.split("."))
+    return path.is_dir() or path.with_suffix(".py").exists()
+
+
+def trespasses(module: str, text: str) -> list[str]:
+    """What a module imports and may not."""
+    room, wrong = room_of(module), []
+    for name in imports_of(text):
+        top = name.partition(".")[0]
+        if top == "myagent":
+            known = room_of(name) in KNOWS[room] | EVERYBODY | {room}
+            allowed = known and (room not in EVERYBODY or room_of(name) in {room, "exceptions"})
+        elif room == "core":
+            allowed = top in PURE | {"msgspec"}
+        else:
+            allowed = room in LIBRARIES[top] if top in LIBRARIES else top in sys.stdlib_module_names
+        if not allowed:
+            wrong.append(name)
+    return wrong
+
+
+def impurities(text: str) -> list[str]:
+    """What waits, prints or opens files, without any import."""
+    waiting = (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith)
+    tree = list(ast.walk(ast.parse(text)))
+    called = [node.func.id for node in tree if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    found = [name for name in called if name in {"open", "print", "input", "exec", "eval", "__import__"}]
+    return found + [type(node).__name__ for node in tree if isinstance(node, waiting)]
+
+
+def every(paths: list[Path], root: Path = PACKAGE) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("path", paths, ids=[str(path.relative_to(root)) for path in paths])
+
+
+# --- the rooms ----------------------------------------------------------------------------------------------------
+
+
+@every(SOURCES)
+def test_imports_point_down(path: Path) -> None:
+    module = name_of(path)
+    assert room_of(module) in KNOWS, "a new room: say in KNOWS, and in ARCHITECTURE.md, who it is and whom it knows"
+    assert not trespasses(module, path.read_text())
+
+
+def test_no_room_knows_one_above_it() -> None:
+    above: set[str] = set()
+    for room, knows in KNOWS.items():
+        assert not knows & (above | {room}), room
+        assert knows <= KNOWS.keys(), room
+        assert room == "myagent" or exists(f"myagent.{room}"), "a room that is no longer there"
+        above.add(room)
+
+
+def test_adapters_of_a_port_do_not_know_each_other() -> None:
+    for port in ADAPTERS:
+        for adapter in port:
+            text = PACKAGE.joinpath(*adapter.split(".")).with_suffix(".py").read_text()
+            others = {f"myagent.{other}" for other in port if other != adapter}
+            assert others.isdisjoint(imports_of(text)), adapter
+
+
+@every(sorted((PACKAGE / "core").glob("*.py")))
+def test_core_waits_for_nothing_and_touches_nothing(path: Path) -> None:
+    assert not impurities(path.read_text())
+
+
+@every(SOURCES)
+def test_a_file_says_its_purpose_first_and_is_not_long(path: Path) -> None:
+    text = path.read_text()
+    assert text.startswith(('"""', 'r"""'))
+    assert ast.get_docstring(ast.parse(text))
+    assert len(text.splitlines()) <= LINES
+
+
+@every(CORE_TESTS, CORE_TESTS[0].parent)
+def test_tests_of_core_need_no_loop_no_mock_and_no_sleep(path: Path) -> None:
+    text = path.read_text()
+    tops = {name.partition(".")[0] for name in imports_of(text)}
+    assert not tops & {"asyncio", "unittest", "time", "threading", "random"}
+    assert not impurities(text)
+    names = {node.arg for node in ast.walk(ast.parse(text)) if isinstance(node, ast.arg)}
+    assert not names & {"monkeypatch", "mocker", "tmp_path"}
+
+
+# --- negative controls --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("module", "text"),
+    [
+        ("myagent.core.session", "import time"),
+        ("myagent.core.session", "from datetime import datetime"),
+        ("myagent.core.session", "import logging"),
+        ("myagent.core.session", "def f():\n    import asyncio"),
+        ("myagent.core.session", "from myagent.eventlog import Stored"),
+        ("myagent.core.session", "from myagent import eventlog"),
+        ("myagent.exceptions", "from myagent.core.messages import Event"),
+        ("myagent.eventlog.sqlite", "from myagent.agents import Agent"),
+        ("myagent.agents.acp", "if TYPE_CHECKING:\n    from myagent.host import Host"),
+        ("myagent.fanout", "from myagent.connection import Connection"),
+        ("myagent.host", "from myagent.server import Server"),
+        ("myagent.host", "import websockets"),
+        ("myagent.host", "from websockets.server import ServerProtocol"),
+        ("myagent.connection", "import sqlite3"),
+        ("myagent.client.view", "from myagent.host import Host"),
+        ("myagent.server", "import requests"),
+    ],
+)
+def test_a_trespass_is_found(module: str, text: str) -> None:
+    assert trespasses(module, text)
+
+
+@pytest.mark.parametrize("text", ["async def f(): ...", "def f():\n    print(1)", "x = open('f')"])
+def test_an_impurity_is_found(text: str) -> None:
+    assert impurities(text)

@@ -1,0 +1,306 @@
+"""Delivery, whatever readers do: each gets one contiguous run of every session, or a gap, in the bytes of the log."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import Phase, find, given, settings
+from hypothesis import strategies as st
+
+from myagent.eventlog import Stored
+from myagent.fanout import Cursor, Fanout, Group
+from myagent.run import SLICE_BYTES, Entry, Run, View
+
+sys.path.insert(0, str(Path(__file__).parent))  # `--import-mode=importlib` does not
+
+from delivery import SESSIONS, Move, World, play
+
+MOVES = {
+    "publish": 8,
+    "commit": 3,
+    "tell": 4,
+    "state": 5,
+    "join": 5,
+    "resume": 4,
+    "look": 1,
+    "drain": 6,
+    "leave": 1,
+    "lag": 1,
+    "turn": 4,
+    "settle": 2,
+}
+small = st.integers(0, 9)
+
+
+def moves_of(weights: dict[str, int]) -> st.SearchStrategy[list[Move]]:
+    names = [name for name, weight in weights.items() for _ in range(weight)]
+    return st.lists(st.tuples(st.sampled_from(names), small, small, small), min_size=30, max_size=100)
+
+
+keeping_all, with_retention = moves_of(MOVES), moves_of({**MOVES, "retain": 2})
+
+
+def without_gaps() -> World:
+    return World(announce_gaps=False)
+
+
+@settings(max_examples=150)
+@given(keeping_all)
+def test_every_reader_gets_everything_when_all_is_kept(moves: list[Move]) -> None:
+    play(moves, without_gaps)
+
+
+@settings(max_examples=150)
+@given(with_retention)
+def test_every_reader_gets_everything_or_a_gap_where_the_log_forgets(moves: list[Move]) -> None:
+    play(moves)
+
+
+@pytest.mark.long
+@settings(max_examples=5_000)
+@given(with_retention)
+def test_every_reader_gets_everything_or_a_gap_for_long(moves: list[Move]) -> None:
+    play(moves)
+
+
+@pytest.mark.long
+@settings(max_examples=5_000)
+@given(keeping_all)
+def test_every_reader_gets_everything_for_long(moves: list[Move]) -> None:
+    play(moves, without_gaps)
+
+
+# --- single cases -------------------------------------------------------------------------------------------------
+
+
+def test_who_comes_while_the_only_other_reader_fills_up_gets_what_comes_next() -> None:
+    full_at_once, never_full = 0, 3
+    moves: list[Move] = [("join", 0, 9, full_at_once), ("publish", 0, 0, 0), ("join", 0, 9, never_full)]
+    play([*moves, ("turn", 0, 0, 0), ("publish", 0, 0, 0)])
+
+
+def test_more_than_the_window_in_one_turn_of_the_event_loop_reaches_everybody_in_order() -> None:
+    for kind in ([("state", 5, 0, 0)], [("commit", 0, 0, 4), ("turn", 0, 0, 0), ("tell", 0, 0, 0)]):
+        world = play([("join", 0, 9, 3), *(kind * 900)])
+        assert len(world.readers[0].received) >= 900
+
+
+def test_what_the_log_forgot_while_the_window_had_it_is_a_gap_to_who_reads_the_log() -> None:
+    fill: list[Move] = [("publish", 0, 0, 0)] * 24
+    behind: list[Move] = [("join", 0, 0, 0), ("publish", 0, 0, 0), ("publish", 1, 3, 1), ("publish", 0, 1, 8)]
+    play([*fill, *behind, ("publish", 1, 0, 0), ("retain", 0, 0, 0)])
+
+
+def test_a_burst_is_one_write_to_each_member_of_a_group() -> None:
+    async def burst() -> None:
+        world = World()
+        await world.log.open()
+        readers = [world.join(0, 9, 3) for _ in range(10)]
+        world.commit(0, 0, 0)
+        await world.log.flush()
+        before = world.fanout.writes
+        for number in range(50):
+            world.state(number, 0, 0)
+        world.tell(0, 0, 0)
+        world.fanout.flush()
+        assert world.fanout.writes - before == 10
+        assert {reader.writes for reader in readers} == {1}
+        await world.finish()
+
+    asyncio.run(burst())
+
+
+def test_a_large_burst_is_one_write_a_slice() -> None:
+    async def burst() -> None:
+        world = World()
+        world.run.window_bytes = 8 << 20
+        await world.log.open()
+        readers = [world.join(0, 9, 3) for _ in range(3)]
+        for _ in range(20):
+            world.commit(0, 2, 3)
+        await world.log.flush()
+        while world.untold:
+            world.tell(0, 0, 0)
+        slices, index = 0, 0
+        while index < world.run.next:
+            _, index = world.run.slice("plain", None, index)
+            slices += 1
+        world.fanout.flush()
+        assert slices == 10  # 20 events of 30,000 bytes
+        assert {reader.writes for reader in readers} == {slices}
+        await world.finish()
+
+    asyncio.run(burst())
+
+
+def test_a_reader_that_does_not_read_costs_one_slice() -> None:
+    full_at_once = 0
+    world_of_one: list[Move] = [("join", 0, 9, full_at_once), *[("publish", 0, 2, 0)] * 40]
+
+    async def stalled() -> None:
+        world = World()
+        await world.log.open()
+        for name, *numbers in world_of_one:
+            done = getattr(world, name)(*numbers)
+            if asyncio.iscoroutine(done):
+                await done
+        await world.settle(0, 0, 0)
+        assert world.readers[0].unsent <= SLICE_BYTES + 100
+        assert world.run.first > 0  # it fell below the window
+        await world.finish()
+
+    asyncio.run(stalled())
+
+
+def test_readers_of_one_session_are_given_nothing_of_another() -> None:
+    moves: list[Move] = [("join", 2, 9, 3), *(("publish", number, 0, 1) for number in range(9))]
+    reader = play(moves).readers[0]
+    assert reader.session_id == SESSIONS[0]
+    assert len(reader.received) == 6
+
+
+def test_a_log_that_cannot_be_read_ends_only_who_needs_it(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(World):
+        async def break_log(self, _: int, __: int, ___: int) -> None:
+            async def read_session(*_: object, **__: object) -> list[Stored]:
+                raise OSError("gone")
+
+            self.log.read_session = read_session  # type: ignore[method-assign]
+
+    moves: list[Move] = [("join", 0, 9, 3), ("join", 0, 9, 3), ("publish", 0, 0, 0), ("break_log", 0, 0, 0)]
+    with pytest.raises(AssertionError, match="a reader was failed"):
+        play([*moves, ("resume", 0, 0, 0), ("settle", 0, 0, 0), ("turn", 0, 0, 0)], Broken)
+    assert "reading the log for a connection failed" in caplog.text
+
+
+# --- negative controls: what the rules must find ------------------------------------------------------------------
+
+
+class OffByOne(Run):
+    def index_after(self, pos: int) -> int | None:
+        index = super().index_after(pos)
+        return None if index is None else min(index + 1, self.next)
+
+
+class ForgetsTheFirst(Run):
+    def heads_at(self, index: int, session_id: str | None) -> dict[str, int]:
+        return {name: head + 1 for name, head in super().heads_at(index, session_id).items()}
+
+
+class DoesNotCountUpdates(Fanout):
+    """As it was once: the window could drop what groups had not been given."""
+
+    def _make_room(self, size: int) -> None:
+        if not self._unflushed:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._unflushed += 1
+
+
+class KeepsEmptyGroups(Fanout):
+    """As it was once: a group whose members all fill up is gone, and the newcomer stands in it."""
+
+    def group(self, view: View, session_id: str | None) -> Group:
+        group = self._groups.get((view, session_id))
+        if group is None:
+            group = self._groups[view, session_id] = Group(view, session_id, self.run.next)
+        else:
+            self._flush_group(group)
+        return group
+
+
+class NeverHolds(Fanout):
+    def hold(self, cursor: Cursor) -> bool:
+        return True
+
+
+class ForgetsState(Cursor):
+    def _enter(self, index: int) -> list[bytes]:
+        latest, self._fanout.run.latest = self._fanout.run.latest, {}
+        try:
+            return super()._enter(index)
+        finally:
+            self._fanout.run.latest = latest
+
+
+class ShowsTooEarly(Cursor):
+    """Shows whatever the log has, published or not."""
+
+    async def _read_behind(self) -> None:
+        run = self._fanout.run
+        rows = await self._fanout.log.read(self._pos, max_bytes=SLICE_BYTES)
+        parts = self._frames(rows, self._seen, self._skip or {})
+        self._pos = rows[-1].pos if rows else run.pos
+        index = run.index_after(self._pos)
+        if index is not None:
+            parts += self._enter(index)
+        self._write(b"".join(parts))
+
+
+class ForgetsToSkip(Cursor):
+    def _send_slice(self) -> None:
+        self._skip = None
+        super()._send_slice()
+
+
+class ForgetsGaps(Cursor):
+    def _frames(self, rows: list[Stored], seen: dict[str, int] | None, skip: dict[str, int]) -> list[bytes]:
+        return [part for part in super()._frames(rows, seen, skip) if b'"type":"gap"' not in part]
+
+
+class SendsEverythingAtOnce(Run):
+    def _cut(self, view: View, session_id: str | None, index: int, skip: dict[str, int]) -> tuple[bytes, int]:
+        parts, at = [], index
+        while at < self.next:
+            part, at = super()._cut(view, session_id, at, skip)
+            parts.append(part)
+        return b"".join(parts), at
+
+
+class MixesViews(Run):
+    def event(self, stored: Stored) -> None:
+        super().event(stored)
+        last = self._entries[-1]
+        self._entries[-1] = Entry(last.pos, last.session_id, last.seq, last.updates, last.plain)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        OffByOne,
+        ForgetsTheFirst,
+        DoesNotCountUpdates,
+        KeepsEmptyGroups,
+        NeverHolds,
+        ForgetsState,
+        ShowsTooEarly,
+        ForgetsToSkip,
+        ForgetsGaps,
+        SendsEverythingAtOnce,
+        MixesViews,
+    ],
+)
+def test_a_broken_delivery_is_found(broken: type[Run] | type[Fanout] | type[Cursor]) -> None:
+    def make() -> World:
+        if issubclass(broken, Run):
+            return World(run_type=broken)
+        return World(fanout_type=broken) if issubclass(broken, Fanout) else World(cursor_type=broken)
+
+    def goes_wrong(moves: list[Move]) -> bool:
+        try:
+            play(moves, make)
+        except (AssertionError, KeyError, IndexError):
+            return True
+        return False
+
+    once = settings(max_examples=3_000, derandomize=True, database=None, phases=[Phase.generate])
+    assert find(with_retention, goes_wrong, settings=once)
+
+
+def test_retention_that_is_not_announced_is_found() -> None:
+    moves: list[Move] = [("join", 0, 9, 0), *[("publish", 0, 3, 0)] * 9, ("retain", 0, 0, 0)]
+    play(moves)
+    with pytest.raises(AssertionError, match="was due"):
+        play(moves, without_gaps)
