@@ -1,4 +1,4 @@
-"""What a connection costs: resident memory while it is idle, and the time of 1,000 connects with handshake and token."""
+"""What a connection costs: resident memory while idle, and the time of 1,000 connects with handshake and token."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """How the cost of one event grows: with followers, with stored events, with sessions.
 
 CPU per event at the server. Followers: delivery alone; what must not grow is the cost of one delivery beside
-the ceiling's. Stored events and sessions: the whole way (say, commit, deliver) to 10 followers, on a log that already has so many.
+the ceiling's. Stored events and sessions: the whole way (say, commit, deliver) to 10 followers, on a log that already
+has so many.
 """
 
 from __future__ import annotations

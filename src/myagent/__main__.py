@@ -17,8 +17,11 @@ one owner drives it and answers its permission requests, any number of followers
 EPILOG = """\
 commands:
   myagent remote serve      share a directory: run its agent, let clients connect
-  myagent remote client     drive a shared session, or watch it
+  myagent remote attach     sit in a session, full screen: prompt, watch, answer, hand over
+  myagent remote client     drive a shared session, or watch it, from scripts too
   myagent remote sessions   list the sessions of a server
+  myagent remote --help     all of them: invites, connections by name, export, audit, …
+  myagent completion SHELL  make bash, zsh or fish complete all this
 
 example, in two terminals in the same directory:
   myagent remote serve
@@ -26,7 +29,21 @@ example, in two terminals in the same directory:
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+COMPLETION = """\
+Print what makes a shell complete this program's commands, options, session ids and connections by name.
+"""
+
+COMPLETION_EPILOG = """\
+examples:
+  myagent completion bash > ~/.local/share/bash-completion/completions/myagent
+  myagent completion zsh > ~/.zfunc/_myagent            with ~/.zfunc in $fpath
+  myagent completion fish > ~/.config/fish/completions/myagent.fish
+
+exit codes: 0 done, 2 wrong usage
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="myagent",
         description=DESCRIPTION,
@@ -35,13 +52,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"myagent {__version__}")
-    commands = parser.add_subparsers(title="groups", dest="group", metavar="{remote}", required=True)
+    commands = parser.add_subparsers(title="groups", dest="group", metavar="{remote,completion}", required=True)
     remote.add_parsers(commands)
-    chosen = parser.parse_args(arguments)
+    completion = commands.add_parser(
+        "completion",
+        help="make a shell complete this program's words",
+        description=COMPLETION,
+        epilog=COMPLETION_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"), help="which shell")
+    completion.set_defaults(run=_run_completion)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = make_parser()
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == ["__complete"]:  # what the shells ask; no command for people
+        return _complete(parser, given[1:])
+    chosen = parser.parse_args(given)
     try:
         return int(chosen.run(chosen))
     except KeyboardInterrupt:
         return 130
+
+
+def _run_completion(arguments: argparse.Namespace) -> int:
+    from myagent.cli.completion import SCRIPTS
+
+    print(SCRIPTS[arguments.shell], end="")
+    return 0
+
+
+def _complete(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
+    from myagent.cli.completion import candidates
+
+    print("\n".join(candidates(parser, words)))
+    return 0
 
 
 if __name__ == "__main__":

@@ -129,7 +129,7 @@ class Redactor:
         return any(each in text for each in self._literals) or any(each.search(text) for each in self._spotters)
 
     def last_run(self, text: str, start: int) -> int:
-        """Where those characters at the end of a text begin that a secret can have: one that is cut off begins there."""
+        """Where the characters at the end of a text begin that a secret can have; one that is cut off is among them."""
         start = max(start, len(text) - self.reach)
         return start + len(text[start:].rstrip(self._characters))
 
@@ -220,7 +220,7 @@ class RedactingFormatter(logging.Formatter):
 
 
 def _spotters(probes: Iterable[str]) -> tuple[re.Pattern[str], ...]:
-    """Patterns that tell whether any of the probes is there. Each looks for the last character of some of them, and then
+    """Patterns that tell whether any of the probes is there. Each looks for the last character of some of them, then
     back from there: a fourth of the time that a search for each probe takes."""
     by_end: dict[str, list[str]] = {}
     for probe in probes:

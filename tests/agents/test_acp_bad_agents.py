@@ -140,7 +140,11 @@ def test_unknown_requests_are_refused_and_unknown_notifications_passed_on(tmp_pa
 
 def test_a_second_request_with_an_open_id_is_not_a_second_question(tmp_path: Path) -> None:
     async def test(hosted: Hosted) -> None:
-        end, told = await hosted.run("duplicate")
+        async def second_seen() -> None:
+            while not hosted.agent.tally["garbage"]:
+                await asyncio.sleep(0.01)
+
+        end, told = await hosted.run("duplicate", Recorder(while_asking=second_seen))
         assert (end.stop_reason, told.out, len(told.asked)) == ("end_turn", "yes", 1)
 
     hosting(test, tmp_path)

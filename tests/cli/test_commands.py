@@ -16,6 +16,7 @@ from myagent import __version__
 
 HEAVY = ("asyncio", "websockets", "msgspec", "sqlite3", "ssl")
 SERVE_OPTIONS = {
+    "--agent", "--allow-unsupervised",
     "--help", "--host", "--port", "--cwd", "--permission-mode", "--allow-bypass", "--owner-grace", "--on-owner-leave",
     "--permission-timeout", "--tls-cert", "--tls-key", "--insecure-plain", "--allow-origin", "--allowed-host",
     "--max-connections", "--retain-events", "--base-path", "--metrics-open",

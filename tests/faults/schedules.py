@@ -18,7 +18,7 @@ from tests.faults.serving import LOCAL, InProcess, Program, script, stored
 
 from myagent.server import Settings
 
-PATIENCE = 15.0  # seconds for everybody to have seen everything; who needs longer is stuck
+PATIENCE = 60.0  # seconds for everybody to have seen everything; who needs longer is stuck
 FAULTS = (
     "cut", "reset", "half_close_up", "half_close_down", "black_hole", "trickle", "stall", "cut_down", "cut_up",
     "restart",

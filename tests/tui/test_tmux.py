@@ -146,4 +146,4 @@ def test_without_a_terminal_it_says_so(tmp_path: Path, serving: Any) -> None:
         cwd=tmp_path, env=environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == 3
-    assert done.stderr == "[remote] attach needs a terminal; `myagent remote client` works without one\n"
+    assert done.stderr == "[remote] attach needs a terminal; with --plain it works without one\n"

@@ -330,7 +330,9 @@ async def test_a_cut_network_loses_and_doubles_nothing(tmp_path: Path) -> None:
                 await until_shown(viewer, head_of(scene))
         answer = play.ask("touch a")
         await expect(owner.at("#permission")).to_be_visible()
+        before = await owner.page.evaluate("page.workspace.connectionId")
         proxy.reset()
+        await owner.until(f"page.workspace.connectionId !== '{before}' && page.connection.ready")
         await expect(owner.at("#ownership")).to_have_text("you own")  # reclaimed, not handed to the other page
         await owner.answer("Allow")
         await asyncio.wait_for(answer, PATIENCE)
@@ -354,11 +356,14 @@ async def test_without_resuming_events_would_be_missing(tmp_path: Path) -> None:
         await owner.prompt("go")
         play = await puppet.begun()
         await play.say("before\n")
-        await until_shown(follower, head_of(scene))
+        await until_shown(follower, 2)
         await follower.page.evaluate("page.view.resumeAfter = () => null")
+        port, proxy.target = proxy.target, 1
         proxy.reset()
         await expect(follower.at("#connection")).to_have_attribute("data-link", "waiting")
         await play.say("during\n")
+        await owner.until("page.view.window.last === 3")
+        proxy.target = port
         await expect(follower.at("#connection")).to_have_attribute("data-link", "live")
         await play.say("after\n")
         await follower.until("page.view.window.head === 4")

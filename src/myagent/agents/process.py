@@ -24,7 +24,7 @@ from typing import Self
 from myagent.agents import spawned
 from myagent.exceptions import MyagentError
 
-READ_BYTES = 64 * 1024  # at most, in one piece: a pipe's capacity on Linux
+READ_BYTES = 56 * 1024  # at most, in one piece: as JSON still one event, which is at most 64 KiB, and one write
 LINGER_SECONDS = 1.0  # for who still holds a pipe when the child has ended: the tail of `> >(tee log)`
 GRACE_SECONDS = 2.0  # between two signals, the last of which is SIGKILL
 
@@ -67,8 +67,8 @@ async def run(
     not UTF-8 becomes U+FFFD) and given to the sinks as it comes; the next piece is read when the sink has returned.
 
     When the program has ended, whoever of its group still holds a pipe has `LINGER_SECONDS`; then the group is killed.
-    When this is cancelled, or a sink raises, the group gets each of `stops` until it has gone, and then SIGKILL, with at
-    most `GRACE_SECONDS` between any two; a second cancellation means at once.
+    When this is cancelled, or a sink raises, the group gets each of `stops` until it has gone, then SIGKILL, at most
+    `GRACE_SECONDS` after one another; a second cancellation means at once.
 
     Raises:
         NotStarted: the program or `cwd` is not there, or the arguments are too long.

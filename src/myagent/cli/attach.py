@@ -8,7 +8,8 @@ import importlib.util
 import sys
 from typing import TYPE_CHECKING
 
-from myagent.cli import target
+from myagent.cli import plain, target
+from myagent.cli.screen import abandon_stdout
 from myagent.client import State, connect
 from myagent.client.address import parse
 from myagent.client.asking import page
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
 
 class NotInstalled(MyagentError):
     def __str__(self) -> str:
-        return "attach needs the package textual: pip install 'myagent[tui]'"
+        return "attach needs the package textual: pip install 'myagent[tui]'; --plain works without it"
 
 
 class NoTerminal(MyagentError):
     def __str__(self) -> str:
-        return "attach needs a terminal; `myagent remote client` works without one"
+        return "attach needs a terminal; with --plain it works without one"
 
 
 class UnknownSession(MyagentError):
@@ -42,11 +43,16 @@ class UnknownSession(MyagentError):
 
 def run(arguments: argparse.Namespace) -> int:
     try:
+        if arguments.plain:
+            return asyncio.run(plain.run(arguments))
         if importlib.util.find_spec("textual") is None:
             raise NotInstalled
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise NoTerminal
         return asyncio.run(_run(arguments))
+    except BrokenPipeError:
+        abandon_stdout()
+        return 1
     except MyagentError as error:
         print(f"[remote] {escape(str(error))}", file=sys.stderr)
         return target.exit_code(error)

@@ -105,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _examine(arguments: argparse.Namespace) -> Iterator[Finding]:
     directory = _state_directory()
     served = control.ask(directory, AskStatus()) if directory is not None else None
-    given = (arguments.url, arguments.host, arguments.port) != (None, None, None)
+    given = (arguments.remote, arguments.url, arguments.host, arguments.port) != (None, None, None, None)
     address = parse(_reachable(served)) if served is not None and not given else parse(target.url(arguments))
     address.check_plain(allowed=arguments.insecure_plain)
     token = target.token(arguments)

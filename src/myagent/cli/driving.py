@@ -119,6 +119,11 @@ class Driver:
         self._work.cancel()
 
     @property
+    def is_asking(self) -> bool:
+        """Whether a question is on the terminal, or just about to be."""
+        return self._question is not None and not self._question.task.done()
+
+    @property
     def exit_when_left(self) -> int:
         """Leaving is how watching ends; it is no success for a prompt."""
         return DONE if self._wanted.prompt is None else INTERRUPTED

@@ -10,7 +10,6 @@ from typing import Any
 from myagent.cli.access_arguments import add_access_parsers, add_audit_parser
 from myagent.cli.session_arguments import add_session_parsers
 
-COMMANDS = "serve,agents,client,sessions,invite,invites,revoke,token,audit,doctor"
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8765
 
@@ -111,7 +110,7 @@ def add_parsers(groups: Any) -> None:
         description="Share a live agent session.",
         allow_abbrev=False,
     )
-    commands = remote.add_subparsers(title="commands", dest="command", metavar=f"{{{COMMANDS}}}", required=True)
+    commands = remote.add_subparsers(title="commands", dest="command", required=True)
     _add_serve(_command(commands, "serve", "share a directory", SERVE, SERVE_EPILOG, _run_serve))
     _command(commands, "agents", "list the agents that can be hosted", AGENTS, AGENTS_EPILOG, _run_agents)
     _add_client(_command(commands, "client", "drive a session, or watch it", CLIENT, CLIENT_EPILOG, _run_client))
@@ -120,6 +119,7 @@ def add_parsers(groups: Any) -> None:
     add_access_parsers(commands, _command)
     add_audit_parser(commands, _command)
     _add_address(_command(commands, "doctor", "try the known attacks on a server", DOCTOR, DOCTOR_EPILOG, _run_doctor))
+    commands.metavar = f"{{{','.join(commands.choices)}}}"
 
 
 def _command(

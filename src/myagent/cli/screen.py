@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import TextIO
 
 from myagent.terminal import RESET, TerminalFilter
 
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
 
 class Screen:
     """Both streams of a client, which are one and the same terminal as often as not."""
 
-    def __init__(self, *, raw: bool) -> None:
+    def __init__(self, *, raw: bool, colour: bool = True) -> None:
         self._raw = raw
+        self._colour = colour
         self._filters: dict[tuple[str, TextIO], TerminalFilter] = {}
         self._mid_line: set[TextIO] = set()
         self._shared = sys.stdout.isatty() and sys.stderr.isatty()
@@ -26,12 +30,15 @@ class Screen:
         stream = sys.stderr if error else sys.stdout
         if not self._raw:
             text = self._filters.setdefault((turn_id, stream), TerminalFilter()).feed(text)
+        if not self._colour:
+            text = _COLOUR.sub("", text)
         self._write(stream, text)
 
     def end_turn(self, turn_id: str) -> None:
         """Finish what the agent left unfinished: half an escape sequence, a colour."""
         for key in [key for key in self._filters if key[0] == turn_id]:
-            self._write(key[1], self._filters.pop(key).close())
+            rest = self._filters.pop(key).close()
+            self._write(key[1], rest if self._colour else _COLOUR.sub("", rest))
 
     def say(self, line: str) -> None:
         """Write a line of our own. What came over the wire must have been escaped."""
@@ -40,7 +47,7 @@ class Screen:
     def own(self, text: str) -> None:
         """Write text of our own, on a line of its own and in no colour of the agent's."""
         here = (sys.stdout, sys.stderr) if self._shared else (sys.stderr,)
-        if any(found.coloured for (_, stream), found in self._filters.items() if stream in here):
+        if self._colour and any(found.coloured for (_, stream), found in self._filters.items() if stream in here):
             text = RESET + text
         if self._mid_line.intersection(here):
             self._mid_line.difference_update(here)

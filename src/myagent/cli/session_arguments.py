@@ -56,6 +56,7 @@ examples:
   myagent remote attach
   myagent remote attach --remote work --session remote_20260101120000_0a1b2c3d
   myagent remote attach --role follower                    watch, and never become the owner
+  myagent remote attach --plain                            line by line; /help there tells what can be done
 
 exit codes: 0 left, 2 wrong usage, 3 cannot connect, not allowed, or lost for good
 """
@@ -119,6 +120,9 @@ def add_session_parsers(commands: Any, command: Command, add_address: AddAddress
         "--role", choices=("follower",), help="ask not to be the owner, even if nobody is (default: take what is given)"
     )
     attach.add_argument("--label", metavar="NAME", help="what others see of this client; proves nothing")
+    attach.add_argument(
+        "--plain", action="store_true", help="line by line: for dumb terminals, screen readers and logs"
+    )
     export = command(commands, "export", "write a session to a file", EXPORT, EXPORT_EPILOG, _run_export)
     add_address(export)
     export.add_argument("session", metavar="SESSION", type=_session_id, help="its id, as `sessions` lists it")

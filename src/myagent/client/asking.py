@@ -19,16 +19,16 @@ ANSWER_BYTES = 64 << 20
 PAGE_EVENTS = 2000  # to ask for at a time; the server gives fewer where they are large
 
 
-def get(address: Address, token: str, path: str) -> bytes:
+def get(address: Address, token: str, path: str, *, timeout: float = TIMEOUT) -> bytes:
     """The body of an answer. Blocks. Raises `BadToken`, `Refused`, `CannotConnect`."""
     if not token or any(not "!" <= character <= "~" for character in token):
         raise BadToken
     if address.secure:
         connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-            address.host, address.port, timeout=TIMEOUT, context=ssl.create_default_context()
+            address.host, address.port, timeout=timeout, context=ssl.create_default_context()
         )
     else:
-        connection = http.client.HTTPConnection(address.host, address.port, timeout=TIMEOUT)
+        connection = http.client.HTTPConnection(address.host, address.port, timeout=timeout)
     try:
         connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
         with connection.getresponse() as answer:
@@ -41,7 +41,7 @@ def get(address: Address, token: str, path: str) -> bytes:
     except ssl.SSLCertVerificationError as error:
         raise CannotConnect(str(address), f"its TLS certificate is not trusted: {error.verify_message}") from None
     except TimeoutError:
-        raise CannotConnect(str(address), f"no answer within {TIMEOUT:.0f} s") from None
+        raise CannotConnect(str(address), f"no answer within {timeout:.0f} s") from None
     except OSError as error:
         raise CannotConnect(str(address), (error.strerror or str(error)).lower()) from None
     except http.client.HTTPException:
@@ -50,10 +50,10 @@ def get(address: Address, token: str, path: str) -> bytes:
         connection.close()
 
 
-def list_sessions(address: Address, token: str) -> list[dict[str, Any]]:
+def list_sessions(address: Address, token: str, *, timeout: float = TIMEOUT) -> list[dict[str, Any]]:
     """`GET /sessions`, as the server tells it. Raises as `get`, and `NotMyagent`."""
     try:
-        sessions = json.loads(get(address, token, "/sessions"))["sessions"]
+        sessions = json.loads(get(address, token, "/sessions", timeout=timeout))["sessions"]
         if not all(isinstance(session.get("sessionId"), str) for session in sessions):
             raise NotMyagent("its list of sessions has one without an id")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

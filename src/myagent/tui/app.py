@@ -48,7 +48,7 @@ NO_MARKDOWN = ("command",)  # agents whose messages are files and listings
 FetchBefore = Callable[[str, int, int], list[Event]]
 
 CSS = """
-#timeline { height: 1fr; scrollbar-size-vertical: 1; background: $background; }
+#timeline { height: 1fr; overflow-x: hidden; overflow-y: scroll; scrollbar-size-vertical: 1; background: $background; }
 #status { height: 1; background: $panel; }
 #queue { height: 1; color: $text-muted; }
 #search { height: 1; border: none; padding: 0; }
