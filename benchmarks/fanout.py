@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 
-from benchmarks.measure import Figure, Program, Result, Spread, Verdict, compare, interleave
+from benchmarks.measure import Figure, Incomplete, Program, Result, Spread, Verdict, compare, interleave
 from benchmarks.tools import TOKEN, Missing, Tools
 
 EVENT = '{"type":"agent_std'
@@ -53,7 +53,7 @@ class Audience:
         counted = self.client.ask(f"frames {expected} {PATIENCE}")
         used = self.server.cpu - before
         if counted["frames"] != expected or counted["closed"]:
-            raise RuntimeError(f"{counted['frames']} of {expected} frames came, {counted['closed']} connections closed")
+            raise Incomplete(f"{counted['frames']} of {expected} frames came, {counted['closed']} connections closed")
         return expected / used
 
 
@@ -148,7 +148,7 @@ class Anchor:
         counted = self.client.ask(f"bytes {expected * self._size} {PATIENCE}")
         used = self.server.cpu - before
         if counted["bytes"] < expected * self._size:
-            raise RuntimeError(f"{counted['bytes']} of {expected * self._size} bytes came")
+            raise Incomplete(f"{counted['bytes']} of {expected * self._size} bytes came")
         return expected / used
 
 

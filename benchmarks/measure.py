@@ -111,13 +111,22 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+class Incomplete(Exception):
+    """Not everything that was sent came: there is nothing to be measured."""
+
+
 def interleave(subjects: Mapping[str, Callable[[], float]], repetitions: int) -> dict[str, Spread]:
     """Measure all subjects in turn, again and again, after one round that does not count; then the noise of the machine
-    is in all of them."""
+    is in all of them. A subject that loses something is left out from there on."""
     values: dict[str, list[float]] = {name: [] for name in subjects}
     for repetition in range(repetitions + 1):
-        for name, measure in subjects.items():
-            value = measure()
+        for name in list(values):
+            try:
+                value = subjects[name]()
+            except Incomplete as error:
+                print(f"{name} is left out: {error}")
+                del values[name]
+                continue
             if repetition:
                 values[name].append(value)
     return {name: Spread(tuple(each)) for name, each in values.items()}

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from functools import partial
 
 from benchmarks.fanout import EVENT, NAP
-from benchmarks.measure import Figure, Program, Result, compare, interleave
+from benchmarks.measure import Figure, Incomplete, Program, Result, compare, interleave
 from benchmarks.tools import TOKEN, Missing, Tools
 
 FOLLOWERS = 100
@@ -62,5 +62,5 @@ def _measure(server: Program, client: Program, command: str, size: int) -> float
     counted = client.ask(f"bytes {size * FOLLOWERS} {PATIENCE}")
     client.ask("stats 0.05")
     if counted["bytes"] < size * FOLLOWERS or counted["closed"]:
-        raise RuntimeError(f"{counted} is not everything")
+        raise Incomplete(f"{counted} is not everything")
     return size * FOLLOWERS / 1e6 / (server.cpu - before)

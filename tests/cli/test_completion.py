@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from myagent.__main__ import make_parser
 from myagent.cli.completion import SCRIPTS, candidates
+from myagent.cli.parser import make_parser
 from myagent.cli.reference import write
 
 ROOT = Path(__file__).parents[2]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from myagent.exceptions import MyagentError
 
@@ -94,7 +95,7 @@ def _sessions(before: Sequence[str]) -> list[str]:
 
 
 def _given(words: Sequence[str], option: str) -> str | None:
-    return next((value for name, value in zip(words, words[1:], strict=False) if name == option), None)
+    return next((value for name, value in pairwise(words) if name == option), None)
 
 
 def _stop(message: str) -> None:

@@ -6,6 +6,8 @@ import argparse
 import sys
 from collections.abc import Iterator
 
+from myagent.cli.parser import make_parser
+
 HEAD = """\
 # The command line
 
@@ -29,6 +31,7 @@ The same for every command, as far as they apply:
 |---|---|
 | `MYAGENT_REMOTE_URL` | the server, where neither `--remote`, `--url`, `--host` nor `--port` is given |
 | `MYAGENT_REMOTE_TOKEN` | the token, where neither `--token` nor `--remote` is given |
+| `MYAGENT_REMOTE_NOTIFY` | of `serve`: addresses as for `--notify`, separated by spaces |
 | `NO_COLOR` | set to anything: no colour |
 | `XDG_CONFIG_HOME` | the directory under which connections by name are kept (`myagent/remotes/`) |
 | `SSL_CERT_FILE` | certificate authorities to trust with `wss://`, instead of the system's |
@@ -36,8 +39,6 @@ The same for every command, as far as they apply:
 
 
 def write() -> str:
-    from myagent.__main__ import make_parser
-
     return "\n".join([HEAD, *_command(make_parser())])
 
 
