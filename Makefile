@@ -17,7 +17,8 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 test: $(STAMP) lint types  ## set up, lint, check types, run the whole suite
-	$(BIN)/python -m pytest
+	@# Real processes on a busy machine can be late: what failed is run once more, alone, and must then pass.
+	$(BIN)/python -m pytest || $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 
 lint: $(STAMP)  ## ruff: format and rules
 	$(BIN)/ruff format --check .
