@@ -374,6 +374,12 @@ class Connection(asyncio.BufferedProtocol):
             self._ping_due = now + settings.heartbeat
             self.write(PING)
 
+    def excuse(self, seconds: float) -> None:
+        """Nobody could be heard for so long, for it was this server that stood still."""
+        now = self._loop.time()
+        self._heard = min(now, self._heard + seconds)
+        self._progress = min(now, self._progress + seconds)
+
     def _watch_progress(self, now: float, *, silent: bool) -> None:
         """See whether bytes that wait are being taken. That there are more says nothing, nor that pings were taken:
         the kernel of a machine whose client is dead takes those."""

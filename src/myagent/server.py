@@ -476,7 +476,10 @@ class Server:
     def _beat(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
+        late = now - self._beat_timer.when() if self._beat_timer is not None else 0.0
         for connection in list(self._connections):
+            if late > self.settings.heartbeat:  # the process was stopped, or the machine had no time for it
+                connection.excuse(late)
             connection.beat(now)
         self._beat_timer = loop.call_later(self.settings.heartbeat / BEATS, self._beat)
 

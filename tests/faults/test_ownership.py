@@ -20,7 +20,7 @@ from myagent.connection import Connection
 from myagent.core.ownership import Ownership
 from myagent.server import Settings
 
-QUICK = Settings(allowed_hosts=LOCAL, heartbeat=0.1, close_timeout=0.1)
+QUICK = Settings(allowed_hosts=LOCAL, heartbeat=0.4, close_timeout=0.1)
 
 
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
@@ -44,7 +44,7 @@ def test_without_a_heartbeat_nobody_would_find_out(tmp_path: Path, monkeypatch: 
             await seconds_to_find(tmp_path, QUICK, random.Random(1), busy=False)
 
     with pytest.raises(TimeoutError):
-        asyncio.run(within(1))
+        asyncio.run(within(2))
 
 
 # --- out of date ---------------------------------------------------------------------------------------------------
@@ -66,7 +66,7 @@ def test_without_the_check_of_the_role_a_stale_write_would_run(tmp_path: Path, m
 
 
 async def test_a_frozen_owner_does_nothing_when_it_thaws(tmp_path: Path) -> None:
-    server = await InProcess(tmp_path, Settings(heartbeat=0.1, owner_grace=0)).start()
+    server = await InProcess(tmp_path, Settings(heartbeat=0.4, owner_grace=0)).start()
     owner = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.faults.frozen_owner", str(server.port), server.token,
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=ROOT,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,19 @@ async def test_turns_that_end_while_the_server_stops_do_not_keep_it_from_stoppin
     owner.abort()
     finished = [kind for kind in await ends(tmp_path) if kind[0] == "terminal_state"]
     assert len(finished) == 8
+
+
+async def test_a_server_that_stood_still_does_not_blame_its_clients(tmp_path: Path) -> None:
+    """Their signs of life wait to be read, or were not asked for: a stopped process, a machine that swaps."""
+    async with InProcess(tmp_path, Settings(heartbeat=0.2)) as server:
+        wires = [await Wire.open(server.port, server.token) for _ in range(2)]
+        for _ in range(3):
+            time.sleep(1.0)
+            for wire in wires:
+                await wire.until("pong", id=await wire.send("ping"))
+        assert [wire.role for wire in wires] == ["owner", "follower"]
+        for wire in wires:
+            wire.abort()
 
 
 @pytest.mark.parametrize("unacknowledged", [False, True], ids=["a dead program", "a dead machine"])
