@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from msgspec import Struct
 
 from myagent.eventlog import Stored, with_update
 
 SLICE_BYTES = 64 * 1024  # the most that one write hands to a transport, and so the most that waits unsent in memory
-ENTRY_BYTES = 160  # what an entry costs beside its frames: the tuple, two ints, two byte-string headers
+ENTRY_BYTES = 160  # what an entry costs beside its frames: itself, two ints, two byte-string headers
 WINDOW_BYTES = 8 << 20  # frames kept in memory for all connections together; older ones are read from the log
 
 View = Literal["plain", "updates"]
@@ -29,8 +31,11 @@ def frame(payload: bytes) -> bytes:
     return b"\x81\x7f%b%b" % (struct.pack("!Q", size), payload)
 
 
-class Entry(NamedTuple):
-    """One frame of the run, in each view. State has the position of the event before it, and `seq` 0."""
+class Entry(Struct, frozen=True, gc=False):
+    """One frame of the run, in each view. State has the position of the event before it, and `seq` 0.
+
+    Thousands are in the window, so they are kept from the garbage collector, which would look at each again and again.
+    """
 
     pos: int
     session_id: str | None

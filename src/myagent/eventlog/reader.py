@@ -11,8 +11,10 @@ from myagent.eventlog import PromptKey, Stored, within
 from myagent.eventlog.database import Index, open_for_reading
 
 Row = tuple[int, int, int, bytes, bytes | None]
+RowOfOne = tuple[int, int, bytes, bytes | None]
 
 _EVENTS = 'SELECT pos, session, seq, body, "update" FROM events'
+_EVENTS_OF_ONE = 'SELECT pos, seq, body, "update" FROM events'  # each column is a tenth of a long replay's time
 
 _FOREVER = 2**63 - 1  # the greatest integer that SQLite has
 
@@ -32,15 +34,15 @@ class Reader:
     def read_session(self, session_id: str, after_seq: int, until_seq: int | None, max_bytes: int) -> list[Stored]:
         number = self._index.numbers.get(session_id)
         until = _FOREVER if until_seq is None else until_seq
-        query = f"{_EVENTS} WHERE session = ? AND seq > ? AND seq <= ? ORDER BY seq"
+        query = f"{_EVENTS_OF_ONE} WHERE session = ? AND seq > ? AND seq <= ? ORDER BY seq"
         with closing(self._connection.execute(query, (number, after_seq, until))) as rows:
-            return self._up_to(rows, max_bytes)
+            return _of_one(session_id, rows, max_bytes)
 
     def read_back(self, session_id: str, before_seq: int, limit: int, max_bytes: int) -> list[Stored]:
         number = self._index.numbers.get(session_id)
-        query = f"{_EVENTS} WHERE session = ? AND seq < ? ORDER BY seq DESC LIMIT ?"
+        query = f"{_EVENTS_OF_ONE} WHERE session = ? AND seq < ? ORDER BY seq DESC LIMIT ?"
         with closing(self._connection.execute(query, (number, before_seq, limit))) as rows:
-            return self._up_to(rows, max_bytes)[::-1]
+            return _of_one(session_id, rows, max_bytes)[::-1]
 
     def find_prompt(self, client_id: str, session_id: str) -> PromptKey | None:
         query = "SELECT digest, opened FROM prompts WHERE client_id = ? AND session = ?"
@@ -78,6 +80,18 @@ class Reader:
         """The id of a session, also of one whose first commit is done but not yet in the index."""
         (session_id,) = self._connection.execute("SELECT id FROM sessions WHERE n = ?", (number,)).fetchone()
         return str(session_id)
+
+
+def _of_one(session_id: str, rows: Iterable[RowOfOne], max_bytes: int) -> list[Stored]:
+    """As `Reader._up_to`, where all rows are of one session."""
+    found: list[Stored] = []
+    size = 0
+    for pos, seq, body, update in rows:
+        size += len(body) if update is None else len(body) + len(update)
+        if size > max_bytes and found:
+            break
+        found.append(Stored(pos, session_id, seq, body, update))
+    return found
 
 
 def is_damage(error: sqlite3.Error) -> bool:
