@@ -17,8 +17,7 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 test: $(STAMP) lint types  ## set up, lint, check types, run the whole suite
-	@# Real processes on a busy machine can be late: what failed is run once more, alone, and must then pass.
-	$(BIN)/python -m pytest || $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
+	$(BIN)/python -m pytest
 
 lint: $(STAMP)  ## ruff: format and rules
 	$(BIN)/ruff format --check .

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import terminal_screenshots
 from playwright.async_api import Browser, Page, async_playwright
 
 from myagent.access import CreateInvite
@@ -39,6 +40,7 @@ NEW = '''def seconds(text: str) -> int:
         raise ValueError(f"{text!r} is not a duration such as 90s, 15m or 2h")
     return int(number) * UNITS[unit]
 '''
+PROMPT = "Make duration.py reject nonsense, and take bare numbers as seconds."
 CHECK = """python3 - <<'END'
 from duration import seconds
 for text in ("90s", "15m", "2h", "45"):
@@ -131,7 +133,7 @@ async def allowed(page: Page) -> None:
     await page.click("#permission-answers button.allow")
 
 
-async def take(directory: Path, chromium: str) -> None:
+async def take(directory: Path, chromium: str) -> list[str]:
     (directory / "duration.py").write_text(BEFORE)
     server = Server(directory, Pair(), Settings())
     async with server, async_playwright() as playwright:
@@ -140,7 +142,7 @@ async def take(directory: Path, chromium: str) -> None:
         invite = server._access.answer(CreateInvite(lifetime=3600.0))["token"]
         owner = await joined(browser, url, server.token, "Ann", 1280, 800)
         phone = await joined(browser, url, invite, "Ben", 390, 844, is_mobile=True, has_touch=True, color_scheme="dark")
-        await owner.fill("#prompt", "Make duration.py reject nonsense, and take bare numbers as seconds.")
+        await owner.fill("#prompt", PROMPT)
         await owner.click("#send")
         await owner.wait_for_selector("#permission-answers button.allow:enabled")
         await phone.wait_for_selector("#waiting .request")
@@ -151,7 +153,12 @@ async def take(directory: Path, chromium: str) -> None:
         await allowed(owner)
         await owner.wait_for_selector(".item.end")
         await owner.screenshot(path=IMAGES / "session.png")
+        for page in (owner, phone):
+            await page.context.close()
+        (directory / "duration.py").write_text(BEFORE)
+        made = await terminal_screenshots.take(server, browser, IMAGES, PROMPT)
         await browser.close()
+    return ["owner.png", "follower-phone.png", "session.png", *made]
 
 
 def main() -> int:
@@ -163,8 +170,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as place:
         directory = Path(place) / "durations"
         directory.mkdir()
-        asyncio.run(take(directory, chromium))
-    print(f"{IMAGES}: owner.png, follower-phone.png, session.png")
+        made = asyncio.run(take(directory, chromium))
+    print(f"{IMAGES}: {', '.join(made)}")
     return 0
 
 

@@ -30,6 +30,7 @@ KNOWS: dict[str, set[str]] = {
             "export",
             "invites",
             "lane",
+            "notices",
             "redaction",
         ),
         *("remotes", "server", "settings", "statedir", "terminal", "tui", "wording"),
@@ -56,6 +57,7 @@ KNOWS: dict[str, set[str]] = {
         "eventlog",
         "fanout",
         "lane",
+        "notices",
         "peer",
         "questions",
         "redaction",
@@ -73,6 +75,7 @@ KNOWS: dict[str, set[str]] = {
     "walls": {"agents"},
     "curtain": {"agents", "redaction"},
     "redaction": set(),
+    "notices": set(),
     "access": {"auth", "invites"},
     "auth": {"invites", "statedir"},
     "invites": {"statedir"},
@@ -96,6 +99,7 @@ LIBRARIES: dict[str, set[str]] = {
     "textual": {"tui"},
     "platformdirs": {"remotes"},
     "keyring": {"remotes"},
+    "apprise": {"notices"},
 }
 
 # Of the standard library, `core` has what computes; not what waits, tells the time, throws dice, or touches the world.

@@ -155,8 +155,8 @@ def test_numbers_that_cannot_be_set() -> None:
         assert told == repr(value), name
 
 
-# Of the process, and of the choice of an agent (docs/agents.md), not of the server.
-NOT_SETTINGS = {"--cwd", "--agent", "--allow-unsupervised"}
+# Of the process, of the choice of an agent (docs/agents.md), and of being called (docs/terminal.md): not of the server.
+NOT_SETTINGS = {"--cwd", "--agent", "--allow-unsupervised", "--notify", "--notify-after", "--notify-details"}
 
 
 def test_options_are_those_of_the_command_line(

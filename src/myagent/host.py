@@ -58,6 +58,7 @@ from myagent.core.session import Session, prompt_digest
 from myagent.eventlog import EventLog, LogRefused, PromptKey
 from myagent.fanout import Fanout
 from myagent.lane import METADATA, Lane, iso, now
+from myagent.notices import Notices
 from myagent.peer import Peer, clean_label, name_of
 from myagent.questions import Questions, watches
 from myagent.redaction import RECLAIM_PREFIX, Redactor
@@ -82,6 +83,7 @@ class Host:
         self.log = log
         self.settings = settings
         self.redactor = Redactor(settings.redact, known=settings.redact_known)
+        self.notices: Notices | None = None  # whom to call when nobody looks; set before `start`
         self.peers: dict[ConnectionId, Peer] = {}
         self.ownership: Ownership
         self.fanout: Fanout
@@ -111,6 +113,8 @@ class Host:
         self._turns = Turns(self.agent, self.workspace, self.lane, self._questions, chunk_bytes, self.redactor)
         self.lane.begins = self._turns.begin
         self.lane.resolved = self._questions.resolved
+        if self.notices is not None:
+            self.lane.happened = self.notices.event
         first = await self.log.reserve_epochs(EPOCHS)
         self.ownership = Ownership(epoch=first - 1, ceiling=first + EPOCHS - 1, grace=settings.owner_grace)
         await self._turns.close_open()
@@ -138,6 +142,8 @@ class Host:
         """Let go of everything, after `stop` and after the connections are closed."""
         if self._presence_timer is not None:
             self._presence_timer.cancel()
+        if self.notices is not None:
+            self.notices.close()
         self._questions.close()
         await self.lane.close()
         await self.fanout.close()
@@ -313,6 +319,9 @@ class Host:
             winner.send(encode(replace(news, reclaim_token=self.ownership.reclaim_token)))
             self._questions.show(winner)
         self.fanout.state(encode(news), kind="owner")
+        if self.notices is not None and not self._stopping:
+            awaited = self.ownership.reserved_until is not None
+            self.notices.owner(owned=owner is not None, lost=change.why in ("lost", "grace_over") and not awaited)
         if change.owner is not None:
             self._reserve_epochs()
         elif self.ownership.reserved_until is not None:

@@ -59,6 +59,7 @@ class Lane:
         # Called within a commit: a turn is to run; a permission request is no longer open (with the chosen option).
         self.begins: Callable[[Session, QueuedTurn], None]
         self.resolved: Callable[[PermissionResolved, str | None], None]
+        self.happened: Callable[[SessionEvent], None] | None = None  # each event of a step; not the agent's output
         self._retain = retain
         self._since_retain = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -93,6 +94,8 @@ class Lane:
                 for part in step.events if parts is None else parts:
                     if not isinstance(part, Tell):
                         self.publish(next(events))
+                        if self.happened is not None:
+                            self.happened(part)
                         if isinstance(part, PermissionResolved):
                             self.resolved(part, session.chosen_option(part.permission_request_id))
                     elif part.error is not None:

@@ -10,7 +10,8 @@ from datetime import datetime
 
 from myagent.core.diffs import hunks
 from myagent.core.display import escape
-from myagent.core.messages import Diff, PermissionRequest
+from myagent.core.messages import Diff, PermissionRequest, RequestBody
+from myagent.terminal import visible
 
 PROMPT_SHOWN = 200  # characters of somebody's text within a line of ours
 
@@ -27,8 +28,7 @@ WARNINGS = {
 
 def one_line(text: str) -> str:
     """Text from the wire, shortened, within one line of ours."""
-    shown = escape(text.strip()).replace("\n", " ⏎ ")
-    return shown if len(shown) <= PROMPT_SHOWN else f"{shown[:PROMPT_SHOWN]}… ({len(shown) - PROMPT_SHOWN} more)"
+    return _shortened(escape(text.strip()).replace("\n", " ⏎ "))
 
 
 def whole_line(text: str) -> str:
@@ -36,8 +36,22 @@ def whole_line(text: str) -> str:
     return escape(text).replace("\n", "\\u{a}")
 
 
+def name_line(text: str) -> str:
+    """A name or title, shortened, that the server has escaped: it is not escaped twice, nor is the server trusted."""
+    return _shortened(escaped_line(text.strip()))
+
+
+def escaped_line(text: str) -> str:
+    """The same, with nothing left out."""
+    return visible(text).replace("\n", "\\u{a}").replace("\t", "\\u{9}")
+
+
 def request_name(request: PermissionRequest) -> str:
-    return one_line(request.request.title or request.request.tool_name)
+    return name_line(request.request.title or request.request.tool_name)
+
+
+def _shortened(shown: str) -> str:
+    return shown if len(shown) <= PROMPT_SHOWN else f"{shown[:PROMPT_SHOWN]}… ({len(shown) - PROMPT_SHOWN} more)"
 
 
 def warning(flag: str) -> str:
@@ -53,6 +67,22 @@ def diff_lines(diff: Diff) -> Iterator[str]:
         yield f"+++ b/{path}"
     for line in changes:
         yield line[:1] + escape(line[1:])
+
+
+def diff_in_display(diff: Diff, display: list[str]) -> range | None:
+    """Which lines of a request's display are this very diff, if it is there: it need not be shown twice."""
+    changes = list(diff_lines(diff))[2:]
+    last = len(display) - len(changes)
+    for start in range(last + 1) if changes else ():
+        if display[start : start + len(changes)] == changes:
+            return range(start, start + len(changes))
+    return None
+
+
+def diffs_beyond_display(body: RequestBody) -> Iterator[Diff]:
+    """The diffs that the display does not show already."""
+    display = visible(body.display).split("\n")
+    yield from (diff for diff in body.diffs if diff_in_display(diff, display) is None)
 
 
 def time_left(expires_at: str, now: datetime) -> str:

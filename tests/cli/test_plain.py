@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
+
+from myagent.__main__ import main
+
 QUESTION = "Allow? [y/N]"
 
 
@@ -101,3 +105,9 @@ def test_without_a_terminal_it_watches(serve: Any, myagent: Any, terminal: Any) 
         assert "content of a\n" in lines
         log.terminate()
         assert log.wait(20) == 0
+
+
+def test_attach_without_textual_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert main(["remote", "attach"]) == 3
+    assert "pip install 'myagent[tui]'" in capsys.readouterr().err

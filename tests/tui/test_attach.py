@@ -312,8 +312,9 @@ async def test_a_large_screen_and_a_small_one(room: Any) -> None:
             await anna.asked()
             await anna.until("Permission needed: a long one")
             await anna.until("y allow")
+            assert "┃ | command 99" not in anna.text
             await anna.press(*["pagedown"] * 12)
-            await anna.until("command 99")
+            await anna.until("┃ | command 99")
             await anna.press("y")
             await answer
             play.end()

@@ -68,6 +68,16 @@ def test_a_tool_call_is_one_item_that_changes() -> None:
     assert (tool.call["title"], tool.call["status"]) == ("Read", "completed")
 
 
+def test_a_plan_is_one_item_as_it_is_now() -> None:
+    story = Story(0)
+    for seq, status in enumerate(("pending", "completed"), 1):
+        plan = {"sessionUpdate": "plan", "entries": [{"content": "look", "status": status}]}
+        story.take(event(AgentStderr, seq, chunk="plan:\n", update=plan))
+    (item,) = story.items
+    assert isinstance(item, Tool)
+    assert item.call["entries"][0]["status"] == "completed"
+
+
 def test_a_decision_reaches_a_request_that_was_fetched_later() -> None:
     from myagent.client.incoming import read
 

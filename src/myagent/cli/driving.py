@@ -24,7 +24,7 @@ from myagent.core.messages import (
     RoleMessage,
     TerminalState,
 )
-from myagent.wording import OUTCOMES, one_line, request_name
+from myagent.wording import OUTCOMES, name_line, one_line, request_name
 
 CANCEL_WAIT = 5.0  # seconds for a turn that was cancelled to end
 NO_TERMINAL = "there is no terminal to ask on"
@@ -153,7 +153,7 @@ class Driver:
                 return self._show_error(message)
             case OwnerChanged() if self._watches:
                 owner = (
-                    "nobody" if message.owner is None else escape(message.owner.label or message.owner.connection_id)
+                    "nobody" if message.owner is None else name_line(message.owner.label or message.owner.connection_id)
                 )
                 self._screen.say(f"owner: {owner} ({escape(message.why)})")
             case Gap() if self._watches:
@@ -172,12 +172,12 @@ class Driver:
             case AgentStdout() | AgentStderr():
                 self._screen.agent(event.id, event.chunk, error=isinstance(event, AgentStderr))
             case Prompt() if event.id != self._progress.turn:
-                self._screen.say(f"prompt by {one_line(event.by)}: {one_line(event.prompt)}")
+                self._screen.say(f"prompt by {name_line(event.by)}: {one_line(event.prompt)}")
             case PermissionRequest() if client.role == "follower":
                 self._tell_follower(client, event)
             case PermissionResolved() if event.permission_request_id not in self._progress.answered:
                 reason = f": {one_line(event.reason)}" if event.reason else ""
-                self._screen.say(f"permission {OUTCOMES[event.outcome]} by {one_line(event.by)}{reason}")
+                self._screen.say(f"permission {OUTCOMES[event.outcome]} by {name_line(event.by)}{reason}")
             case TerminalState():
                 self._screen.end_turn(event.id)
                 why = event.message or event.stop_reason

@@ -25,7 +25,7 @@ from myagent.core.messages import Ack, Connections
 from myagent.exceptions import MyagentError
 from myagent.export.asciicast import steps
 from myagent.export.parts import uncoloured
-from myagent.wording import one_line
+from myagent.wording import name_line, one_line
 
 HISTORY = 50  # events that /history shows, unless told
 BLOCK = '"""'  # a line of its own before and after a prompt of several lines
@@ -100,7 +100,7 @@ class Sitting(Driver):
                     self._shown = message.session_id
             case Connections():
                 for each in message.connections:
-                    label = one_line(each.label)
+                    label = name_line(each.label)
                     self._screen.say(f"{each.connection_id} {each.role}, may become {each.scope}, {label or 'no name'}")
             case _:
                 pass

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from myagent.core.messages import PermissionRequest
 from myagent.terminal import RESET, visible
-from myagent.wording import diff_lines, time_left, warning, whole_line
+from myagent.wording import diff_lines, escaped_line, time_left, warning, whole_line
 
 PROMPT = "Allow? [y/N] "
 GUARD = 0.3  # seconds between what is asked and the place to answer: keys that were meant for something else are lost
@@ -34,12 +34,12 @@ class _Paint:
 def _lines(request: PermissionRequest, cwd: str, now: datetime, paint: _Paint) -> Iterator[str]:
     body = request.request
     title = body.title or body.tool_name
-    yield paint(_BOLD, f"[remote] permission needed: {whole_line(title)}")
-    yield f"  tool     {whole_line(body.tool_name)}"
+    yield paint(_BOLD, f"[remote] permission needed: {escaped_line(title)}")
+    yield f"  tool     {escaped_line(body.tool_name)}"
     if cwd:
         yield f"  in       {whole_line(cwd)}"
     if body.reason:
-        yield f"  because  {whole_line(body.reason)}"
+        yield f"  because  {escaped_line(body.reason)}"
     left = time_left(body.expires_at, now)
     if left:
         yield f"  expires  {left}"

@@ -188,6 +188,23 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         default=600.0,
         help="deny a permission request that nobody answered (default 600)",
     )
+    add(
+        "--notify",
+        metavar="URL",
+        action="append",
+        default=[],
+        help="call a human here, through apprise (pip install 'myagent[notify]'): ntfy://…, mailto://…, slack://…: "
+        "when a permission request waits, when a turn of over a minute ends with no owner there, when the owner is "
+        "lost; may be repeated; as it holds secrets, better in $MYAGENT_REMOTE_NOTIFY",
+    )
+    add(
+        "--notify-after",
+        metavar="SECONDS",
+        type=_seconds,
+        default=60.0,
+        help="call when a permission request has waited so long (default 60)",
+    )
+    add("--notify-details", action="store_true", help="say in the call what the request asks for")
     add("--tls-cert", metavar="FILE", help="certificate chain, PEM: serve wss:// (with --tls-key)")
     add("--tls-key", metavar="FILE", help="private key, PEM")
     add("--insecure-plain", action="store_true", help="listen beyond this machine without TLS: tokens can be read")

@@ -18,11 +18,15 @@ from myagent.agents.exec import UnusableTemplate
 from myagent.agents.presets import UnknownPreset
 from myagent.core.display import escape
 from myagent.exceptions import MyagentError
+from myagent.notices import Caller, Notices, NotifyUnusable
 from myagent.redaction import BadPattern, RedactingFormatter, Redactor
 from myagent.server import ExposedPlain, Server
 from myagent.settings import Settings
 
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 -- how to reach here what listens everywhere
+
+_USAGE = (ExposedPlain, BadPattern, NotifyUnusable, UnknownPreset, UnusableTemplate)
+NOTIFY_VARIABLE = "MYAGENT_REMOTE_NOTIFY"
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -41,11 +45,23 @@ def run(arguments: argparse.Namespace) -> int:
             cwd=workspace.resolve(),
             allow_unsupervised=arguments.allow_unsupervised,
         )
-        asyncio.run(_serve(Server(workspace, agent, _settings(arguments)), agent))
+        caller = _caller(arguments)
+        server = Server(workspace, agent, _settings(arguments))
+        if caller is not None:
+            server.host.notices = Notices(
+                server.workspace.name, after=arguments.notify_after, call=caller, details=arguments.notify_details
+            )
+        asyncio.run(_serve(server, agent, caller))
     except MyagentError as error:
         print(f"[remote] {error}", file=sys.stderr)
-        return 2 if isinstance(error, ExposedPlain | BadPattern | UnknownPreset | UnusableTemplate) else 3
+        return 2 if isinstance(error, _USAGE) else 3
     return 0
+
+
+def _caller(arguments: argparse.Namespace) -> Caller | None:
+    """Raises `NotifyUnusable`."""
+    urls = [*arguments.notify, *os.environ.get(NOTIFY_VARIABLE, "").split()]
+    return Caller(urls) if urls else None
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
@@ -83,7 +99,7 @@ def _log_to_stderr(redactor: Redactor) -> None:
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
 
 
-async def _serve(server: Server, agent: Agent) -> None:
+async def _serve(server: Server, agent: Agent, caller: Caller | None) -> None:
     _log_to_stderr(server.host.redactor)
     stop = asyncio.Event()
 
@@ -100,6 +116,8 @@ async def _serve(server: Server, agent: Agent) -> None:
             print(f"[remote] {line}", flush=True)
         await stop.wait()
         _say_stopping()
+    if caller is not None:
+        await caller.close()
 
 
 def _announcement(server: Server, agent: Agent) -> list[str]:

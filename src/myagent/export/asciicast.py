@@ -24,7 +24,7 @@ from myagent.core.messages import (
 )
 from myagent.export import facts
 from myagent.terminal import RESET, TerminalFilter, visible
-from myagent.wording import diff_lines, warning
+from myagent.wording import diff_lines, diffs_beyond_display, warning
 
 WIDTH, HEIGHT = 100, 30
 OUTPUT_PAUSE = 0.25  # seconds before each piece of output
@@ -79,7 +79,7 @@ def _told(event: Message) -> Iterator[str]:
             yield f"{_BOLD}{_YELLOW}{facts.asked(event)}{RESET}"
             yield from (f"  {name} {value}" for name, value in facts.details(event))
             yield from (f"  | {line}" for line in visible(event.request.display).split("\n"))
-            for line in (line for diff in event.request.diffs for line in diff_lines(diff)):
+            for line in (line for diff in diffs_beyond_display(event.request) for line in diff_lines(diff)):
                 style = {"+": _GREEN, "-": _RED}.get(line[:1])
                 yield f"  {style}{line}{RESET}" if style else f"  {line}"
             yield from (f"  {_YELLOW}warning: {warning(flag)}{RESET}" for flag in event.request.flags)

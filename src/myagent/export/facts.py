@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from myagent.core.messages import Gap, Metadata, PermissionRequest, PermissionResolved, Prompt, TerminalState
-from myagent.wording import OUTCOMES, one_line, request_name, whole_line
+from myagent.wording import OUTCOMES, escaped_line, name_line, one_line, request_name, whole_line
 
 
 def title(metadata: Metadata) -> str:
@@ -22,7 +22,7 @@ def about(metadata: Metadata) -> Iterator[tuple[str, str]]:
 
 
 def prompt(event: Prompt) -> str:
-    return f"Prompt by {one_line(event.by)}"
+    return f"Prompt by {name_line(event.by)}"
 
 
 def asked(event: PermissionRequest) -> str:
@@ -30,14 +30,14 @@ def asked(event: PermissionRequest) -> str:
 
 
 def details(event: PermissionRequest) -> Iterator[tuple[str, str]]:
-    yield "tool", whole_line(event.request.tool_name)
+    yield "tool", escaped_line(event.request.tool_name)
     if event.request.reason:
-        yield "because", whole_line(event.request.reason)
+        yield "because", escaped_line(event.request.reason)
 
 
 def resolved(event: PermissionResolved) -> str:
     reason = f": {one_line(event.reason)}" if event.reason else ""
-    return f"Permission {OUTCOMES[event.outcome]} by {one_line(event.by)}{reason}"
+    return f"Permission {OUTCOMES[event.outcome]} by {name_line(event.by)}{reason}"
 
 
 def ended(event: TerminalState) -> str:

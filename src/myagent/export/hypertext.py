@@ -11,7 +11,7 @@ from myagent.core.messages import Gap, Metadata, PermissionRequest, PermissionRe
 from myagent.export import facts
 from myagent.export.parts import Output, Part
 from myagent.terminal import visible
-from myagent.wording import diff_lines, warning
+from myagent.wording import diff_lines, diffs_beyond_display, warning
 
 STYLE = """
 :root { color-scheme: light dark; }
@@ -75,7 +75,7 @@ def _request(event: PermissionRequest) -> Iterator[str]:
     for name, value in facts.details(event):
         yield f"<tr><th>{name}</th><td>{escape(value)}</td></tr>\n"
     yield f"</table>\n{_pre(visible(event.request.display), 'display')}"
-    for diff in event.request.diffs:
+    for diff in diffs_beyond_display(event.request):
         yield f'<pre class="diff">{"".join(map(_diff_line, diff_lines(diff)))}</pre>\n'
     for flag in event.request.flags:
         yield f'<p class="warning">Warning: {escape(warning(flag))}</p>\n'

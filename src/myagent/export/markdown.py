@@ -9,7 +9,7 @@ from myagent.core.messages import Gap, Metadata, PermissionRequest, PermissionRe
 from myagent.export import facts
 from myagent.export.parts import Output, Part
 from myagent.terminal import visible
-from myagent.wording import diff_lines, warning
+from myagent.wording import diff_lines, diffs_beyond_display, warning
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>#|~&])")
 
@@ -46,7 +46,7 @@ def _request(event: PermissionRequest) -> Iterator[str]:
     yield from (f"- warning: {_plain(warning(flag))}\n" for flag in event.request.flags)
     yield "\n"
     yield from _fenced(visible(event.request.display), "text")
-    for diff in event.request.diffs:
+    for diff in diffs_beyond_display(event.request):
         yield "\n"
         yield from _fenced("\n".join(diff_lines(diff)), "diff")
 

@@ -17,6 +17,8 @@ from myagent.client import Client, ClientError, Message, State
 from myagent.client.incoming import place
 from myagent.core.messages import (
     Ack,
+    AgentStderr,
+    AgentStdout,
     Connections,
     Error,
     Event,
@@ -37,10 +39,11 @@ from myagent.tui.prompt_box import PromptBox
 from myagent.tui.question import QUIET, Decision, Question
 from myagent.tui.story import OutOfOrder, Said, Story
 from myagent.tui.timeline import Timeline
-from myagent.wording import OUTCOMES, one_line
+from myagent.wording import OUTCOMES, name_line, one_line
 
 PAGE = 500  # events fetched at a time
 SEARCH_PAGES = 40  # that one search looks through, beyond what is here
+TELL_PAUSE = 0.05  # seconds in which what changes below the stream is gathered
 LONG_TURN = 10.0  # seconds; the bell rings when one has ended
 NO_MARKDOWN = ("command",)  # agents whose messages are files and listings
 
@@ -114,6 +117,7 @@ class Attach(App[int]):
         self._began: dict[str, float] = {}  # running turns
         self._rung: set[str] = set()  # permission requests that the bell rang for
         self._title = ""
+        self._telling = False  # soon
 
     def compose(self) -> ComposeResult:
         yield self.timeline
@@ -170,7 +174,7 @@ class Attach(App[int]):
                 self.timeline.redraw(owner=message.role == "owner")
             case OwnerChanged():
                 owner = message.owner
-                name = "nobody" if owner is None else one_line(owner.label or owner.connection_id)
+                name = "nobody" if owner is None else name_line(owner.label or owner.connection_id)
                 self._say(f"owner: {name} ({one_line(message.why)})")
             case Ack() if message.id in self._sent:
                 del self._sent[message.id]
@@ -186,8 +190,9 @@ class Attach(App[int]):
                 self._event(message)
             case _:
                 pass
-        self._consider(message)
-        self._tell()
+        if not isinstance(message, AgentStdout | AgentStderr):
+            self._consider(message)
+        self._tell_soon()
 
     def _event(self, event: Event | Gap) -> None:
         if self.session is None and not self._begins and not self._sent:
@@ -511,8 +516,15 @@ class Attach(App[int]):
         if self.is_running:
             self.notify(text, severity="error" if error else "information", markup=False, timeout=4)
 
+    def _tell_soon(self) -> None:
+        """The same, once for all that comes within a moment."""
+        if not self._telling:
+            self._telling = True
+            self.set_timer(TELL_PAUSE, self._tell)
+
     def _tell(self) -> None:
         """Bring the lines below the stream, and the terminal's title, up to date."""
+        self._telling = False
         self._since.look(self.client)
         width = max(10, self.size.width)
         self._status_line.update(status.line(self.client, self.metadata, self._followers, self._since, width))

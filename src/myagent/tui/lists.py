@@ -15,7 +15,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from myagent.core.messages import ConnectionInfo, Metadata
-from myagent.wording import one_line, whole_line
+from myagent.wording import name_line, one_line, whole_line
 
 HELP = """\
 Enter       submit the prompt            Ctrl+J      a new line in it
@@ -93,7 +93,7 @@ def sessions(found: Iterable[Metadata], shown: str | None) -> Chooser:
 def people(connections: Iterable[ConnectionInfo], me: str | None) -> Chooser:
     choices = []
     for each in connections:
-        name = one_line(each.label) or each.connection_id
+        name = name_line(each.label) or each.connection_id
         own = ", this one" if each.connection_id == me else ""
         may = each.scope == "owner" and each.role == "follower"
         note = "" if may else " (cannot own)" if each.scope != "owner" else ""

@@ -24,7 +24,7 @@ from myagent.core.messages import (
 from myagent.export import facts
 from myagent.terminal import visible
 from myagent.tui.story import Item, Said, Told, Tool
-from myagent.wording import diff_lines, one_line, warning
+from myagent.wording import diff_in_display, diff_lines, diffs_beyond_display, one_line, warning
 
 TOOL_LINES = 12  # of a tool's output; the raw view has all of it
 
@@ -72,6 +72,13 @@ def _said(item: Said, manner: Manner) -> RenderableType:
 
 def _tool(item: Tool) -> Iterator[RenderableType]:
     call = item.call
+    if isinstance(call.get("entries"), list):
+        yield Text("plan", style="bold")
+        for entry in call["entries"]:
+            if isinstance(entry, dict):
+                mark = _STATUS.get(str(entry.get("status")), "?")
+                yield Text(f"  {mark} {one_line(str(entry.get('content') or ''))}")
+        return
     status = str(call.get("status") or "pending")
     title = one_line(str(call.get("title") or call.get("kind") or "tool call"))
     style = {"failed": "bold red", "completed": "green"}.get(status, "cyan")
@@ -111,7 +118,7 @@ def _told(item: Told, manner: Manner) -> Iterator[RenderableType]:
             if item.resolved is None:
                 whose = "F9 answers" if manner.owner else "not yours: the owner answers"
                 yield Text(f"  waiting for a human ({whose})", style="yellow")
-                yield Text("\n".join(f"  | {line}" for line in visible(event.request.display).split("\n")))
+                yield Padding(_display(event), (0, 0, 0, 2))
         case PermissionResolved() as event:
             good = event.outcome == "allow"
             yield Text(f"{'✓' if good else '✗'} {facts.resolved(event)}", style="bold green" if good else "bold red")
@@ -123,9 +130,18 @@ def _told(item: Told, manner: Manner) -> Iterator[RenderableType]:
 
 def request(event: PermissionRequest) -> RenderableType:
     """All that a human should read before deciding."""
-    body = event.request
-    parts: list[RenderableType] = [Text("\n".join(f"| {line}" for line in visible(body.display).split("\n")))]
-    for change in body.diffs:
+    parts: list[RenderableType] = [_display(event)]
+    for change in diffs_beyond_display(event.request):
         parts += diff(change)
-    parts += [Text(f"WARNING: {warning(flag)}", style="bold yellow") for flag in body.flags]
+    parts += [Text(f"WARNING: {warning(flag)}", style="bold yellow") for flag in event.request.flags]
     return Group(*parts)
+
+
+def _display(event: PermissionRequest) -> Text:
+    """The display, whole; a diff in it has its colours."""
+    lines = visible(event.request.display).split("\n")
+    styles = [""] * len(lines)
+    for change in event.request.diffs:
+        for place in diff_in_display(change, lines) or ():
+            styles[place] = _DIFF_STYLES.get(lines[place][:1], "dim")
+    return Text("\n").join(Text(f"| {line}", style=style) for line, style in zip(lines, styles, strict=True))

@@ -17,7 +17,7 @@ from textual.widgets import Input, Static
 
 from myagent.core.messages import Option, PermissionRequest
 from myagent.tui import painting
-from myagent.wording import one_line, request_name, time_left, whole_line
+from myagent.wording import escaped_line, name_line, request_name, time_left, whole_line
 
 QUIET = 0.8  # seconds without any key before an answer is taken: keys that were meant for something else are lost
 
@@ -142,9 +142,9 @@ class Question(ModalScreen[Decision | Put | None]):
 
     def _facts(self) -> Group:
         body = self.request.request
-        rows = [f"tool     {whole_line(body.tool_name)}", f"in       {whole_line(self._where)}"]
+        rows = [f"tool     {escaped_line(body.tool_name)}", f"in       {whole_line(self._where)}"]
         if body.reason:
-            rows.append(f"because  {whole_line(body.reason)}")
+            rows.append(f"because  {escaped_line(body.reason)}")
         if left := time_left(body.expires_at, datetime.now(UTC)):
             rows.append(f"expires  {left}")
         return Group(*map(Text, rows))
@@ -155,6 +155,6 @@ class Question(ModalScreen[Decision | Put | None]):
         else:
             allow = "! allow in spite of the warnings" if self.flagged else "y allow"
             keys = [allow, "n deny", "r deny with a reason", "Esc look first"]
-            keys += [f"{n} {one_line(option.name)}" for n, option in enumerate(self._options, 1)]
+            keys += [f"{n} {name_line(option.name)}" for n, option in enumerate(self._options, 1)]
             shown = Text("   ".join(keys), style="bold")
         self.query_one("#question-keys", Static).update(shown)

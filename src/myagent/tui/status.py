@@ -9,7 +9,7 @@ from rich.text import Text
 
 from myagent.client import Client, State
 from myagent.core.messages import Metadata, PermissionRequest
-from myagent.wording import one_line, request_name
+from myagent.wording import name_line, one_line, request_name
 
 NAME_CHARACTERS = 28  # of a request, or of a reason, so that the rest of the line has room
 
@@ -38,7 +38,7 @@ def line(client: Client, metadata: Metadata | None, followers: int, since: Since
     parts = []
     if client.role != "owner":
         owner = client.owner
-        parts.append(f"owner: {one_line(owner.label or owner.connection_id) if owner else 'nobody'}")
+        parts.append(f"owner: {name_line(owner.label or owner.connection_id) if owner else 'nobody'}")
     parts.append(f"{followers} follower{'' if followers == 1 else 's'}")
     if metadata is not None:
         parts += [f"{one_line(metadata.agent)} ({one_line(metadata.mode)})", metadata.state]

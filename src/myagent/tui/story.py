@@ -23,7 +23,12 @@ from myagent.core.messages import (
 from myagent.export.parts import uncoloured
 from myagent.terminal import TerminalFilter
 
-ITEM_CHARACTERS = 16 << 10  # of output in one item: what is longer is not taken for prose, and is drawn in parts
+# Of text in one item: what grows is drawn anew as a whole, so output is drawn in parts. A message is Markdown as a
+# whole or not at all, so it may be longer.
+ITEM_CHARACTERS = 4 << 10
+PROSE_CHARACTERS = 32 << 10
+
+PLAN = "\0plan"  # among the ids of tool calls, none of which has a control character
 
 Stream = Literal["prose", "stdout", "stderr"]
 
@@ -58,7 +63,7 @@ class Said:
 
 @dataclass(slots=True, eq=False)
 class Tool:
-    """A tool call, as the agent last described it."""
+    """A tool call, or a plan, as the agent last described it."""
 
     seq: int
     turn: str
@@ -174,11 +179,10 @@ class Story:
         update = event.update if isinstance(event.update, dict) else {}
         kind = update.get("sessionUpdate")
         if kind in ("tool_call", "tool_call_update") and isinstance(update.get("toolCallId"), str):
-            key = (event.id, update["toolCallId"])
-            if key not in self._tools:
-                self._tools[key] = Tool(seq, event.id, {})
-                self._add(self._tools[key])
-            self._tools[key].merge(update, event.chunk)
+            self._changing((event.id, update["toolCallId"]), seq).merge(update, event.chunk)
+            return
+        if kind == "plan":  # told anew whenever it changes: a turn has one, as it is now
+            self._changing((event.id, PLAN), seq).merge(update, event.chunk)
             return
         if not event.chunk:
             return
@@ -187,7 +191,8 @@ class Story:
             stream = "prose"
         last = self.items[-1] if self.items else None
         goes_on = isinstance(last, Said) and not last.ended and (last.turn, last.stream) == (event.id, stream)
-        if goes_on and isinstance(last, Said) and len(last.text) < ITEM_CHARACTERS:
+        limit = PROSE_CHARACTERS if stream == "prose" else ITEM_CHARACTERS
+        if goes_on and isinstance(last, Said) and len(last.text) < limit:
             last.add(event.chunk)
             return
         said = Said(seq, event.id, stream, more=goes_on)
@@ -199,6 +204,13 @@ class Story:
         else:
             self._add(said)
         said.add(event.chunk)
+
+    def _changing(self, key: tuple[str, str], seq: int) -> Tool:
+        """The item of a tool call or a plan, which goes on changing where it is."""
+        if key not in self._tools:
+            self._tools[key] = Tool(seq, key[0], {})
+            self._add(self._tools[key])
+        return self._tools[key]
 
     def _add(self, item: Item) -> None:
         self._end_said()
