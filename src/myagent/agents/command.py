@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 from collections.abc import Awaitable, Callable
@@ -10,6 +9,7 @@ from typing import Any
 
 from myagent.agents import AgentInfo, Answer, ToolCall, Turn, TurnEnd, TurnIO
 from myagent.agents.tools import SHELL, CommandProposal, FileProposal, Tools
+from myagent.agents.work import Work
 from myagent.exceptions import AgentUnavailable, MyagentError
 
 PIECE_CHARACTERS = 8192  # of an answer in one chunk: with its structured update well below the frame limit
@@ -63,7 +63,7 @@ class CommandAgent:
     """An adapter of the agent port without a model; deterministic."""
 
     def __init__(self) -> None:
-        self._running: set[asyncio.Task[TurnEnd]] = set()
+        self._work = Work()
 
     @property
     def info(self) -> AgentInfo:
@@ -76,23 +76,11 @@ class CommandAgent:
 
     async def run(self, turn: Turn, io: TurnIO) -> TurnEnd:
         """Carry out one command. A failure is one line on stderr, exit code 1, and the turn's message."""
-        work = asyncio.create_task(_Turn(turn, io).answer(), name=f"command turn {turn.turn_id}")
-        self._running.add(work)
-        work.add_done_callback(self._running.discard)
-        try:
-            return await work
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            return TurnEnd(stop_reason="cancelled")  # by close()
+        return await self._work.run(_Turn(turn, io).answer(), name=f"command turn {turn.turn_id}")
 
     async def close(self) -> None:
         """Stop what runs and wait until it has ended; idempotent."""
-        for work in self._running:
-            work.cancel()
-        if self._running:
-            await asyncio.wait(set(self._running))
+        await self._work.close()
 
 
 class _Turn:
@@ -190,8 +178,7 @@ class _Turn:
     async def _refused(self, answer: Answer) -> TurnEnd:
         if answer.kind == "cancelled":
             return TurnEnd(stop_reason="cancelled")
-        why = "nobody decided in time" if answer.kind == "expired" else "denied"
-        return await self._fail(f"{why}: {answer.reason}" if answer.reason else why)
+        return await self._fail(answer.refusal)
 
     async def _fail(self, sentence: str) -> TurnEnd:
         await self._io.stderr(f"{sentence}\n")

@@ -6,7 +6,6 @@ before it starts, and is about all of it. The prompt becomes one argument; no sh
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shlex
 import shutil
@@ -18,6 +17,7 @@ from myagent.agents import Agent, AgentInfo, ToolCall, Turn, TurnEnd, TurnIO
 from myagent.agents.plan import Plan, PlanChanged, differences
 from myagent.agents.presets import hosted_env
 from myagent.agents.process import run
+from myagent.agents.work import Work
 from myagent.core.messages import Option
 from myagent.exceptions import AgentUnavailable, MyagentError
 
@@ -58,7 +58,7 @@ class ExecAgent(Agent):
             raise UnusableTemplate(template, f"it has no place for the prompt, {PLACE}")
         self._cwd = cwd
         self._env = hosted_env(os.environ if env is None else env)
-        self._running: set[asyncio.Task[TurnEnd]] = set()
+        self._work = Work()
 
     @property
     def info(self) -> AgentInfo:
@@ -71,16 +71,7 @@ class ExecAgent(Agent):
             )
 
     async def run(self, turn: Turn, io: TurnIO) -> TurnEnd:
-        work = asyncio.create_task(self._run(turn, io), name=f"exec turn {turn.turn_id}")
-        self._running.add(work)
-        work.add_done_callback(self._running.discard)
-        try:
-            return await work
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            return TurnEnd("cancelled")  # by close()
+        return await self._work.run(self._run(turn, io), name=f"exec turn {turn.turn_id}")
 
     async def _run(self, turn: Turn, io: TurnIO) -> TurnEnd:
         argv = [word.replace(PLACE, turn.prompt) for word in self._words]
@@ -101,8 +92,7 @@ class ExecAgent(Agent):
             if answer.kind == "cancelled":
                 return TurnEnd("cancelled")
             if answer.kind != "allow":
-                why = "nobody decided in time" if answer.kind == "expired" else "denied"
-                return await self._failed(io, f"{why}: {answer.reason}" if answer.reason else why)
+                return await self._failed(io, answer.refusal)
             if changed := differences(plan, self._plan(argv, turn.cwd)):
                 raise PlanChanged(changed)
             code = await run(argv, cwd=turn.cwd, env=self._env, stdout=io.stdout, stderr=io.stderr, stops=_STOPS)
@@ -112,10 +102,7 @@ class ExecAgent(Agent):
 
     async def close(self) -> None:
         """Stop what runs, and wait until it has ended; idempotent."""
-        for work in self._running:
-            work.cancel()
-        if self._running:
-            await asyncio.wait(set(self._running))
+        await self._work.close()
 
     def _program(self, cwd: Path) -> str | None:
         search_path = os.pathsep.join(str(cwd / entry) for entry in self._env.get("PATH", os.defpath).split(os.pathsep))

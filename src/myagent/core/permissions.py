@@ -46,6 +46,12 @@ class Answer:
     reason: str | None = None
     option_id: str | None = None
 
+    @property
+    def refusal(self) -> str:
+        """Why nothing runs, in one sentence; of an answer that is no allow."""
+        why = "nobody decided in time" if self.kind == "expired" else "denied"
+        return f"{why}: {self.reason}" if self.reason else why
+
 
 def canonical(value: Any) -> bytes:
     """JSON that is the same bytes for the same data: sorted keys, no spaces, UTF-8."""
