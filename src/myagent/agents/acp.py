@@ -436,8 +436,7 @@ class AcpAgent(Agent):
         answer = ask.result()
         chosen = chosen_option(answer, options)
         if answer.kind in ("deny", "expired"):  # ACP has no place for the reason
-            why = "denied" if answer.kind == "deny" else "nobody decided in time"
-            await running.io.stderr(f"{why}: {answer.reason}\n" if answer.reason else f"{why}\n")
+            await running.io.stderr(f"{answer.refusal}\n")
         elif answer.kind == "allow" and chosen is None:
             await running.io.stderr("not allowed: the agent offers no approval for this time only; choose an option\n")
         if chosen is None:
