@@ -21,6 +21,7 @@ import msgspec
 
 from myagent.access import AnyRequest
 from myagent.exceptions import MyagentError
+from myagent.listening import stop_listening
 from myagent.statedir import UnsafeState
 
 NAME = "control.sock"
@@ -82,7 +83,7 @@ class ControlSocket:
     async def close(self) -> None:
         """Stop listening, when what was asked is answered; idempotent."""
         if self._server is not None:
-            self._server.close()
+            await stop_listening(self._server)
             self._server = None
             (self._directory / NAME).unlink(missing_ok=True)
             if self._serving:

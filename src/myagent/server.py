@@ -35,6 +35,7 @@ from myagent.eventlog.sqlite import SqliteLog
 from myagent.exceptions import MyagentError
 from myagent.failures import Failures
 from myagent.host import Host
+from myagent.listening import stop_listening
 from myagent.metrics import METRICS_TYPE, MeasuredLog
 from myagent.page import PAGE_POLICY, page_files
 from myagent.peer import clean_label
@@ -170,7 +171,7 @@ class Server:
             return
         self._closed = True
         assert self._server is not None
-        self._server.close()
+        await stop_listening(self._server)
         await self._control.close()
         for timer in (self._beat_timer, self._expiry_timer):
             if timer is not None:

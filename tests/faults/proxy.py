@@ -8,6 +8,8 @@ import socket
 import struct
 from typing import Literal, Self
 
+from myagent.listening import stop_listening
+
 Way = Literal["up", "down"]  # to the server; to the client
 
 PIECE = 16 * 1024  # bytes read at a time
@@ -110,9 +112,7 @@ class Proxy:
 
     async def __aexit__(self, *_: object) -> None:
         self._closing = True
-        self._server.close()
-        for _turn in range(3):  # who is accepted just now is connected in a later turn
-            await asyncio.sleep(0)
+        await stop_listening(self._server)
         self.passable.set()
         self.reset()
         for task in list(self._tasks):

@@ -14,9 +14,6 @@ from myagent.client import MissingEvents
 from myagent.fanout import Cursor, Replay
 from myagent.run import Run
 
-# Python 3.11's asyncio forgets a socket that it accepted in the very turn in which a server closes.
-pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
-
 
 def played(directory: Path, seeds: range, *, program: bool = False) -> list[Outcome]:
     return [asyncio.run(play(seed, directory / str(seed), program=program)) for seed in seeds]
