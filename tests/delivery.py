@@ -96,6 +96,7 @@ class Reader:
     session_id: SessionId | None
     high_water: int
     cursor: Cursor = field(init=False)
+    socket: int = -1  # all goes through `write`
     paused: bool = False
     unsent: int = 0
     due: dict[str, int] = field(default_factory=dict)  # session → the next seq that it is to get live

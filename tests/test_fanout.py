@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from myagent.run import SLICE_BYTES, Entry, Run, View
 
 sys.path.insert(0, str(Path(__file__).parent))  # `--import-mode=importlib` does not
 
-from delivery import SESSIONS, Move, World, play
+from delivery import SESSIONS, Move, Reader, World, play
 
 MOVES = {
     "publish": 8,
@@ -111,6 +113,36 @@ def test_a_burst_is_one_write_to_each_member_of_a_group() -> None:
         await world.finish()
 
     asyncio.run(burst())
+
+
+def test_what_a_socket_does_not_take_goes_through_the_transport() -> None:
+    rest: dict[str, bytes] = {}
+    group, sent = Group("plain", None, 0), bytes(range(256)) * 4096  # 1 MiB, more than a socket's buffer
+    ends = {name: socket.socketpair() for name in ("reads", "is full", "is gone")}
+    with ExitStack() as stack:
+        for name, (ours, theirs) in ends.items():
+            stack.enter_context(ours)
+            stack.enter_context(theirs)
+            ours.setblocking(False)
+            group.sockets[cursor_of(rest, name)] = ours.fileno()
+        group.sockets[cursor_of(rest, "is encrypted")] = -1
+        ends["is gone"][1].close()
+        with suppress(BlockingIOError):
+            while True:
+                ends["is full"][0].send(b"earlier")
+        group.write(sent)
+        taken = ends["reads"][1].recv(len(sent), socket.MSG_DONTWAIT)
+    assert rest["is full"] == rest["is gone"] == rest["is encrypted"] == sent
+    assert 0 < len(taken) < len(sent)
+    assert taken + rest["reads"] == sent
+
+
+def cursor_of(rest: dict[str, bytes], name: str) -> Cursor:
+    """A cursor whose transport keeps what is written to it, by name."""
+    world = World()
+    reader = Reader(world, None, 0)
+    reader.write = lambda data: rest.__setitem__(name, data)  # type: ignore[method-assign]
+    return reader.cursor
 
 
 def test_a_large_burst_is_one_write_a_slice() -> None:

@@ -48,6 +48,7 @@ class Client:
     """A connection that reads at once whatever it is sent."""
 
     paused = False
+    socket = -1
     scope: Scope = "owner"
     label = ""
     credential_id = "owner"

@@ -1,8 +1,9 @@
 """One WebSocket: bytes in, frames out, heartbeat, limits, closing.
 
 `websockets` keeps the protocol (its sans-I/O `ServerProtocol`: handshake, framing, ping, close); what is delivered is
-finished frames, written to the transport directly. Both only ever write whole frames, so control frames fall between
-them wherever they come, and no extension is negotiated that would change a frame.
+finished frames, written to the socket directly while nothing waits there, else to the transport. Both only ever write
+whole frames, so control frames fall between them wherever they come, and no extension is negotiated that would change
+a frame.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from websockets.typing import Subprotocol
 from myagent import walls
 from myagent.core.codec import decode, encode
 from myagent.core.messages import ConnectionId, Error, Scope, SessionId
-from myagent.core.refusals import BadMessage, Internal, RateLimited, Refused, UnknownType
+from myagent.core.refusals import BadMessage, Internal, RateLimited, Refused, StaleOwner, UnknownType
 from myagent.door import SUBPROTOCOL
 from myagent.fanout import Cursor
 from myagent.host import Host
@@ -103,6 +104,7 @@ class Connection(asyncio.BufferedProtocol):
     __slots__ = (
         "_control",
         "_errors",
+        "_fence_ends",
         "_fragments",
         "_heard",
         "_listener",
@@ -125,6 +127,7 @@ class Connection(asyncio.BufferedProtocol):
         "scope",
         "shown",
         "since",
+        "socket",
         "write",
     )
 
@@ -144,6 +147,7 @@ class Connection(asyncio.BufferedProtocol):
         self._unsent = -1  # bytes that waited when last looked at, here and in the kernel; -1: it is not watched
         self._progress = 0.0  # when some of them were last taken
         self._errors: list[float] = []  # times of the last errors
+        self._fence_ends: float | None = None  # when it is closed although it has not answered the fence's ping
         self.paused = False
 
     def become(self, identity: Identity) -> None:
@@ -179,6 +183,8 @@ class Connection(asyncio.BufferedProtocol):
         # of it is gone, so at most one slice ever waits here.
         self._transport.set_write_buffer_limits(high=0)
         self.write: Callable[[bytes], None] = self._transport.write
+        encrypted = transport.get_extra_info("sslcontext") is not None
+        self.socket = -1 if encrypted else transport.get_extra_info("socket").fileno()
         self._heard = self._loop.time()
         self._timer = self._loop.call_later(self._listener.settings.handshake_timeout, self.abort)
         self._listener.opened(self)
@@ -312,6 +318,8 @@ class Connection(asyncio.BufferedProtocol):
             self.close(1011, "internal error")
 
     def _may_send(self) -> bool:
+        if self._fence_ends is not None:
+            return self._messages.take(self._heard)
         limits = self._listener.settings.limits
         owns = self._listener.host.ownership.role(self.connection_id) == "owner"
         self._messages.rate = limits.owner_messages_per_second if owns else limits.follower_messages_per_second
@@ -335,6 +343,8 @@ class Connection(asyncio.BufferedProtocol):
     def refuse(self, message_id: str | None, refusal: Refused) -> None:
         """Answer with an `error`; too many of them end the connection."""
         self.send(encode(Error(id=message_id, message=str(refusal), code=refusal.code)))
+        if self._fence_ends is not None and isinstance(refusal, StaleOwner):
+            return  # sent before it could know; how many there may be is what `fence` allows
         now = self._loop.time()
         self._errors = [time for time in self._errors if now - time < ERROR_WINDOW]
         self._errors.append(now)
@@ -343,10 +353,16 @@ class Connection(asyncio.BufferedProtocol):
 
     def fence(self) -> None:
         """Close with 4409 once everything that the other side sent before it could know was answered: its pong comes
-        after all of that. One that does not answer is found by the heartbeat."""
-        if self._protocol.state is State.OPEN:
-            self._protocol.send_ping(FENCE)
-            self._send_protocol()
+        after all of that, or else it has until a silent owner would be gone and a stuck reader dropped."""
+        if self._protocol.state is not State.OPEN:
+            return
+        settings = self._listener.settings
+        unnoticed = 2 * settings.heartbeat  # how long an owner may be cut off: what it sent meanwhile comes at once
+        rate = settings.limits.owner_messages_per_second
+        self._messages = Bucket(rate, rate * (unnoticed + 1))
+        self._fence_ends = self._loop.time() + unnoticed + settings.stall_timeout
+        self._protocol.send_ping(FENCE)
+        self._send_protocol()
 
     def fail(self) -> None:
         self.close(1011, "internal error")
@@ -362,6 +378,9 @@ class Connection(asyncio.BufferedProtocol):
         stuck = now - self._progress
         if self.paused and stuck > settings.stall_timeout:
             self.close(4408, "reads too slowly")
+            return
+        if self._fence_ends is not None and now > self._fence_ends:
+            self.close(4409, "ownership lost")
             return
         if now - self._heard > 2 * settings.heartbeat:
             owns = self._listener.host.ownership.role(self.connection_id) == "owner"

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+import os
 from typing import NamedTuple, Protocol
 
 from myagent.core.codec import encode
@@ -32,8 +32,11 @@ class Sink(Protocol):
     paused: bool  # set and cleared by the transport: bytes wait to be sent
 
     @property
-    def write(self) -> Callable[[bytes], None]:
-        """Hand over whole frames; may set `paused`."""
+    def socket(self) -> int:
+        """The descriptor that takes the same bytes as `write` while nothing waits, or -1 if there is none (TLS)."""
+
+    def write(self, data: bytes, /) -> None:
+        """Hand over whole frames, or the rest of one that the socket took a part of; may set `paused`."""
 
     def fail(self) -> None:
         """End this connection: the server could not go on serving it."""
@@ -42,13 +45,25 @@ class Sink(Protocol):
 class Group:
     """Cursors at the end of the run which get the same bytes."""
 
-    __slots__ = ("index", "session_id", "view", "writes")
+    __slots__ = ("index", "session_id", "sockets", "view")
 
     def __init__(self, view: View, session_id: str | None, index: int) -> None:
         self.view: View = view
         self.session_id = session_id
         self.index = index  # all members have been given everything before this
-        self.writes: dict[Cursor, Callable[[bytes], None]] = {}
+        self.sockets: dict[Cursor, int] = {}  # of all members; nothing waits to be sent to any of them
+
+    def write(self, data: bytes) -> None:
+        """Send to each member. The transport comes in where the socket does not take all of it: two thirds of what
+        Python does for a delivery is `Transport.write`."""
+        size = len(data)
+        for cursor, socket in self.sockets.items():
+            try:
+                sent = os.write(socket, data) if socket >= 0 else 0
+            except OSError:  # full, or broken: the transport finds out the same, and knows what to do
+                sent = 0
+            if sent != size:
+                cursor.sink.write(data[sent:])
 
 
 class Fanout:
@@ -91,8 +106,8 @@ class Fanout:
         return self._groups[key]
 
     def leave(self, group: Group, cursor: Cursor) -> None:
-        del group.writes[cursor]
-        if not group.writes:
+        del group.sockets[cursor]
+        if not group.sockets:
             self._groups.pop((group.view, group.session_id), None)
 
     def hold(self, cursor: Cursor) -> bool:
@@ -123,13 +138,12 @@ class Fanout:
     def _flush_group(self, group: Group) -> None:
         run = self.run
         self._flushing = True
-        while group.index != run.next and group.writes:
+        while group.index != run.next and group.sockets:
             data, end = run.slice(group.view, group.session_id, group.index)
             group.index = end
             if data:
-                for write in group.writes.values():
-                    write(data)
-                self.writes += len(group.writes)
+                group.write(data)
+                self.writes += len(group.sockets)
             if self._held:
                 held, self._held = self._held, []
                 for cursor in held:
@@ -163,16 +177,16 @@ class Cursor:
         "_pos",
         "_reading",
         "_seen",
-        "_sink",
         "_skip",
         "_todo",
         "session_id",
+        "sink",
         "view",
     )
 
     def __init__(self, fanout: Fanout, sink: Sink, *, session_id: SessionId | None) -> None:
         self._fanout = fanout
-        self._sink = sink
+        self.sink = sink
         self.session_id = session_id  # the one session that it watches, or all
         self.view: View = "plain"
         self._group: Group | None = None  # where it stands while it is at the end of the run
@@ -256,7 +270,7 @@ class Cursor:
     def pump(self) -> None:
         """Send until the transport has no room, or there is nothing more; then wait in a group."""
         run = self._fanout.run
-        while not (self._sink.paused or self._reading or self._dropped or self._group is not None):
+        while not (self.sink.paused or self._reading or self._dropped or self._group is not None):
             if self._todo or self._index < run.first:
                 self._reading = True
                 self._fanout.start_read(self)
@@ -264,7 +278,7 @@ class Cursor:
                 self._send_slice()
             else:
                 group = self._fanout.group(self.view, self.session_id)
-                group.writes[self] = self._sink.write
+                group.sockets[self] = self.sink.socket
                 self._group = group
                 self._skip = self._seen = None
 
@@ -276,7 +290,7 @@ class Cursor:
             raise
         except Exception:
             _log.exception("reading the log for a connection failed")
-            self._sink.fail()
+            self.sink.fail()
             return
         self._reading = False
         self.pump()
@@ -380,7 +394,7 @@ class Cursor:
 
     def _write(self, data: bytes) -> None:
         if data and not self._dropped:
-            self._sink.write(data)
+            self.sink.write(data)
 
 
 def _gap(session_id: str, after_seq: int, until_seq: int) -> bytes:

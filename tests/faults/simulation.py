@@ -36,6 +36,7 @@ class Reader:
 
     def __init__(self, fanout: Fanout, only: str | None, found: Findings, bodies: dict[tuple[str, int], bytes]) -> None:
         self.paused = False
+        self.socket = -1
         self.full = False
         self.at: dict[str, int] = dict(fanout.run.heads)  # the last seq that it was handed, or told to be gone
         self._found = found
