@@ -76,6 +76,9 @@ class MeasuredLog:
         self._decoder = msgspec.json.Decoder(_Question)
 
     def write(self, unit: Unit) -> None:
+        if not unit.events and unit.on_refuse is None:  # a record of the audit
+            self._log.write(unit)
+            return
         given = time.monotonic()
 
         def committed(stored: list[Stored]) -> None:

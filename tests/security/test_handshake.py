@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import random
 import string
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 from raw import KEY, Answer, Raw, request
 from wire import scene
 
+from myagent import server as server_module
 from myagent.server import Server
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
@@ -253,6 +256,29 @@ async def test_one_connection_over_the_limit_is_refused_until_another_leaves(tmp
         await follower.leave()
         await here.join()
         assert (await here.turn(owner, "help"))["exitCode"] == 0
+
+
+async def test_of_sockets_that_say_nothing_the_oldest_make_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "PENDING_SOCKETS", 8)
+    async with scene(tmp_path, max_connections=4) as here, AsyncExitStack() as stack:
+        silent = [await stack.enter_async_context(Raw(here.server)) for _ in range(20)]
+        client = await here.join()  # comes as the ninth that waits, and stays
+        assert [await raw.at_eof() for raw in silent[:13]] == [b""] * 13
+        for raw in silent[13:]:
+            await raw.send(request(here.server, target="/healthz"))
+            assert (await raw.answer()).status == 200
+        assert (await here.turn(client, "help"))["exitCode"] == 0
+
+
+async def test_as_many_as_may_connect_may_all_come_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All sockets are open before the first of them says anything."""
+    monkeypatch.setattr(server_module, "PENDING_SOCKETS", 8)
+    async with scene(tmp_path, max_connections=100) as here, AsyncExitStack() as stack:
+        crowd = [await stack.enter_async_context(Raw(here.server)) for _ in range(100)]
+        await asyncio.gather(*(raw.upgrade() for raw in crowd))
+        assert len(here.server.host.peers) == 100
 
 
 async def test_wrong_tokens_never_lock_the_right_one_out(tmp_path: Path) -> None:
