@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+from collections import Counter
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
-from myagent.eventlog import Stored
+from myagent.core.messages import SessionId
+from myagent.eventlog import Draft, Stored, Unit
+from myagent.eventlog.memory import MemoryLog
 from myagent.fanout import Cursor, Fanout, Group
 from myagent.run import SLICE_BYTES, Entry, Run, View
 
 sys.path.insert(0, str(Path(__file__).parent))  # `--import-mode=importlib` does not
 
-from delivery import SESSIONS, Move, Reader, World, play
+from delivery import SESSIONS, WINDOW, Move, Reader, World, frames_of, play
 
 MOVES = {
     "publish": 8,
@@ -187,6 +191,81 @@ def test_a_reader_that_does_not_read_costs_one_slice() -> None:
     asyncio.run(stalled())
 
 
+@pytest.mark.parametrize("keep", [None, 1], ids=["state", "gaps"])
+def test_what_was_missed_of_many_sessions_comes_in_slices(keep: int | None) -> None:
+    """A reader that comes back gets the state of each session, or a gap in it: with thousands, more than one write."""
+    assert asyncio.run(largest_write_on_return(Cursor, keep)) <= SLICE_BYTES + HEADS
+
+
+@pytest.mark.parametrize("keep", [None, 1], ids=["state", "gaps"])
+def test_all_that_was_missed_in_one_write_would_be_found(keep: int | None) -> None:
+    """Negative control."""
+    assert asyncio.run(largest_write_on_return(EntersAtOnce, keep)) > SLICE_BYTES + HEADS
+
+
+HEADS = 8 * 1024  # bytes of frames' heads in a slice of the smallest events
+MANY = 2_000  # sessions
+
+
+class EntersAtOnce(Cursor):
+    def _enter(self, index: int, parts: list[bytes]) -> None:
+        parts += self._missed(index)
+        self._index = index
+
+
+async def largest_write_on_return(cursor_type: type[Cursor], keep: int | None) -> int:
+    log, sink = MemoryLog(), Taking()
+    await log.open()
+    fanout = Fanout(Run({}, 0, window_bytes=WINDOW), log, announce_gaps=keep is not None)
+    stored: list[Stored] = []
+    for number in range(MANY):
+        session_id = SessionId(f"remote_20260101000000_{number:08x}")
+        bodies = [msgspec.json.encode({"type": "agent_stdout", "sessionId": session_id, "chunk": "."})] * 2
+        log.write(Unit(stored.extend, events=[Draft(session_id, body) for body in bodies]))
+    await log.flush()
+    cursor = cursor_type(fanout, sink, session_id=None)
+    cursor.start()
+    sink.paused = True
+    cursor.hold()
+    for event in stored:
+        fanout.event(event)
+        state = b'{"type":"state","of":"%b","is":"%b"}' % (event.session_id.encode(), b"x" * 200)
+        fanout.state(state, kind=f"session {event.session_id}", session_id=SessionId(event.session_id))
+    if keep is not None:
+        await log.retain(keep)
+    fanout.flush()
+    assert not sink.written
+    sink.paused = False
+    cursor.pump()
+    while not cursor.live:
+        await asyncio.sleep(0)
+    await fanout.close()
+    await log.close()
+    messages = [msgspec.json.decode(each) for data in sink.written for each in frames_of(data)]
+    kinds = Counter(each["type"] for each in messages)
+    told = [each["of"] for each in messages if each["type"] == "state"]
+    assert set(told) == {event.session_id for event in stored}
+    assert kinds["agent_stdout"] == MANY * (2 if keep is None else 1)
+    assert kinds["gap"] == (0 if keep is None else MANY)
+    return max(map(len, sink.written))
+
+
+class Taking:
+    """A connection's outgoing side that keeps what it is given."""
+
+    socket = -1
+
+    def __init__(self) -> None:
+        self.paused = False
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def fail(self) -> None:
+        raise AssertionError("a reader was failed")
+
+
 def test_readers_of_one_session_are_given_nothing_of_another() -> None:
     moves: list[Move] = [("join", 2, 9, 3), *(("publish", number, 0, 1) for number in range(9))]
     reader = play(moves).readers[0]
@@ -249,10 +328,10 @@ class NeverHolds(Fanout):
 
 
 class ForgetsState(Cursor):
-    def _enter(self, index: int) -> list[bytes]:
+    def _enter(self, index: int, parts: list[bytes]) -> None:
         latest, self._fanout.run.latest = self._fanout.run.latest, {}
         try:
-            return super()._enter(index)
+            super()._enter(index, parts)
         finally:
             self._fanout.run.latest = latest
 
@@ -267,7 +346,7 @@ class ShowsTooEarly(Cursor):
         self._pos = rows[-1].pos if rows else run.pos
         index = run.index_after(self._pos)
         if index is not None:
-            parts += self._enter(index)
+            self._enter(index, parts)
         self._write(b"".join(parts))
 
 

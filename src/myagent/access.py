@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -42,6 +43,16 @@ class AskStatus(Request, frozen=True, kw_only=True, tag="status"):
 
 
 AnyRequest = CreateInvite | ListInvites | RevokeInvites | RotateToken | AskStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """A new invite. Whoever has its token or its link can watch, until `expires_at` (ISO 8601 UTC)."""
+
+    id: str
+    token: str
+    expires_at: str
+    link: str  # opens the page
 
 
 class BadRequest(MyagentError):

@@ -41,6 +41,7 @@ OUTBOX_BYTES = 64 * 1024  # of answers that a client does not read, before no mo
 PING = b"\x89\x00"  # a whole frame: a thousand are sent in every heartbeat
 PING_PLACES = 16  # of a heartbeat, in which connections have their pings
 PINGS_BYTES = 16  # several unanswered ones; who has no more than these unsent is idle
+REQUEST_END = b"\r\n\r\n"
 FENCE = b"fence"  # payload of the ping after which a connection that lost ownership is closed
 
 _log = logging.getLogger(__name__)
@@ -88,7 +89,9 @@ class Listener(Protocol):
 
     settings: Settings
     host: Host
-    incoming: bytearray  # where every connection's bytes arrive; they are taken out before the next one reads
+    # Where every connection's bytes arrive; they are taken out before the next one reads. A view, because asyncio's TLS
+    # fills `buffer[n:]` with a second record, which of a `bytearray` is a copy.
+    incoming: memoryview
 
     def opened(self, connection: Connection) -> None: ...
 
@@ -114,6 +117,7 @@ class Connection(asyncio.BufferedProtocol):
         "_ping_due",
         "_progress",
         "_protocol",
+        "_request_tail",
         "_seated",
         "_text",
         "_timer",
@@ -138,6 +142,7 @@ class Connection(asyncio.BufferedProtocol):
             max_size=listener.settings.limits.message_bytes, logger=_wire_log, select_subprotocol=_select_subprotocol
         )
         self._timer: asyncio.TimerHandle | None = None  # for the handshake, then for the close
+        self._request_tail: bytes | None = b""  # its last bytes, until its end has come
         self._seated = False  # between joining the host and leaving it
         self._text: list[bytes] = []  # of a message that comes in fragments
         self._fragments = 0
@@ -180,31 +185,52 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         # Whatever the kernel does not take at once pauses this connection: then nothing more is written until all
-        # of it is gone, so at most one slice ever waits here.
-        self._transport.set_write_buffer_limits(high=0)
-        self.write: Callable[[bytes], None] = self._transport.write
+        # of it is gone, so at most one slice ever waits here. Over TLS asyncio counts otherwise: with 0 it would pause
+        # after every write, also when nothing waits, and resume only when something comes in.
         encrypted = transport.get_extra_info("sslcontext") is not None
+        self._transport.set_write_buffer_limits(high=1 if encrypted else 0)
+        self.write: Callable[[bytes], None] = self._transport.write
         self.socket = -1 if encrypted else transport.get_extra_info("socket").fileno()
         self._heard = self._loop.time()
         self._timer = self._loop.call_later(self._listener.settings.handshake_timeout, self.abort)
         self._listener.opened(self)
 
-    def get_buffer(self, sizehint: int) -> bytearray:
+    def get_buffer(self, sizehint: int) -> memoryview:
         return self._listener.incoming
 
     def buffer_updated(self, nbytes: int) -> None:
         data = bytes(self._listener.incoming[:nbytes])
         self._heard = self._loop.time()
+        if self._request_tail is not None:
+            request, data = self._split_request(data)
+            self._take(request)
+        # What comes behind a request is frames once it was accepted. Before, the protocol would answer them unasked.
+        if data and self._protocol.state is not State.CONNECTING:
+            self._take(data)
+        self._send_protocol()
+
+    def _take(self, data: bytes) -> None:
         protocol = self._protocol
         protocol.receive_data(data)
         for event in protocol.events_received():
             if isinstance(event, Frame):
                 self._frame_received(event)
-            elif isinstance(event, Request) and protocol.parser_exc is None:  # else bytes behind it are no frames
+            elif isinstance(event, Request):
                 self._listener.requested(self, event)
         if protocol.parser_exc is not None:  # the other side broke the protocol; the close frame is waiting
             self._leave(clean=False)
-        self._send_protocol()
+
+    def _split_request(self, data: bytes) -> tuple[bytes, bytes]:
+        """What is still of the request, and what is behind its end."""
+        assert self._request_tail is not None
+        seen = self._request_tail + data
+        end = seen.find(REQUEST_END)
+        if end < 0:
+            self._request_tail = seen[1 - len(REQUEST_END) :]
+            return data, b""
+        length = end + len(REQUEST_END) - len(self._request_tail)
+        self._request_tail = None
+        return data[:length], data[length:]
 
     def eof_received(self) -> bool:
         self._leave(clean=False)

@@ -107,7 +107,10 @@ class ControlSocket:
             pass
         finally:
             writer.close()
-            await asyncio.wait([asyncio.ensure_future(writer.wait_closed())])
+            try:
+                await writer.wait_closed()
+            except OSError:  # it was gone before its answer came
+                pass
 
     def _refuse(self, writer: asyncio.StreamWriter) -> Answer | None:
         data = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)

@@ -16,12 +16,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 from myagent.core.codec import encode
 from myagent.core.messages import Gap, Replayed, SessionId
 from myagent.eventlog import EventLog, Stored, with_update
-from myagent.run import ENTRY_BYTES, SLICE_BYTES, Run, View, frame
+from myagent.run import ENTRY_BYTES, SLICE_BYTES, Entry, Run, View, frame
 
 _log = logging.getLogger(__name__)
 
@@ -179,6 +180,7 @@ class Cursor:
         "_seen",
         "_skip",
         "_todo",
+        "_told",
         "session_id",
         "sink",
         "view",
@@ -199,6 +201,7 @@ class Cursor:
         self._index = 0
         self._pos = 0
         self._seen: dict[str, int] | None = None
+        self._told = 0  # on the way into the window: state that was told before this index is not missed any more
         self._stand_at(fanout.run.next)
 
     def start(self, after_seq: int | None = None) -> None:
@@ -313,7 +316,10 @@ class Cursor:
         rows: list[Stored] = []
         if replay.after_seq < replay.until_seq:
             rows = await self._fanout.log.read_session(
-                replay.session_id, replay.after_seq, until_seq=replay.until_seq, max_bytes=SLICE_BYTES
+                replay.session_id,
+                replay.after_seq,
+                until_seq=replay.until_seq,
+                max_bytes=SLICE_BYTES - len(replay.opening),
             )
         whole = len(rows) > 0 and rows[-1].seq - replay.after_seq == len(rows)  # no seq is missing
         seen = None if whole else {str(replay.session_id): replay.after_seq}
@@ -335,7 +341,9 @@ class Cursor:
         run, log = self._fanout.run, self._fanout.log
         published = run.pos
         if self.session_id is None:
-            rows = await log.read(self._pos, max_bytes=SLICE_BYTES)
+            # A `gap` is smaller than any event, and there is at most one before each.
+            half = 2 if self._fanout.announce_gaps else 1
+            rows = await log.read(self._pos, max_bytes=SLICE_BYTES // half)
         else:
             assert self._seen is not None
             rows = await log.read_session(self.session_id, self._seen[self.session_id], max_bytes=SLICE_BYTES)
@@ -345,12 +353,23 @@ class Cursor:
         self._pos = rows[-1].pos if rows else published
         index = run.index_after(self._pos)
         if index is not None:
-            parts += self._enter(index)
+            self._enter(index, parts)
         self._write(b"".join(parts))
 
-    def _enter(self, index: int) -> list[bytes]:
-        """Step into the window: what retention took and what state was missed on the way is told now."""
-        run, parts = self._fanout.run, []
+    def _enter(self, index: int, parts: list[bytes]) -> None:
+        """Step into the window, once all that was missed on the way fits into what is written now: `parts`."""
+        size = sum(map(len, parts))
+        for missed in self._missed(index):
+            size += len(missed)
+            if size > SLICE_BYTES and parts:
+                return  # the next read goes on from here
+            parts.append(missed)
+        self._index = index
+
+    def _missed(self, index: int) -> Iterator[bytes]:
+        """What retention took and what state was told between the place before and an index of the window. Each counts
+        as told once the next one is asked for."""
+        run = self._fanout.run
         if self._seen is not None:
             # The window may still hold, before this place, what the log has forgotten.
             passed = {
@@ -359,15 +378,17 @@ class Cursor:
             for session_id, head in {**run.dropped, **passed}.items():
                 seen = self._seen.get(session_id, 0)
                 if self.session_id in (None, session_id) and seen < head:
-                    parts.append(_gap(session_id, seen, head))
+                    yield _gap(session_id, seen, head)
                     self._seen[session_id] = head
-        for told_at, entry in run.latest.values():
-            if self._index <= told_at < index and (
-                None in (self.session_id, entry.session_id) or self.session_id == entry.session_id
-            ):
-                parts.append(entry.plain)
-        self._index = index
-        return parts
+        since = max(self._index, self._told)
+        states = [
+            (told_at, entry)
+            for told_at, entry in run.latest.values()
+            if since <= told_at < index
+            and (None in (self.session_id, entry.session_id) or self.session_id == entry.session_id)
+        ]
+        for self._told, entry in sorted(states, key=_told_at):
+            yield entry.plain
 
     def _frames(self, rows: list[Stored], seen: dict[str, int] | None, skip: dict[str, int]) -> list[bytes]:
         """Rows as frames of this view, with a `gap` wherever a seq is missing from what was `seen`."""
@@ -395,6 +416,10 @@ class Cursor:
     def _write(self, data: bytes) -> None:
         if data and not self._dropped:
             self.sink.write(data)
+
+
+def _told_at(state: tuple[int, Entry]) -> int:
+    return state[0]
 
 
 def _gap(session_id: str, after_seq: int, until_seq: int) -> bytes:

@@ -53,9 +53,18 @@ from myagent.core.messages import (
     Who,
 )
 from myagent.core.ownership import Change, Ownership, Seat
-from myagent.core.refusals import BadMessage, Conflict, NotAllowed, RateLimited, Refused, TooLarge, UnknownSession
+from myagent.core.refusals import (
+    BadMessage,
+    Conflict,
+    DiskFull,
+    NotAllowed,
+    RateLimited,
+    Refused,
+    TooLarge,
+    UnknownSession,
+)
 from myagent.core.session import Session, prompt_digest
-from myagent.eventlog import EventLog, LogRefused, PromptKey
+from myagent.eventlog import EventLog, LogFailed, LogRefused, PromptKey
 from myagent.fanout import Fanout
 from myagent.lane import METADATA, Lane, iso, now
 from myagent.notices import Notices
@@ -94,6 +103,8 @@ class Host:
         self._presence_timer: asyncio.TimerHandle | None = None  # while it runs, presence was told within the second
         self._presence_told = 0
         self._stopping = False
+        self.failure: LogFailed | None = None  # once set, nothing can be stored until the server is started again
+        self.on_failure: Callable[[], None] = lambda: None  # called when it is
 
     @property
     def sessions(self) -> dict[SessionId, Session]:
@@ -113,12 +124,15 @@ class Host:
         self._turns = Turns(self.agent, self.workspace, self.lane, self._questions, chunk_bytes, self.redactor)
         self.lane.begins = self._turns.begin
         self.lane.resolved = self._questions.resolved
+        self.lane.failed = self._log_failed
         if self.notices is not None:
             self.lane.happened = self.notices.event
         first = await self.log.reserve_epochs(EPOCHS)
         self.ownership = Ownership(epoch=first - 1, ceiling=first + EPOCHS - 1, grace=settings.owner_grace)
         await self._turns.close_open()
         await self.agent.start()
+        for secret in self.agent.info.secrets:
+            self.redactor.register(secret)
 
     async def abandon(self) -> None:
         """Let go of what a failed `start` had opened."""
@@ -134,7 +148,7 @@ class Host:
             async with asyncio.timeout(1.0):  # a full disk must not keep the server from stopping
                 await self._turns.close_open()
                 await self.log.flush()
-        except TimeoutError:
+        except (TimeoutError, Refused):
             _log.warning("stopping without having stored how the running turns ended")
         self.fanout.flush()
 
@@ -149,16 +163,24 @@ class Host:
         await self.fanout.close()
         await self.log.close()
 
+    def _log_failed(self, error: LogFailed) -> None:
+        if self.failure is None and not self._stopping:
+            _log.critical("%s; what runs can only be told of after a restart", error)
+            self.failure = error
+            self.on_failure()
+
     # --- connections ----------------------------------------------------------------------------------------------
 
     def join(self, peer: Peer, *, as_follower: bool, after_seq: int | None, reclaim: str | None) -> None:
         """Seat an authenticated connection: `ready`, `role`, `welcome`, what waits for a decision, then the stream."""
-        if reclaim is not None or (self.ownership.owner is None and not as_follower):
+        may_own = reclaim is not None or (self.ownership.owner is None and not as_follower)
+        if may_own:
             self._confine(peer)
         seat = Seat(peer.connection_id, peer.scope, peer.label)
         self.peers[peer.connection_id] = peer
         self._reserve_epochs()  # again, if an earlier try found the disk full
-        change = self.ownership.join(seat, as_follower=as_follower, reclaim=reclaim, token=_new_token())
+        token = _new_token() if may_own else ""
+        change = self.ownership.join(seat, as_follower=as_follower, reclaim=reclaim, token=token)
         role = self.ownership.role(peer.connection_id)
         self.record("join", {**self._actor(peer), "scope": peer.scope, "role": role, "label": peer.label or None})
         peer.send(encode(Ready(PROTOCOL_VERSION)))
@@ -204,7 +226,7 @@ class Host:
                 heir = ConnectionId(message.to)
                 if heir in self.peers:
                     self._confine(self.peers[heir])
-                self._moved(peer, message.id, self.ownership.handover(peer.connection_id, heir, _new_token()))
+                self._moved(peer, message.id, self.ownership.handover(heir, _new_token()))
             case UserMessage():
                 self._check_prompt(peer, message)
                 self._in_lane(peer, message.id, partial(self._accept, peer, message, self._actor(peer)))
@@ -215,10 +237,22 @@ class Host:
                 reason = message.decision.reason
                 if reason is not None:
                     message = replace(message, decision=replace(message.decision, reason=self.redactor.text(reason)))
-                self._in_lane(peer, message.id, partial(self._questions.decide, peer, message, self._actor(peer)))
+                decision = (peer, message, self._actor(peer))
+                self._in_lane(
+                    peer,
+                    message.id,
+                    partial(self._questions.decide, *decision),
+                    unstored=partial(self._questions.deny_unstored, *decision),
+                )
             case Cancel():
                 self._check_session(peer, message.session_id)
-                self._in_lane(peer, message.id, partial(self._cancel, peer, message, self._actor(peer)))
+                actor = self._actor(peer)
+                self._in_lane(
+                    peer,
+                    message.id,
+                    partial(self._cancel, peer, message, actor),
+                    unstored=partial(self._turns.halt, message.session_id, message.turn_id, actor),
+                )
             case _:
                 assert_never(message)
 
@@ -367,17 +401,31 @@ class Host:
 
     # --- prompts --------------------------------------------------------------------------------------------------
 
-    def _in_lane(self, peer: Peer, message_id: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Carry a command out when those before it are stored."""
+    def _in_lane(
+        self,
+        peer: Peer,
+        message_id: str,
+        work: Callable[[], Coroutine[Any, Any, None]],
+        *,
+        unstored: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """Carry a command out when those before it are stored. `unstored` does what of it can be done with no space to
+        store it, and says what that was."""
 
         async def run() -> None:
             try:
-                async with self.lane.lock:
-                    await work()
+                try:
+                    async with self.lane.turn():
+                        await work()
+                except DiskFull:
+                    raise DiskFull(unstored()) from None
             except Refused as refusal:
                 peer.refuse(message_id, refusal)
 
-        self.lane.check_writable()
+        try:
+            self.lane.check_writable()
+        except DiskFull:
+            raise DiskFull(unstored()) from None
         self.lane.spawn(run(), "command")
 
     def _check_session(self, peer: Peer, session_id: SessionId) -> Session:

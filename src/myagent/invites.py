@@ -22,6 +22,7 @@ from myagent.statedir import UnsafeState, read_private, write_private
 LIMIT = 100  # invites at a time: their file stays below `statedir.FILE_BYTES`
 LABEL_CHARACTERS = 64
 LIFETIME = 365 * 24 * 3600.0  # seconds, at most
+DEFAULT_LIFETIME = 24 * 3600.0  # a day, as long as most people remember what they handed out
 SECRET_BYTES = 20  # 160 bits
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"  # base32, lower case: survives being read aloud and double-clicked

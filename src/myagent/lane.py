@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,10 +32,11 @@ from myagent.core.messages import (
 )
 from myagent.core.refusals import DiskFull, Internal, Refused
 from myagent.core.session import QueuedTurn, Session, Step
-from myagent.eventlog import Draft, EventLog, LogFull, LogRefused, PromptKey, Stored, Unit
+from myagent.eventlog import Draft, EventLog, LogFailed, LogFull, LogRefused, PromptKey, Stored, Unit
 from myagent.fanout import Fanout
 
 RETAIN_EVERY = 256  # events published between two looks at what retention may drop
+LOOK_SECONDS = 0.5  # between two looks of a command that waits, whether what it waits for waits for space
 
 _log = logging.getLogger(__name__)
 
@@ -60,9 +62,26 @@ class Lane:
         self.begins: Callable[[Session, QueuedTurn], None]
         self.resolved: Callable[[PermissionResolved, str | None], None]
         self.happened: Callable[[SessionEvent], None] | None = None  # each event of a step; not the agent's output
+        self.failed: Callable[[LogFailed], None]  # a fact cannot be stored any more; may be called again
         self._retain = retain
         self._since_retain = 0
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Hold the lock for a command. Raises `Refused` while who has it, with a fact, waits for space."""
+        taking = asyncio.ensure_future(self.lock.acquire())
+        try:
+            while not (await asyncio.wait({taking}, timeout=LOOK_SECONDS))[0]:
+                self.check_writable()
+        except BaseException:
+            if not taking.cancel():
+                self.lock.release()
+            raise
+        try:
+            yield
+        finally:
+            self.lock.release()
 
     async def store(
         self,
@@ -109,6 +128,7 @@ class Lane:
                     done.set_result(None)
 
         def refused(error: LogRefused) -> None:
+            self.lost(error)
             if not done.done():
                 done.set_exception(as_refusal(error))
 
@@ -119,6 +139,11 @@ class Lane:
             Unit(committed, refused, events=drafts, sessions=document, prompts=prompts, audit=records, fact=fact)
         )
         await done
+
+    def lost(self, error: LogRefused) -> None:
+        """Something could not be stored; if nothing can be any more, whoever runs the server must know."""
+        if isinstance(error, LogFailed):
+            self.failed(error)
 
     def publish(self, stored: Stored) -> None:
         """Show an event that was committed."""

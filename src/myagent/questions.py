@@ -12,8 +12,8 @@ from typing import Any
 from myagent.agents import Answer, ToolCall
 from myagent.core.codec import encode
 from myagent.core.messages import Ack, Outcome, PermissionDecision, PermissionResolved, SessionId
-from myagent.core.permissions import digest_of, policy
-from myagent.core.refusals import UnknownRequest
+from myagent.core.permissions import EXPIRED, digest_of, policy
+from myagent.core.refusals import AlreadyResolved, UnknownRequest
 from myagent.eventlog import Stored
 from myagent.lane import Lane, iso
 from myagent.peer import Peer, name_of
@@ -27,6 +27,11 @@ class Question:
     answer: asyncio.Future[Answer]
     event: Stored
     expiry: asyncio.TimerHandle
+
+    @property
+    def denied(self) -> bool:
+        """Whether its agent was told no already, which waits for space to be stored."""
+        return self.answer.done() and not self.answer.cancelled()
 
 
 class Questions:
@@ -59,9 +64,15 @@ class Questions:
 
         async def put() -> None:
             async with self._lane.lock:
-                expires_at = iso(datetime.now(UTC) + timedelta(seconds=self._timeout))
+                now = datetime.now(UTC)
                 session = self._lane.sessions[session_id]
-                step = session.ask(call, request_id=request_id, turn_id=turn_id, expires_at=expires_at)
+                step = session.ask(
+                    call,
+                    request_id=request_id,
+                    turn_id=turn_id,
+                    asked_at=iso(now),
+                    expires_at=iso(now + timedelta(seconds=self._timeout)),
+                )
                 if isinstance(step, Answer):
                     answer.set_result(step)
                 else:
@@ -86,12 +97,38 @@ class Questions:
         session = next((each for each in sessions if each.knows_request(request_id)), None)
         if session is None:
             raise UnknownRequest
+        question = self._open.get(request_id)
+        if question is not None and question.denied:
+            raise AlreadyResolved("deny")
         step = session.decide(message, by=name_of(peer))
         ack = encode(Ack(id=message.id, session_id=session.session_id, duplicate=step is None))
         if step is None:
             peer.send(ack)
         else:
             await self._lane.store(step, on_stored=lambda _: peer.send(ack), actor=actor)
+
+    def deny_unstored(self, peer: Peer, message: PermissionDecision, actor: Mapping[str, Any]) -> str | None:
+        """Tell an agent no at once, with no space to store it; that follows when there is some. What was done, if
+        anything: leave is only ever given after it was stored. Raises `Refused`."""
+        question = self._open.get(message.permission_request_id)
+        if message.decision.kind != "deny" or question is None or question.answer.cancelled():
+            return None
+        done = "the agent was told no"
+        if question.denied:
+            return done
+        by = name_of(peer)
+        self._lane.sessions[question.session_id].decide(message, by=by)
+        session_id, decision = question.session_id, message.decision
+
+        async def store() -> None:
+            async with self._lane.lock:
+                step = self._lane.sessions[session_id].decide(message, by=by)
+                if step is not None:
+                    await self._lane.store(step, fact=True, actor=actor)
+
+        question.answer.set_result(Answer("deny", decision.reason, decision.option_id))
+        self._lane.spawn(store(), "store a denial")
+        return done
 
     def deny_all(self, reason: str) -> None:
         """Deny whatever is open."""
@@ -118,12 +155,12 @@ class Questions:
             question.expiry.cancel()
 
     def _expire(self, request_id: str) -> None:
-        self._lane.spawn(self._settle(request_id, "expired", "nobody decided in time"), "expire")
+        self._lane.spawn(self._settle(request_id, "expired", EXPIRED), "expire")
 
     async def _settle(self, request_id: str, outcome: Outcome, reason: str) -> None:
         async with self._lane.lock:
             question = self._open.get(request_id)
-            if question is not None:
+            if question is not None and not question.denied:
                 session = self._lane.sessions[question.session_id]
                 step = session.settle(request_id, outcome, by="server", reason=reason)
                 if step is not None:

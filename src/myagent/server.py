@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import errno
 import http
-import ipaddress
+import itertools
 import logging
 import os
+import secrets
 import socket
 import ssl
-import uuid
+from dataclasses import asdict
 from datetime import UTC, datetime
 from email.utils import formatdate
 from pathlib import Path
@@ -22,7 +23,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from myagent import walls
-from myagent.access import Access
+from myagent.access import Access, CreateInvite, Invitation, RevokeInvites
 from myagent.agents import Agent
 from myagent.auth import OWNER, Credential
 from myagent.connection import Connection, Identity
@@ -35,10 +36,12 @@ from myagent.eventlog.sqlite import SqliteLog
 from myagent.exceptions import MyagentError
 from myagent.failures import Failures
 from myagent.host import Host
+from myagent.invites import DEFAULT_LIFETIME
 from myagent.listening import stop_listening
 from myagent.metrics import METRICS_TYPE, MeasuredLog
 from myagent.page import PAGE_POLICY, page_files
 from myagent.peer import clean_label
+from myagent.reach import ANYWHERE, Page, bracketed, find_page, is_loopback
 from myagent.settings import Settings
 from myagent.statedir import StateDir
 from myagent.tickets import SECONDS as TICKET_SECONDS
@@ -109,11 +112,13 @@ class Server:
         self.host = Host(self.workspace, agent, self._measures, self.settings)
         self._tls: ssl.SSLContext | None = None
         self._server: asyncio.Server | None = None
-        self.incoming = bytearray(READ_BYTES)
+        self.incoming = memoryview(bytearray(READ_BYTES))
         self._connections: set[Connection] = set()
         self._empty = asyncio.Event()  # no connections are left, while the server closes
         self._pending: dict[Connection, None] = {}  # oldest first: no whole request has come yet
         self._working: dict[Connection, asyncio.Task[None]] = {}
+        self._boot = secrets.token_hex(4)  # sets its connections apart from those of earlier servers
+        self._numbers = itertools.count(1)
         self._beat_timer: asyncio.TimerHandle | None = None
         self._expiry_timer: asyncio.TimerHandle | None = None
         self._expiry_looks = 0
@@ -127,7 +132,32 @@ class Server:
     @property
     def url(self) -> str:
         """Where clients connect: `ws://host:port`, `wss://` with TLS."""
-        return f"{'wss' if self._tls else 'ws'}://{_bracketed(self.settings.host)}:{self.port}"
+        return f"{'wss' if self._tls else 'ws'}://{bracketed(self.settings.host)}:{self.port}"
+
+    @property
+    def page(self) -> Page:
+        """Where others open the page, as far as the settings and this machine's network tell."""
+        return find_page(self.settings, self.port)
+
+    def invite(
+        self,
+        *,
+        label: str = "",
+        session_id: str | None = None,
+        lifetime: float = DEFAULT_LIFETIME,
+        uses: int | None = None,
+    ) -> Invitation:
+        """Let somebody watch, and never drive: all sessions or one, for `lifetime` seconds, on as many connections as
+        they like or `uses`. Its `link` opens the page; both that and its token are told here and never again.
+
+        Raises `BadRequest`, `InvitesFull`, `NotStored`.
+        """
+        made = self._access.answer(CreateInvite(lifetime=lifetime, label=label, session_id=session_id, uses=uses))
+        return Invitation(made["id"], made["token"], made["expiresAt"], self.page.link(made["token"]))
+
+    def revoke(self, *invite_ids: str) -> None:
+        """End invites, and the connections that were made with them. Raises `BadRequest`, `NotStored`."""
+        self._access.answer(RevokeInvites(invite_ids=list(invite_ids)))
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -237,7 +267,7 @@ class Server:
         self._use(call.credential)
         connection.become(
             Identity(
-                connection_id=ConnectionId(f"c_{uuid.uuid4().hex[:12]}"),
+                connection_id=ConnectionId(f"c_{self._boot}{next(self._numbers):04x}"),
                 credential_id=call.credential.credential_id,
                 scope=call.credential.scope,
                 label=clean_label(self.host.redactor.text(call.parameters.get("label", ""))),
@@ -392,7 +422,7 @@ class Server:
 
     def _make_door(self) -> Door:
         host = self.settings.host.lower()
-        names = {host, _bracketed(host), "localhost", "127.0.0.1", "[::1]"}
+        names = {host, bracketed(host), "localhost", "127.0.0.1", "[::1]"}
         return Door(
             authenticator=self._access.authenticator,
             tickets=self._tickets,
@@ -402,7 +432,7 @@ class Server:
             allowed_origins=frozenset(self.settings.allowed_origins),
             port=self.port,
             tls=self._tls is not None,
-            wildcard=host in ("", "0.0.0.0", "::"),  # noqa: S104 -- recognised, not bound
+            wildcard=host in ANYWHERE,
             base_path=self.settings.base_path,
             open_metrics=self.settings.open_metrics,
         )
@@ -464,6 +494,7 @@ class Server:
         owner = self.host.ownership.owner
         return {
             "url": self.url,
+            "page": asdict(self.page),
             "host": self.settings.host,
             "port": self.port,
             "tls": self._tls is not None,
@@ -483,20 +514,6 @@ class Server:
                 connection.excuse(late)
             connection.beat(now)
         self._beat_timer = loop.call_later(self.settings.heartbeat / BEATS, self._beat)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address to listen on is reached from this machine alone."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _number(parameters: dict[str, str], name: str) -> int | None:

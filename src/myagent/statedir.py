@@ -10,7 +10,7 @@ from pathlib import Path
 
 from myagent.exceptions import MyagentError
 
-FILE_BYTES = 64 * 1024  # no file of ours that is read whole is larger
+FILE_BYTES = 64 * 1024  # no token, invite or the like is larger
 
 
 class UnsafeState(MyagentError):
@@ -47,14 +47,7 @@ class StateDir:
 
     def open(self) -> None:
         """Make or check the directory, and hold it. Raises `UnsafeState`, `AlreadyServed`."""
-        parent = self.path.parent
-        for directory in (parent, self.path):
-            if not os.path.lexists(directory):
-                directory.mkdir(mode=0o700)
-            _check_directory(directory)
-        ignore = parent / ".gitignore"
-        if not os.path.lexists(ignore):
-            write_private(ignore, b"*\n")
+        _make(self.path)
         self._hold()
 
     def close(self) -> None:
@@ -85,7 +78,36 @@ class StateDir:
         self._lock = lock
 
 
-def read_private(path: Path) -> bytes | None:
+class PrivateFiles:
+    """Files in `<workspace>/.myagent/<directory>/`, which is made when the first one is written."""
+
+    def __init__(self, workspace: Path, directory: str, *, file_bytes: int = FILE_BYTES) -> None:
+        self.path = workspace / ".myagent" / directory
+        self._file_bytes = file_bytes
+
+    def read(self, name: str) -> bytes | None:
+        """A whole file, `None` if there is none. Raises `UnsafeState`."""
+        return read_private(self.path / name, self._file_bytes)
+
+    def write(self, name: str, data: bytes) -> None:
+        """Put a file in place whole. Raises `UnsafeState`, `OSError`."""
+        _make(self.path)
+        write_private(self.path / name, data)
+
+
+def _make(path: Path) -> None:
+    """Make or check a directory below `.myagent`, and that one."""
+    parent = path.parent
+    for directory in (parent, path):
+        if not os.path.lexists(directory):
+            directory.mkdir(mode=0o700)
+        _check_directory(directory)
+    ignore = parent / ".gitignore"
+    if not os.path.lexists(ignore):
+        write_private(ignore, b"*\n")
+
+
+def read_private(path: Path, file_bytes: int = FILE_BYTES) -> bytes | None:
     """Read a secret file of ours, `None` if there is none. Raises `UnsafeState` unless it is a regular file of one
     link, ours, and readable by nobody else; never blocks on a FIFO, never follows a link."""
     try:
@@ -98,11 +120,12 @@ def read_private(path: Path) -> bytes | None:
         raise UnsafeState(path, f"cannot be read ({error.strerror})", "remove it or mend its permissions") from None
     try:
         _check_file(path, os.fstat(descriptor))
-        data = os.read(descriptor, FILE_BYTES + 1)
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(file_bytes + 1)
     finally:
         os.close(descriptor)
-    if len(data) > FILE_BYTES:
-        raise UnsafeState(path, f"is larger than {FILE_BYTES} bytes", "it is not ours: move it away")
+    if len(data) > file_bytes:
+        raise UnsafeState(path, f"is larger than {file_bytes} bytes", "it is not ours: move it away")
     return data
 
 
@@ -113,7 +136,8 @@ def write_private(path: Path, data: bytes) -> None:
     descriptor = os.open(temporary, flags, 0o600)
     try:
         os.fchmod(descriptor, 0o600)
-        os.write(descriptor, data)
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(data)
         os.fsync(descriptor)
         os.rename(temporary, path)
     except BaseException:

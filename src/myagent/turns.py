@@ -26,6 +26,7 @@ from myagent.redaction import Redactor
 
 GATHER_BYTES = 256 << 10  # of output waiting in memory before the agent is held back
 CANCEL_SECONDS = 10.0  # for an agent to stop after a cancel; then its turn ends without it
+MAX_INTEGER = 2**53  # beyond it JSON readers disagree
 FRAME_OVERHEAD = 2048  # bytes of an output event beside its text: ids of 128 characters, names, the frame's header
 
 _log = logging.getLogger(__name__)
@@ -55,7 +56,9 @@ class RunningTurn:
     chunk_bytes: int  # of a frame
     redactor: Redactor
     end: asyncio.Future[TurnEnd] = field(init=False)  # how it ended; the agent can say nothing after that
+    cancelling: bool = False
     _task: asyncio.Task[TurnEnd] | None = None
+    _over: bool = False  # the agent has returned; what the curtain held back is not held up for want of room
     _pieces: list[Piece] = field(default_factory=list)
     _size: int = 0  # characters in _pieces
     _committing: bool = False
@@ -73,11 +76,13 @@ class RunningTurn:
         try:
             return await agent.run(turn, curtain)
         finally:
+            self._over = True
             await curtain.finish()
 
     def cancel(self) -> None:
-        """Ask the agent to stop; the turn ends when it has, or without it."""
-        if self._task is not None and not self.end.done():
+        """Ask the agent to stop, once; the turn ends when it has, or without it."""
+        if self._task is not None and not self.end.done() and not self.cancelling:
+            self.cancelling = True
             self._task.cancel()
             asyncio.get_running_loop().call_later(CANCEL_SECONDS, self._abandon)
 
@@ -95,7 +100,7 @@ class RunningTurn:
         if task.cancelled():
             end = TurnEnd("cancelled", message="cancelled")
         elif error is None:
-            end = task.result()
+            end = self._checked(task.result())
         elif isinstance(error, MyagentError):
             end = TurnEnd("failed", message=str(error))
         else:
@@ -103,6 +108,18 @@ class RunningTurn:
             end = TurnEnd("failed", message=str(Internal()))
         if not self.end.done():
             self.end.set_result(self._covered(end))
+
+    def _checked(self, end: TurnEnd) -> TurnEnd:
+        """What an agent returned, if it can be stored, and read again at the next start."""
+        try:
+            message = None if end.message is None else sendable(end.message)
+            checked = msgspec.json.decode(encode(replace(end, message=message)), type=TurnEnd)
+            if checked.exit_code is not None and abs(checked.exit_code) >= MAX_INTEGER:
+                raise OverflowError("the exit code is too large for some clients")
+            return checked
+        except Exception as error:  # whatever an adapter may have made of it
+            _log.error("what the agent returned from turn %s is no TurnEnd", self.turn_id, exc_info=error)
+            return TurnEnd("failed", message=str(Internal()))
 
     def _covered(self, end: TurnEnd) -> TurnEnd:
         message, session_id = end.message, end.agent_session_id
@@ -142,6 +159,8 @@ class RunningTurn:
         self._size += len(text)
         if not self._committing:
             self._commit()
+        if self._over:
+            return
         while self._size > GATHER_BYTES:
             self._calm.clear()
             await self._calm.wait()
@@ -162,8 +181,9 @@ class RunningTurn:
         else:
             self._calm.set()
 
-    def _lost(self, _: LogRefused) -> None:
+    def _lost(self, error: LogRefused) -> None:
         """The log has failed for good: nothing more of this turn can be shown."""
+        self.lane.lost(error)
         self._pieces, self._size = [], 0
         self._committing = False
         self._calm.set()
@@ -214,10 +234,10 @@ class Turns:
 
     async def cancel(
         self, session_id: SessionId, turn_id: str | None, *, by: str, answer: Callable[[bool], None] | None = None,
-        actor: Mapping[str, Any] | None = None,
+        actor: Mapping[str, Any] | None = None, fact: bool = False,
     ) -> None:  # fmt: skip
         """Cancel a turn that runs or waits; `answer` is told, when that is stored, whether there was one. The lane's
-        lock is held."""
+        lock is held. A `fact` waits for space."""
         step = self._lane.sessions[session_id].cancel(turn_id, by=by, now=now())
         if step is None:
             if answer is not None:
@@ -228,6 +248,7 @@ class Turns:
             step,
             (*step.events, METADATA) if waited else step.events,
             on_stored=None if answer is None else lambda _: answer(True),
+            fact=fact,
             actor=actor,
             audit=(entry("cancel", now(), {**(actor or {"by": by}), "session": session_id, "turn": turn_id}),),
         )
@@ -235,12 +256,27 @@ class Turns:
         if not waited and running is not None:
             running.cancel()
 
+    def halt(self, session_id: SessionId, turn_id: str | None, actor: Mapping[str, Any]) -> str | None:
+        """Stop a turn that runs, with no space to store first that somebody asked for it: only its end is stored, when
+        there is some. What was done, if anything."""
+        running = self._running.get(session_id)
+        if running is None or turn_id not in (None, running.turn_id) or running.end.done():
+            return None
+        if not running.cancelling:
+            self._lane.record("cancel", {**actor, "session": session_id, "turn": turn_id})
+            running.cancel()
+        return "the agent was told to stop"
+
     async def interrupt_all(self) -> None:
         """Cancel everything that runs or waits: the owner has left."""
-        for session_id in list(self._running):
+        running = dict(self._running)
+        if self._lane.log.refusing is not None:
+            for turn in running.values():
+                turn.cancel()
+        for session_id in running:
             async with self._lane.lock:
                 for turn_id in (*(turn.id for turn in self._lane.sessions[session_id].queue), None):
-                    await self.cancel(session_id, turn_id, by="server")
+                    await self.cancel(session_id, turn_id, by="server", fact=True)
 
     async def stop(self, seconds: float) -> None:
         """Stop the agent's work; how the turns ended is told by `close_open`."""

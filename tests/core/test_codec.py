@@ -80,6 +80,12 @@ def test_fields_that_are_not_known_are_ignored(kind: str) -> None:
     assert decode(text_of(kind, **fields)) == decode(text_of(kind, **WHOLE[kind]))
 
 
+@pytest.mark.parametrize("names", [["x"] * 65, ["x" * 129]], ids=["too many", "too long"])
+def test_names_of_skills_are_bounded(names: list[str]) -> None:
+    assert decode(text_of("user_message", prompt="p", skillNames=["x" * 128] * 64))
+    assert refusal_of(text_of("user_message", prompt="p", skillNames=names)).code == "bad_message"
+
+
 def test_v1_messages_need_no_more_than_v1_has() -> None:
     assert decode(text_of("user_message", prompt="p")) == UserMessage(id="m", prompt="p")
     assert decode(text_of("resume", sessionId="s")) == Resume(id="m", session_id="s")  # type: ignore[arg-type]

@@ -188,7 +188,7 @@ def test_a_claim_of_an_owned_slot_is_refused() -> None:
 
 def test_a_handover_gives_the_slot_to_the_named_follower() -> None:
     slot = owned()
-    change = slot.handover(A, B, "b2")
+    change = slot.handover(B, "b2")
     assert change == Change(2, slot.seats[B], "handed_over", lost=A)
     assert slot.role(A) == "follower"
     assert slot.reclaim_token == "b2"
@@ -200,7 +200,7 @@ def test_a_handover_to_oneself_to_nobody_or_to_a_follower_scope_is_refused(to: C
     slot = owned()
     slot.come(C, scope="follower")
     with pytest.raises(NotClaimable):
-        slot.handover(A, to, "t")
+        slot.handover(to, "t")
     assert owner_of(slot) == A
     assert slot.epoch == 1
 
@@ -348,7 +348,7 @@ def test_a_token_ends_with_the_ownership_that_it_stands_for(move: str) -> None:
         case "release":
             slot.release(A)
         case "handover":
-            slot.handover(A, B, "b2")
+            slot.handover(B, "b2")
         case "expire":
             slot.drop(A)
             slot.expire(GRACE)
@@ -416,7 +416,7 @@ def test_an_owner_without_an_epoch_ahead_keeps_the_slot_against_handover_and_rec
     slot.come(A)
     slot.come(B)
     with pytest.raises(NotClaimable, match="no new epoch"):
-        slot.handover(A, B, "t")
+        slot.handover(B, "t")
     assert slot.hello(B, reclaim=A, token="t") is None
     assert owner_of(slot) == A
     slot.admit(A, WRITE)

@@ -170,9 +170,9 @@ class OwnerSlot(RuleBasedStateMachine):
         heir = self.known.get(to)
         if heir is None or heir.scope != "owner" or to == self.owner or self.exhausted:
             with pytest.raises(NotClaimable):
-                self.slot.handover(self.owner, to, token)
+                self.slot.handover(to, token)
         else:
-            self.compare(self.slot.handover(self.owner, to, token), to)
+            self.compare(self.slot.handover(to, token), to)
             self.takes(to, token)
 
     @precondition(lambda self: self.known)
@@ -285,7 +285,7 @@ class AdmitsAnybody(Ownership):
 
 
 class ForgetsScope(Ownership):
-    def handover(self, connection_id: ConnectionId, to: ConnectionId, token: str) -> Change:
+    def handover(self, to: ConnectionId, token: str) -> Change:
         heir = self.seats.get(to)
         if heir is None or heir is self.owner:
             raise NotClaimable("no such follower is connected")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from myagent.core.messages import DecisionBody, Diff, Option, PermissionDecision
 from myagent.core.permissions import (
+    EXPIRED,
     REQUEST_BYTES,
     Answer,
     OpenRequest,
@@ -201,3 +202,18 @@ def test_a_decision_repeats_another_when_it_says_the_same() -> None:
     for outcome in ("cancelled", "expired"):
         for kind in ("allow", "deny"):
             assert not Resolution("p", outcome).repeats(decision(kind))
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (Answer("deny"), "denied"),
+        (Answer("deny", "not that"), "denied: not that"),
+        (Answer("cancelled", "the turn was cancelled"), "denied: the turn was cancelled"),
+        (Answer("expired"), EXPIRED),
+        (Answer("expired", EXPIRED), EXPIRED),
+    ],
+    ids=str,
+)
+def test_why_nothing_runs_is_said_once(answer: Answer, said: str) -> None:
+    assert answer.refusal == said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,18 @@ async def test_an_open_request_is_sent_to_new_connections_marked_pending(tmp_pat
         later = await here.join()
         await later.settle()
         assert not later.of("permission_request")
+
+
+async def test_a_request_says_since_when_and_until_when_it_waits_whoever_asks(tmp_path: Path) -> None:
+    async with scene(tmp_path, permission_timeout=90.0) as here:
+        owner = await here.join()
+        before = datetime.now(UTC)
+        request = (await asked(here, owner))["request"]
+        asked_at, expires_at = (datetime.fromisoformat(request[name]) for name in ("askedAt", "expiresAt"))
+        assert before - timedelta(milliseconds=1) <= asked_at <= datetime.now(UTC)  # it is told in milliseconds
+        assert expires_at - asked_at == timedelta(seconds=90)
+        late = await here.join()
+        assert (await late.until("permission_request", pending=True))["request"] == request
 
 
 async def test_an_open_request_outlives_its_owner_and_is_decided_by_the_next(tmp_path: Path) -> None:

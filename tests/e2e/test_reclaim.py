@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from puppet import Puppet
 from raw import Raw, frame, request
 from wire import Client, Scene, scene
+
+from myagent.settings import LIMITS
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
 
@@ -140,16 +144,22 @@ async def test_a_reclaimed_owners_old_connection_is_told_and_closed_with_4409(tm
         assert [message["role"] for message in old.of("role")] == ["owner", "follower"]
 
 
+async def superseded(here: Scene, old: Raw) -> Client:
+    """Make `old` the owner, and take the slot away from it, without an answer to the fence's ping; the new owner."""
+    await old.send(request(here.server))
+    assert (await old.answer()).status == 101
+    welcome = {}
+    while welcome.get("type") != "welcome":
+        welcome = json.loads((await old.read_frame())[1])
+    new = await here.join(headers={"X-Myagent-Reclaim": welcome["reclaimToken"]})
+    assert new.role == "owner"
+    return new
+
+
 async def test_what_a_stale_owner_had_sent_is_answered_stale_owner_one_by_one_and_nothing_runs(tmp_path: Path) -> None:
     agent = Puppet()
     async with scene(tmp_path, agent) as here, Raw(here.server) as old:
-        await old.send(request(here.server))
-        assert (await old.answer()).status == 101
-        welcome = {}
-        while welcome.get("type") != "welcome":
-            welcome = json.loads((await old.read_frame())[1])
-        new = await here.join(headers={"X-Myagent-Reclaim": welcome["reclaimToken"]})
-        assert new.role == "owner"
+        new = await superseded(here, old)
         ids = [f"late-{number}" for number in range(10)]
         for message_id in ids:  # sent before the old side could have read that it owns no more
             await old.send(frame(1, json.dumps({"type": "user_message", "id": message_id, "prompt": "x"}).encode()))
@@ -166,6 +176,43 @@ async def test_what_a_stale_owner_had_sent_is_answered_stale_owner_one_by_one_an
         assert int.from_bytes(payload[:2], "big") == 4409
         await new.settle()
         assert agent.runs == 0
+
+
+async def test_a_stale_owner_cannot_send_for_ever(tmp_path: Path) -> None:
+    """More than an owner may have sent while it was cut off is refused, and counts as errors do."""
+    slow = replace(LIMITS, owner_messages_per_second=1)
+    async with scene(tmp_path, limits=slow) as here, Raw(here.server) as old:
+        await superseded(here, old)
+        for number in range(100):
+            late = {"type": "user_message", "id": f"late-{number}", "prompt": "x"}
+            await old.send(frame(1, json.dumps(late).encode()))
+        codes, payload = [], b""
+        while not payload:
+            opcode, data = await old.read_frame()
+            if opcode == 8:
+                payload = data
+            elif opcode == 1 and (message := json.loads(data))["type"] == "error":
+                codes.append(message["code"])
+        assert int.from_bytes(payload[:2], "big") == 1008
+        first = codes.index("rate_limited")
+        assert first >= 11 and set(codes[:first]) == {"stale_owner"}
+        assert codes.count("rate_limited") == slow.errors + 1
+
+
+async def test_a_stale_owner_that_never_answers_the_fence_is_closed_all_the_same(tmp_path: Path) -> None:
+    async with scene(tmp_path, heartbeat=0.2, stall_timeout=0.2) as here, Raw(here.server) as old:
+        await superseded(here, old)
+
+        async def live_on() -> None:
+            while True:  # it is heard, so no heartbeat ends it
+                await old.send(frame(10, b"something else"))
+                await asyncio.sleep(0.1)
+
+        living = asyncio.create_task(live_on())
+        try:
+            assert await old.close_code() == 4409
+        finally:
+            living.cancel()
 
 
 async def test_what_was_accepted_stays_accepted_when_the_owner_changes(tmp_path: Path) -> None:

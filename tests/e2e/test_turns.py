@@ -9,6 +9,8 @@ import pytest
 from puppet import Puppet
 from wire import Client, Scene, scene
 
+from myagent.agents import Turn, TurnEnd, TurnIO
+from myagent.agents.command import CommandAgent
 from myagent.exceptions import MyagentError
 
 
@@ -288,3 +290,68 @@ async def test_the_session_remembers_what_the_agent_calls_it(tmp_path: Path) -> 
         assert (await owner.until("session_metadata"))["session"]["agentSessionId"] == "theirs-1"
         await opened(here, owner, sessionId=session)
         assert (await agent.begun()).turn.agent_session_id == "theirs-1"
+
+
+# --- agents that do not keep to their port --------------------------------------------------------------------------
+
+UNFIT = {
+    "nothing": None,
+    "a number": 0,
+    "a text as exit code": TurnEnd(exit_code="3"),  # type: ignore[arg-type]
+    "a huge exit code": TurnEnd(exit_code=2**70),
+    "a number as stop reason": TurnEnd(stop_reason=5),  # type: ignore[arg-type]
+    "bytes as message": TurnEnd(message=b"why"),  # type: ignore[arg-type]
+    "half a character as session": TurnEnd(agent_session_id="\ud800"),
+}
+
+
+class Unfit(CommandAgent):
+    """Answers `unfit` with what is no end of a turn, or by raising it."""
+
+    def __init__(self, end: object) -> None:
+        super().__init__()
+        self.end = end
+
+    async def run(self, turn: Turn, io: TurnIO) -> TurnEnd:
+        if turn.prompt != "unfit":
+            return await super().run(turn, io)
+        if isinstance(self.end, BaseException):
+            raise self.end
+        return self.end  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("end", UNFIT.values(), ids=UNFIT.keys())
+async def test_what_is_no_end_of_a_turn_ends_it_as_failed_and_the_session_goes_on(tmp_path: Path, end: object) -> None:
+    await fails(tmp_path, end)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("secret"), TimeoutError(), StopAsyncIteration(), AssertionError()])
+async def test_an_agent_that_raises_ends_its_turn_as_failed_and_the_session_goes_on(
+    tmp_path: Path, error: Exception
+) -> None:
+    await fails(tmp_path, error)
+
+
+async def fails(workspace: Path, end: object) -> None:
+    async with scene(workspace, Unfit(end)) as here:
+        owner = await here.join()
+        message_id = await owner.send("user_message", prompt="unfit")
+        told = await owner.until("error", id=message_id)
+        assert (told["code"], "secret" in told["message"]) == ("internal", False)
+        ended = await owner.until("terminal_state", id=message_id)
+        assert (ended["exitCode"], ended["stopReason"]) == (1, "failed")
+        assert (await here.turn(owner, "help", sessionId=ended["sessionId"]))["exitCode"] == 0
+    async with scene(workspace) as here:  # what was stored can be read
+        assert [each["state"] for each in (await here.join()).welcome["sessions"]] == ["completed"]
+
+
+async def test_an_agent_that_cancels_itself_ends_its_turn_as_cancelled(tmp_path: Path) -> None:
+    async with scene(tmp_path, Unfit(asyncio.CancelledError())) as here:
+        ended = await here.turn(await here.join(), "unfit")
+        assert (ended["exitCode"], ended["stopReason"]) == (130, "cancelled")
+
+
+async def test_half_a_character_in_a_message_is_told_as_a_question_mark(tmp_path: Path) -> None:
+    async with scene(tmp_path, Unfit(TurnEnd(exit_code=3, message="so \ud800"))) as here:
+        ended = await here.turn(await here.join(), "unfit")
+        assert (ended["exitCode"], ended["message"]) == (3, "so ?")

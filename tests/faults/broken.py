@@ -20,7 +20,7 @@ def ack_before_commit() -> None:
         on_stored = how.pop("on_stored", None)
         if on_stored is not None and how.get("prompts"):
             on_stored([])
-            await asyncio.sleep(0.05)  # as a disk that is busy
+            await asyncio.sleep(1.0)  # as a disk that is busy: longer than who kills it waits for the next message
             on_stored = None
         await store(self, step, parts, on_stored=on_stored, **how)
 

@@ -13,8 +13,8 @@ from myagent.listening import stop_listening
 Way = Literal["up", "down"]  # to the server; to the client
 
 PIECE = 16 * 1024  # bytes read at a time
-TRICKLE = 512  # bytes passed on at a time by a slow network…
-TRICKLE_PAUSE = 0.002  # …and the seconds between
+TRICKLE = 200_000  # bytes a second that a slow network passes on, however busy this machine is…
+TRICKLE_PAUSE = 0.002  # …and the seconds between two looks at how many that are
 
 
 class Link:
@@ -35,13 +35,17 @@ class Link:
             self.reset()
 
     async def _pump(self, way: Way, source: asyncio.StreamReader) -> None:
-        proxy, end = self._proxy, self._ends[way]
+        proxy, end, loop = self._proxy, self._ends[way], asyncio.get_running_loop()
+        looked = loop.time()
         while self.open:
             await proxy.passable.wait()
-            data = await source.read(TRICKLE if proxy.slow else PIECE)
-            await proxy.passable.wait()  # a black hole also swallows what was on its way
+            size = PIECE
             if proxy.slow:
                 await asyncio.sleep(TRICKLE_PAUSE)
+                before, looked = looked, loop.time()
+                size = max(1, min(PIECE, round(TRICKLE * (looked - before))))
+            data = await source.read(size)
+            await proxy.passable.wait()  # a black hole also swallows what was on its way
             if not self.open:
                 return
             if not data:

@@ -15,6 +15,8 @@ from tests.faults.wire import Gone, Wire
 
 from myagent.server import Settings
 
+REACHED = ("before send", "before ack")  # what a client may have come to when it is cut
+OFTEN = 6  # cuts
 OPENING = 700  # bytes in which the handshake, either way, and the beginning of `welcome` lie
 ASKING: dict[Way, int] = {"up": 160, "down": 900}  # of a prompt; of its ack and what follows
 
@@ -30,14 +32,15 @@ class Resent:
 
 
 async def resend(directory: Path, prompts: int, seed: int, *, agent: ScriptedAgent | None = None) -> Resent:
-    """Have every prompt run over a network that cuts; some of them in a session, some open one."""
+    """Have every prompt run over a network that cuts, and some more until each kind of cut has happened often; some of
+    them in a session, some open one."""
     chance, tally = random.Random(seed), Resent()
     settings = Settings(allowed_hosts=LOCAL, owner_grace=0, close_timeout=0.2)
     server = await InProcess(directory, settings, agent).start()
     session: str | None = None
     async with Proxy(server.port) as proxy:
-        for number in range(prompts):
-            id = f"p{number}"
+        while tally.prompts < prompts or min(tally.cuts[each] for each in REACHED) < OFTEN:
+            id = f"p{tally.prompts}"
             tally.prompts += 1
             given = session if chance.random() < 0.5 else None
             while True:
@@ -54,7 +57,7 @@ async def resend(directory: Path, prompts: int, seed: int, *, agent: ScriptedAge
         await server.stop()
     log = [json.loads(event.body) for events in (await stored(directory)).values() for event in events]
     interrupted = {event["id"] for event in log if event.get("stopReason") == "interrupted"}
-    for id, count in ((f"p{number}", server.agent.ran[f"p{number}"]) for number in range(prompts)):
+    for id, count in ((f"p{number}", server.agent.ran[f"p{number}"]) for number in range(tally.prompts)):
         if count == 0 and id in interrupted:
             tally.interrupted += 1  # accepted as the server stopped: told, and not run by itself later
         elif count != 1:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,9 @@ from tests.faults.serving import InProcess, ScriptedAgent, script, stored
 from tests.faults.wire import EVENTS, Wire
 
 from myagent import host, lane, questions
-from myagent.eventlog import LogUnusable, Unit
+from myagent.agents.command import CommandAgent
+from myagent.connection import Connection
+from myagent.eventlog import LogUnusable, Unit, database
 from myagent.eventlog.sqlite import SqliteLog
 from myagent.server import Server, Settings
 
@@ -115,6 +118,27 @@ def test_not_keeping_facts_would_be_found(small_disk: Path, monkeypatch: pytest.
     assert "some of what the agent said is missing" in asyncio.run(out_of_space(small_disk))
 
 
+async def test_a_command_can_be_stopped_on_a_full_disk(small_disk: Path) -> None:
+    settings = Settings(owner_grace=0, allow_bypass=True)
+    async with Server(small_disk, CommandAgent(), settings) as server:
+        owner = await Wire.open(server.port, server.token)
+        run_away = "!echo $$; while :; do sleep 0.05; done"
+        await owner.send("user_message", id="p", prompt=run_away, permissionMode="bypassPermissions")
+        said = await owner.until("agent_stdout")
+        filler = fill(small_disk)
+        await owner.send("user_message", id="q", prompt="help")
+        assert (await owner.answer("q"))["code"] == "disk_full"
+        answer = await owner.answer(await owner.send("cancel", sessionId=said["sessionId"]))
+        assert answer["code"] == "disk_full" and "told to stop" in answer["message"]
+        while Path(f"/proc/{int(said['chunk'])}").exists():
+            await owner.until("pong", id=await owner.send("ping"))
+            await asyncio.sleep(0.05)
+        assert not any(each["type"] == "terminal_state" for each in owner.messages)
+        filler.unlink()
+        assert (await owner.until("terminal_state"))["exitCode"] == 130
+        owner.abort()
+
+
 async def test_a_start_on_a_full_disk_says_so(small_disk: Path) -> None:
     async with InProcess(small_disk, SETTINGS):
         pass
@@ -124,6 +148,22 @@ async def test_a_start_on_a_full_disk_says_so(small_disk: Path) -> None:
     filler.unlink()
     async with InProcess(small_disk, SETTINGS):
         pass
+
+
+async def test_a_log_that_is_not_looked_at_first_would_be_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Negative control: nobody checks who wrote it."""
+    async with InProcess(tmp_path, SETTINGS):
+        pass
+    path = tmp_path / ".myagent" / "remote" / "sessions.db"
+    content = bytearray(path.read_bytes())
+    content[60:64] = b"\0\0\0\x09"
+    path.write_bytes(content)
+    monkeypatch.setattr(database, "_check_kind", lambda *_: None)
+    async with InProcess(tmp_path, SETTINGS):
+        pass
+    assert path.read_bytes() != content
 
 
 @pytest.mark.parametrize(("offset", "put", "reason"), [(60, b"\0\0\0\x09", "newer"), (0, b"garbage", "not an SQLite")])
@@ -148,39 +188,61 @@ async def test_a_log_that_cannot_be_used_is_refused_and_left_alone(
         pass
 
 
-@pytest.mark.parametrize("years", [-30, 30])
-async def test_the_wall_clock_may_jump(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, years: int) -> None:
-    """The clock that rooms read is replaced here; what is measured in seconds goes by the monotonic one."""
+class Jumping(datetime):
+    """A wall clock that was set."""
 
-    class Jumping(datetime):
-        jump = timedelta()
+    jump = timedelta()
 
-        @classmethod
-        def now(cls, tz: Any = None) -> Any:
-            return datetime.now(tz) + cls.jump
+    @classmethod
+    def now(cls, tz: Any = None) -> Any:
+        return datetime.now(tz) + cls.jump
 
+
+@pytest.fixture
+def wall_clock(monkeypatch: pytest.MonkeyPatch) -> type[Jumping]:
+    """The one that the rooms read; what is measured in seconds goes by the monotonic one."""
     for room in (host, lane, questions):
         monkeypatch.setattr(room, "datetime", Jumping)
-    async with InProcess(tmp_path, SETTINGS) as server:
+    monkeypatch.setattr(Jumping, "jump", timedelta())
+    return Jumping
+
+
+async def decide_after_a_jump(workspace: Path, wall_clock: type[Jumping], years: int) -> list[str]:
+    """Set the clock while a request is open, then allow it; how it was resolved."""
+    async with InProcess(workspace, SETTINGS) as server, AsyncExitStack() as end:
         owner = await Wire.open(server.port, server.token)
+        end.callback(owner.abort)
         await owner.send("user_message", id="p", prompt=script(ask=True, lines=2))
         asked = await owner.until("permission_request")
-        Jumping.jump = timedelta(days=365 * years)
+        wall_clock.jump = timedelta(days=365 * years)
         await owner.send("ping", id="still")
         await owner.until("pong")
-        assert not any(m["type"] == "permission_resolved" for m in owner.messages), "expired by the wall clock"
         await owner.send(
             "permission_decision", permissionRequestId=asked["permissionRequestId"], decision={"kind": "allow"}
         )
-        assert (await owner.until("terminal_state"))["exitCode"] == 0
+        await owner.until("terminal_state")
         await owner.send("user_message", id="q", prompt=script(lines=2))
         await owner.until("terminal_state", id="q")
         newcomer = await Wire.open(server.port, server.token)
+        end.callback(newcomer.abort)
         assert len(newcomer.welcome["sessions"]) == 2
-        for wire in (owner, newcomer):
-            wire.abort()
+        return [m["outcome"] for m in owner.messages if m["type"] == "permission_resolved"]
+
+
+@pytest.mark.parametrize("years", [-30, 30])
+async def test_the_wall_clock_may_jump(tmp_path: Path, wall_clock: type[Jumping], years: int) -> None:
+    assert await decide_after_a_jump(tmp_path, wall_clock, years) == ["allow"]
     async with InProcess(tmp_path, SETTINGS) as server:
         back = await Wire.open(server.port, server.token)
         assert {each["state"] for each in back.welcome["sessions"]} == {"completed"}
         assert datetime.fromisoformat(back.welcome["sessions"][0]["updatedAt"]).tzinfo == UTC
         back.abort()
+
+
+async def test_expiry_by_the_wall_clock_would_be_found(
+    tmp_path: Path, wall_clock: type[Jumping], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Negative control: the event loop's clock is the wall's. Nobody is silent for too long, so only expiry shows."""
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: Jumping.now(UTC).timestamp())
+    monkeypatch.setattr(Connection, "beat", lambda self, now: None)
+    assert await decide_after_a_jump(tmp_path, wall_clock, 30) == ["expired"]

@@ -7,12 +7,20 @@ import random
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 from tests.faults.proxy import Proxy
 from tests.faults.serving import LOCAL, ROOT, InProcess
-from tests.faults.takeovers import FOUND_WITHIN, owner_after_a_restart, seconds_to_find, stale_writes, times_to_find
+from tests.faults.takeovers import (
+    FOUND_WITHIN,
+    MANY_WRITES,
+    owner_after_a_restart,
+    seconds_to_find,
+    stale_writes,
+    times_to_find,
+)
 from tests.faults.wire import Wire
 
 from myagent.client.view import View
@@ -58,6 +66,24 @@ def test_what_a_stale_owner_had_on_its_way_is_refused_one_by_one(tmp_path: Path,
     assert tally.refused == tally.writes
 
 
+def test_a_stale_owner_with_more_on_its_way_than_errors_are_allowed_gets_every_answer(tmp_path: Path) -> None:
+    tally = asyncio.run(stale_writes(tmp_path, 2, MANY_WRITES))
+    assert (tally.refused, tally.effects, tally.other) == (2 * MANY_WRITES, 0, [])
+
+
+def test_counting_stale_writes_as_errors_would_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Negative control: the fence allows nothing."""
+    fence = Connection.fence
+
+    def fence_alone(self: Connection) -> None:
+        fence(self)
+        self._fence_ends = None
+
+    monkeypatch.setattr(Connection, "fence", fence_alone)
+    tally = asyncio.run(stale_writes(tmp_path, 1, MANY_WRITES))
+    assert tally.refused < tally.writes and "closed with 1008" in tally.other
+
+
 def test_without_the_check_of_the_role_a_stale_write_would_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control."""
     monkeypatch.setattr(Ownership, "admit", lambda self, connection_id, message: None)
@@ -66,38 +92,39 @@ def test_without_the_check_of_the_role_a_stale_write_would_run(tmp_path: Path, m
 
 
 async def test_a_frozen_owner_does_nothing_when_it_thaws(tmp_path: Path) -> None:
-    server = await InProcess(tmp_path, Settings(heartbeat=0.4, owner_grace=0)).start()
-    owner = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.faults.frozen_owner", str(server.port), server.token,
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=ROOT,
-    )  # fmt: skip
-    assert owner.stdin is not None and owner.stdout is not None
-    assert await owner.stdout.readline() == b"owner\n"
-    owner.stdin.write(b"before\n")
-    assert await owner.stdout.readline() == b"ack\n"
-    follower = await Wire.open(server.port, server.token)
-    owner.send_signal(signal.SIGSTOP)
-    await follower.until("owner_changed", owner=None)
-    heir = await Wire.open(server.port, server.token)
-    assert heir.role == "owner"
-    owner.stdin.write(b"after\n")
-    owner.send_signal(signal.SIGCONT)
-    assert (await owner.stdout.readline()).startswith(b"gone")
-    owner.stdin.close()
-    await owner.wait()
-    for wire in (follower, heir):
-        wire.abort()
-    await server.stop()
+    async with InProcess(tmp_path, Settings(heartbeat=0.4, owner_grace=0)) as server, AsyncExitStack() as end:
+        owner = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.faults.frozen_owner", str(server.port), server.token,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=ROOT,
+        )  # fmt: skip
+        end.push_async_callback(owner.communicate)
+        end.callback(owner.send_signal, signal.SIGKILL)
+        assert owner.stdin is not None and owner.stdout is not None
+        assert await owner.stdout.readline() == b"owner\n"
+        owner.stdin.write(b"before\n")
+        assert await owner.stdout.readline() == b"ack\n"
+        follower = await Wire.open(server.port, server.token)
+        end.callback(follower.abort)
+        owner.send_signal(signal.SIGSTOP)
+        await follower.until("owner_changed", owner=None)
+        heir = await Wire.open(server.port, server.token)
+        end.callback(heir.abort)
+        assert heir.role == "owner"
+        owner.stdin.write(b"after\n")
+        owner.send_signal(signal.SIGCONT)
+        assert (await owner.stdout.readline()).startswith(b"gone")
     assert server.agent.ran == {"before": 1}
 
 
 # --- coming back ---------------------------------------------------------------------------------------------------
 
 
-async def test_an_owner_cut_off_again_and_again_is_the_owner_again(tmp_path: Path) -> None:
+async def reclaim_again_and_again(directory: Path) -> list[str]:
+    """An owner that is cut off, or swallowed, twenty times; the roles of the strangers who tried in between."""
     token: str | None = None
     used: str | None = None
-    async with InProcess(tmp_path, Settings(allowed_hosts=LOCAL)) as server, Proxy(server.port) as proxy:
+    strangers = []
+    async with InProcess(directory, Settings(allowed_hosts=LOCAL)) as server, Proxy(server.port) as proxy:
         for number in range(20):
             owner = await Wire.open(proxy.port, server.token, reclaim=token)
             assert owner.role == "owner"
@@ -107,9 +134,22 @@ async def test_an_owner_cut_off_again_and_again_is_the_owner_again(tmp_path: Pat
             proxy.reset() if number % 2 else proxy.black_hole()
             for shown in (None, used):
                 stranger = await Wire.open(server.port, server.token, reclaim=shown)
-                assert stranger.role == "follower"
+                strangers.append(stranger.role)
                 stranger.abort()
             proxy.heal()
+            if "owner" in strangers:
+                break
+    return strangers
+
+
+async def test_an_owner_cut_off_again_and_again_is_the_owner_again(tmp_path: Path) -> None:
+    assert await reclaim_again_and_again(tmp_path) == ["follower"] * 40
+
+
+async def test_a_token_that_can_be_used_twice_would_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Negative control."""
+    monkeypatch.setattr(Ownership, "heard", lambda self, connection_id: None)
+    assert "owner" in await reclaim_again_and_again(tmp_path)
 
 
 @pytest.mark.parametrize("followers", [15, pytest.param(50, marks=pytest.mark.long)])

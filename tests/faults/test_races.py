@@ -6,12 +6,13 @@ import asyncio
 import itertools
 import json
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 from tests.faults.proxy import Proxy
 from tests.faults.serving import LOCAL, InProcess, ScriptedAgent, script, stored
-from tests.faults.wire import Wire
+from tests.faults.wire import Gone, Wire
 
 from myagent.connection import Connection
 from myagent.eventlog import Unit
@@ -118,17 +119,29 @@ async def test_turns_that_end_while_the_server_stops_do_not_keep_it_from_stoppin
     assert len(finished) == 8
 
 
-async def test_a_server_that_stood_still_does_not_blame_its_clients(tmp_path: Path) -> None:
-    """Their signs of life wait to be read, or were not asked for: a stopped process, a machine that swaps."""
-    async with InProcess(tmp_path, Settings(heartbeat=0.2)) as server:
+async def stand_still(directory: Path) -> list[str]:
+    """Stop the server three times for many heartbeats; the roles of its clients then. Raises `Gone`."""
+    async with InProcess(directory, Settings(heartbeat=0.2)) as server, AsyncExitStack() as end:
         wires = [await Wire.open(server.port, server.token) for _ in range(2)]
+        for wire in wires:
+            end.callback(wire.abort)
         for _ in range(3):
             time.sleep(1.0)
             for wire in wires:
                 await wire.until("pong", id=await wire.send("ping"))
-        assert [wire.role for wire in wires] == ["owner", "follower"]
-        for wire in wires:
-            wire.abort()
+        return [wire.role for wire in wires]
+
+
+async def test_a_server_that_stood_still_does_not_blame_its_clients(tmp_path: Path) -> None:
+    """Their signs of life wait to be read, or were not asked for: a stopped process, a machine that swaps."""
+    assert await stand_still(tmp_path) == ["owner", "follower"]
+
+
+async def test_blaming_the_clients_would_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Negative control."""
+    monkeypatch.setattr(Connection, "excuse", lambda self, seconds: None)
+    with pytest.raises(Gone):
+        await stand_still(tmp_path)
 
 
 @pytest.mark.parametrize("unacknowledged", [False, True], ids=["a dead program", "a dead machine"])

@@ -19,7 +19,6 @@ from myagent.server import Settings
 def test_every_prompt_runs_once(tmp_path: Path) -> None:
     tally = asyncio.run(resend(tmp_path, 30, seed=1))
     assert tally.wrong == []
-    assert min(tally.cuts["before send"], tally.cuts["before ack"]) > 5
 
 
 @pytest.mark.long

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -74,30 +75,48 @@ async def test_one_that_reads_again_too_late_is_told_why(tmp_path: Path) -> None
 async def test_one_that_reads_little_by_little_lives(
     tmp_path: Path, role: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For much longer than two heartbeats it cannot be pinged, and has nothing to say."""
+    seqs, head = await read_little_by_little(tmp_path, role, monkeypatch)
+    assert seqs == list(range(1, head + 1))
+
+
+async def test_not_looking_at_what_it_takes_would_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Negative control: that bytes are taken is no sign of life."""
+    monkeypatch.setattr(Connection, "_watch_progress", lambda self, now, *, silent: None)
+    with pytest.raises(Gone):
+        await read_little_by_little(tmp_path, "follower", monkeypatch)
+
+
+async def read_little_by_little(directory: Path, role: str, monkeypatch: pytest.MonkeyPatch) -> tuple[list[int], int]:
+    """A slow reader, for much longer than two heartbeats, in which it cannot be pinged and has nothing to say: what it
+    has seen, and the last that there was. Raises `Gone`."""
     if role == "owner":  # whose pings must get through: within two heartbeats it takes what the kernel holds
         monkeypatch.setattr(server_module, "SEND_BUFFER", 8192)
     settings = Settings(allowed_hosts=LOCAL, heartbeat=0.4, stall_timeout=1.5, close_timeout=0.2)
     loop = asyncio.get_running_loop()
-    async with InProcess(tmp_path, settings) as server, Proxy(server.port, buffer=8192) as proxy:
+    async with (
+        InProcess(directory, settings) as server,
+        Proxy(server.port, buffer=8192) as proxy,
+        AsyncExitStack() as end,
+    ):
         first, second = (proxy.port, server.port) if role == "owner" else (server.port, proxy.port)
         owner = await Wire.open(first, server.token)
+        end.callback(owner.abort)
         follower = await Wire.open(second, server.token, "?role=follower")
+        end.callback(follower.abort)
         slow, quick = (owner, follower) if role == "owner" else (follower, owner)
         proxy.trickle()
         began = loop.time()
         await owner.send("user_message", prompt=script(lines=45, size=10_000))
         reading = asyncio.create_task(quick.until("never"))
-        end = await slow.until("terminal_state")
-        assert loop.time() - began > 4 * settings.heartbeat, "it was not slow"
-        proxy.heal()
-        await slow.hello()  # and still does
-        seqs = [m["seq"] for m in slow.messages if "seq" in m]
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
-        for wire in (owner, follower):
-            wire.abort()
-    assert seqs == list(range(1, end["seq"] + 1))
+        try:
+            last = await slow.until("terminal_state")
+            assert loop.time() - began > 4 * settings.heartbeat, "it was not slow"
+            proxy.heal()
+            await slow.hello()  # and still does
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+        return [m["seq"] for m in slow.messages if "seq" in m], last["seq"]
 
 
 async def _answer_pings(wire: Wire) -> None:

@@ -38,7 +38,7 @@ class UserMessage(Command, frozen=True, kw_only=True, tag="user_message"):
     prompt: str
     session_id: SessionId | None = None
     permission_mode: PermissionMode | None = None
-    skill_names: tuple[str, ...] = ()
+    skill_names: Annotated[tuple[Annotated[str, Meta(max_length=128)], ...], Meta(max_length=64)] = ()
 
 
 class DecisionBody(Struct, frozen=True, rename="camel"):
@@ -153,6 +153,7 @@ class RequestBody(Struct, frozen=True, rename="camel", kw_only=True, omit_defaul
     diffs: tuple[Diff, ...] = ()
     options: tuple[Option, ...] = ()
     digest: str
+    asked_at: str | None = None
     expires_at: str
 
 

@@ -164,8 +164,8 @@ class Ownership:
         self._reclaim_tokens = ()
         return Change(self.epoch, None, "released", connection_id)
 
-    def handover(self, connection_id: ConnectionId, to: ConnectionId, token: str) -> Change:
-        """Give the slot to a connected follower whose credential may own."""
+    def handover(self, to: ConnectionId, token: str) -> Change:
+        """Give the slot to a connected follower whose credential may own; the owner was admitted to ask for it."""
         heir = self.seats.get(to)
         if heir is None or heir is self._owner:
             raise NotClaimable("no such follower is connected")

@@ -15,6 +15,7 @@ from myagent.core.display import escape, flags
 from myagent.core.messages import Diff, Option, Outcome, PermissionDecision, PermissionMode, RequestBody
 from myagent.core.refusals import BadMessage, DigestMismatch
 
+EXPIRED = "nobody decided in time"  # the reason of a request that expired
 REQUEST_BYTES = 1 << 20  # a larger request is denied: nobody reads a megabyte before deciding
 
 
@@ -49,8 +50,12 @@ class Answer:
     @property
     def refusal(self) -> str:
         """Why nothing runs, in one sentence; of an answer that is no allow."""
-        why = "nobody decided in time" if self.kind == "expired" else "denied"
-        return f"{why}: {self.reason}" if self.reason else why
+        if self.kind == "expired":
+            return self.reason or EXPIRED
+        return f"denied: {self.reason}" if self.reason else "denied"
+
+
+TOO_LARGE = Answer("deny", "the request is too large to be shown to anybody, so nobody can allow it")
 
 
 def canonical(value: Any) -> bytes:
@@ -66,7 +71,7 @@ def digest_of(call: ToolCall, cwd: str) -> str:
     return hashlib.sha256(canonical(what)).hexdigest()
 
 
-def request_body(call: ToolCall, *, cwd: str, expires_at: str) -> RequestBody | None:
+def request_body(call: ToolCall, *, cwd: str, expires_at: str, asked_at: str | None = None) -> RequestBody | None:
     """What is sent for a call; `None` if it is too large to be asked."""
     names = [option.name for option in call.options]
     body = RequestBody(
@@ -80,6 +85,7 @@ def request_body(call: ToolCall, *, cwd: str, expires_at: str) -> RequestBody | 
         diffs=call.diffs,
         options=tuple(Option(option.option_id, escape(option.name), option.kind) for option in call.options),
         digest=digest_of(call, cwd),
+        asked_at=asked_at,
         expires_at=expires_at,
     )
     return body if len(msgspec.json.encode(body)) <= REQUEST_BYTES else None

@@ -168,9 +168,17 @@ class RateLimited(Refused):
 
 
 class DiskFull(Refused):
+    """`done`: what took effect although it could not be stored: an agent was stopped, or told no."""
+
     code = "disk_full"
 
+    def __init__(self, done: str | None = None) -> None:
+        super().__init__(done)
+        self.done = done
+
     def __str__(self) -> str:
+        if self.done is not None:
+            return f"the server's disk is full: {self.done}; that is stored, and told to all, when there is space"
         return "the server's disk is full: nothing was stored; watching goes on, try again later"
 
 

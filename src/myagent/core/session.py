@@ -37,7 +37,7 @@ from myagent.core.messages import (
     TerminalState,
     UserMessage,
 )
-from myagent.core.permissions import Answer, OpenRequest, Resolution, ToolCall, request_body
+from myagent.core.permissions import TOO_LARGE, Answer, OpenRequest, Resolution, ToolCall, request_body
 from myagent.core.refusals import AlreadyResolved, QueueFull, UnknownRequest
 
 QUEUE_LIMIT = 16  # prompts waiting in one session
@@ -222,13 +222,15 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
     # --- permission requests --------------------------------------------------------------------------------------
 
-    def ask(self, call: ToolCall, *, request_id: str, turn_id: str, expires_at: str) -> Step | Answer:
+    def ask(
+        self, call: ToolCall, *, request_id: str, turn_id: str, expires_at: str, asked_at: str | None = None
+    ) -> Step | Answer:
         """Open a request; an `Answer` at once if it cannot be asked."""
         if self.running is None or self.running.turn.id != turn_id or self.running.cancelling:
             return Answer("cancelled", "the turn is over")
-        body = request_body(call, cwd=self.cwd, expires_at=expires_at)
+        body = request_body(call, cwd=self.cwd, expires_at=expires_at, asked_at=asked_at)
         if body is None:
-            return Answer("deny", "the request is too large to be shown to anybody, so nobody can allow it")
+            return TOO_LARGE
         event = PermissionRequest(
             id=turn_id, session_id=self.session_id, permission_request_id=request_id, request=body
         )
