@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+AGENTS := @google/gemini-cli@0.61.0 opencode-linux-x64@1.18.34 @qwen-code/qwen-code@0.15.10 \
+  @agentclientprotocol/claude-agent-acp@0.49.0 @anthropic-ai/claude-code@2.1.197 @agentclientprotocol/codex-acp@2.6.0
 
 .DEFAULT_GOAL := help
-.PHONY: help test demo lint types faults agents conformance bench screenshots clean
+.PHONY: help test demo lint types faults agents conformance fuzz audit bench screenshots clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -32,11 +34,23 @@ demo: $(STAMP)  ## watch a session being shared: an owner, two followers, one th
 faults: $(STAMP)  ## the fault suite at length: cuts, kills, stalls, full disks; prints its figures
 	$(BIN)/python -m tests.faults
 
-agents: $(STAMP)  ## real agents over ACP, as far as they are installed in .cache/agents
-	$(BIN)/python -m pytest tests/agents/test_real_agents.py tests/e2e/test_real_agents.py
+agents: $(STAMP)  ## every real agent that npm can install in .cache/agents, with a scripted model
+	@mkdir -p .cache/agents
+	@for package in $(AGENTS); do \
+	  npm install --silent --no-audit --no-fund --prefix .cache/agents $$package \
+	  || echo "not tried, unless it is there already: npm could not install $$package"; \
+	done
+	MYAGENT_TEST_EVERY_AGENT=1 $(BIN)/python -m pytest -rs tests/agents/test_real_agents.py tests/e2e/test_real_agents.py
 
 conformance: $(STAMP)  ## RFC 6455: the Autobahn cases through our own listener
 	$(BIN)/python -m pytest tests/conformance
+
+fuzz: $(STAMP)  ## hostile inputs at length: 10^6 to the decoder, 10^6 handshakes, 10^5 frames on real sockets
+	-$(BIN)/pip install --quiet --disable-pip-version-check -e '.[fuzz]'
+	$(BIN)/python -m tests.fuzz
+
+audit: $(STAMP)  ## ask an advisory service whether anything installed here has a known hole; it fails if one is known
+	$(BIN)/python scripts/audit.py
 
 bench: $(STAMP)  ## fan-out, latency, memory, replay, start-up, beside the peers; writes benchmarks/results
 	$(BIN)/python -m benchmarks

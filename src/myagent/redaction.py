@@ -3,8 +3,9 @@
 Three kinds of secrets are found:
 
 - our own live ones: the owner token as it is, and invites, tickets and reclaim tokens by their form;
-- keys whose form their makers publish (`KNOWN`), unless that is switched off: a session that is shared cannot be taken
-  back, these forms match nothing else, and whoever needs such a key in the clear has it in a file;
+- keys whose form their makers publish (`KNOWN`), and private keys in PEM, unless that is switched off: a session that
+  is shared cannot be taken back, these forms match nothing else, and whoever needs such a key in the clear has it in a
+  file;
 - what matches a pattern of the operator's (`--redact`), within one line and at most `PATTERN_CHARACTERS` long.
 
 Output comes in pieces, cut anywhere. A `Stream` holds back the end of a piece while it may be how a secret begins;
@@ -22,7 +23,9 @@ from typing import Any
 
 import msgspec
 
+from myagent import private_keys
 from myagent.exceptions import MyagentError
+from myagent.private_keys import PrivateKeys
 
 MASK = "[redacted]"
 PATTERN_CHARACTERS = 1024  # that a match of an operator's pattern may have
@@ -96,6 +99,7 @@ class Redactor:
 
     def __init__(self, patterns: Sequence[str] = (), *, known: bool = True) -> None:
         self._forms = (*OURS, *(KNOWN if known else ()))
+        self.known = known
         self._literals: tuple[str, ...] = ()
         self.pattern = _joined(patterns)
         self._compile()
@@ -113,6 +117,9 @@ class Redactor:
     def text(self, text: str) -> str:
         """The text without its secrets."""
         if self.may_hold(text):
+            if self.known:
+                keys = PrivateKeys(MASK)
+                text = keys.feed(text) + keys.flush()
             text = self.full.sub(MASK, text)
         return text if self.pattern is None else _by_line(self.pattern, text)
 
@@ -126,7 +133,11 @@ class Redactor:
 
     def may_hold(self, text: str) -> bool:
         """Whether the text could have a secret of ours or of a known form: fast, and never wrongly false."""
-        return any(each in text for each in self._literals) or any(each.search(text) for each in self._spotters)
+        return (
+            any(each in text for each in self._literals)
+            or any(each.search(text) for each in self._spotters)
+            or (self.known and private_keys.may_hold(text))
+        )
 
     def last_run(self, text: str, start: int) -> int:
         """Where the characters at the end of a text begin that a secret can have; one that is cut off is among them."""
@@ -161,18 +172,20 @@ class Stream:
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
+        self._keys = PrivateKeys(MASK) if redactor.known else None
         self._before = ""  # the last character that was let through
         self._held = ""  # may be the beginning of a secret
         self._line = ""  # unfinished, while there are patterns
 
     def feed(self, piece: str) -> str:
         """What may be shown now."""
-        return self._by_pattern(self._by_form(piece))
+        return self._by_pattern(self._by_form(piece if self._keys is None else self._keys.feed(piece)))
 
     def flush(self) -> str:
         """What was held back, when nothing more will come."""
+        begun = "" if self._keys is None else self._by_form(self._keys.flush())
         held, self._held = self._held, ""
-        rest = self._line + self._redactor.full.sub(MASK, held)
+        rest = self._line + begun + self._redactor.full.sub(MASK, held)
         self._line = ""
         return rest if self._redactor.pattern is None else _by_line(self._redactor.pattern, rest)
 

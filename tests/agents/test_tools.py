@@ -7,7 +7,9 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
+import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -150,6 +152,15 @@ async def test_a_pattern_that_would_take_for_ever_is_stopped_and_holds_up_nobody
         await asyncio.sleep(0)
     with pytest.raises(SearchFailed, match=r"^the search took more than 0\.5 seconds and was stopped$"):
         await searching
+
+
+def test_a_search_whose_server_was_killed_ends_by_itself(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a" * 40 + "b\n")
+    alone = (
+        "import sys; from myagent.agents import search; search.ALONE_SECONDS = 1; sys.exit(search.main(sys.argv[1:]))"
+    )
+    done = subprocess.run([sys.executable, "-c", alone, str(tmp_path), "(a+)+$", "."], check=False)
+    assert done.returncode == -signal.SIGALRM
 
 
 @in_loop

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from raw import KEY, Answer, Raw, request
+from raw import KEY, Answer, Raw, frame, request
 from wire import scene
 
 from myagent import server as server_module
@@ -384,3 +384,22 @@ async def test_what_needs_no_credential_holds_no_data(tmp_path: Path) -> None:
             assert "frame-ancestors 'none'" in (answer.header("Content-Security-Policy") or "")
         evil = request(here.server, target="/healthz", drop=("Upgrade",), Host="evil.example")
         assert (await send(here.server, evil)).status == 403
+
+
+@pytest.mark.parametrize("opcode", [0, 1, 2, 8, 9, 10], ids=["continued", "text", "binary", "close", "ping", "pong"])
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize(
+    "ask",
+    [without("Authorization"), to("/nothing"), to("/sessions"), to("/healthz")],
+    ids=["401", "404", "data", "open"],
+)
+async def test_what_follows_a_request_that_was_not_upgraded_is_no_frame(
+    tmp_path: Path, ask: Ask, masked: bool, opcode: int
+) -> None:
+    async with scene(tmp_path) as here:
+        expected = {}
+        for behind in (b"", frame(opcode, b"", masked=masked), frame(opcode, b"\x03\xe8", masked=masked) * 200):
+            async with Raw(here.server) as hostile:
+                await hostile.send(ask(here.server) + behind)
+                expected[behind] = (await hostile.answer()).status
+        assert len(set(expected.values())) == 1 and expected[b""] in (200, 401, 404)

@@ -14,7 +14,7 @@ from asking import ask, bearer, get, invite, knock, unlike
 from puppet import Puppet
 from wire import Client, decide, scene
 
-from myagent.access import CreateInvite, ListInvites, RevokeInvites, RotateToken
+from myagent.access import BadRequest, CreateInvite, ListInvites, RevokeInvites, RotateToken
 from myagent.control import Declined
 from myagent.invites import Invites, InvitesFull, make_token, read_id
 from myagent.statedir import UnsafeState
@@ -348,3 +348,17 @@ async def test_many_revocations_at_once_disturb_nobody_else(tmp_path: Path) -> N
         await asyncio.gather(*(ask(here.server, RevokeInvites(invite_ids=[each])) for each, _ in made))
         assert {await each.closed() for each in watchers} == {4401}
         assert (await here.turn(owner, "help"))["exitCode"] == 0
+
+
+async def test_a_program_that_serves_makes_and_ends_invites_itself(tmp_path: Path) -> None:
+    async with scene(tmp_path, base_path="/agent") as here:
+        made = here.server.invite(label="review", uses=1)
+        assert made.link == f"http://127.0.0.1:{here.server.port}/agent/#{made.token}"
+        watcher = await here.join(headers={"Authorization": f"Bearer {made.token}"})
+        assert watcher.role == "follower"
+        [listed] = (await ask(here.server, ListInvites()))["invites"]
+        assert (listed["id"], listed["label"], listed["expiresAt"]) == (made.id, "review", made.expires_at)
+        here.server.revoke(made.id)
+        assert await watcher.closed() == 4401
+        with pytest.raises(BadRequest):
+            here.server.revoke(made.id)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ ENTRIES = 200_000  # looked at in one search: about a second, and far more than 
 PATTERN_CHARACTERS = 1024  # of a glob
 GLOB_MATCHES = 1000  # listed; the rest is counted
 GREP_MATCHES = 500
+ALONE_SECONDS = 30  # after which the kernel ends a search: who asked may have been killed, and stops it no more
 LINE_CHARACTERS = 300  # of a matching line, shown
 
 # Directories full of what nobody wrote here; `**` does not enter them.
@@ -97,6 +99,8 @@ def grep(workspace: Workspace, pattern: str, path: str = ".") -> list[str]:
 def main(arguments: Sequence[str]) -> int:
     """Grep for another process: root, pattern, path; matches on stdout, or 2 and one sentence on stderr."""
     root, pattern, path = arguments
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(ALONE_SECONDS)
     try:
         for line in grep(Workspace(Path(root)), pattern, path):
             print(line)
