@@ -42,6 +42,7 @@ class Agent:
         self.reading = True
         self.signed_in = not options.auth
         self.environment = dict(os.environ)
+        self.chosen: JSON = {"m1": "big", "effort": "low", "fast": False, "model": "big"}
 
     # --- the connection ---------------------------------------------------------------------------------------------
 
@@ -117,6 +118,7 @@ class Agent:
             raise Refused(-32000, "Authentication required")
         session = f"fake-{os.getpid()}-{next(self.ids)}"
         self.cwd[session] = params["cwd"]
+        self.meta = params.get("_meta")
         commands = [{"name": f"command-{number}", "description": "x" * 4000} for number in range(self.options.commands)]
         if commands:
             self.update(session, "available_commands_update", availableCommands=commands)
@@ -134,6 +136,29 @@ class Agent:
         return self.told_modes()
 
     def told_modes(self) -> JSON:
+        return {**self.told_mode(), **self.told_offers()} if self.options.offer else self.told_mode()
+
+    def told_offers(self) -> JSON:
+        """A choice of models in either way, a level in groups, and a switch."""
+        models = [{"modelId": name, "name": name} for name in ("big", "small")]
+        if self.options.offer == "models":
+            return {"models": {"currentModelId": self.chosen["model"], "availableModels": models}}
+        levels = [{"name": "all", "options": [{"value": "low", "name": "Low"}, {"value": "high", "name": "High"}]}]
+        rows = [{"value": model["modelId"], "name": model["name"]} for model in models]
+        return {
+            "configOptions": [
+                *self.told_mode().get("configOptions", []),
+                {"id": "m1", "category": "model", "type": "select", "currentValue": self.chosen["m1"], "options": rows},
+                {"id": "effort", "type": "select", "currentValue": self.chosen["effort"], "options": levels},
+                {"id": "fast", "type": "boolean", "currentValue": self.chosen["fast"]},
+            ]
+        }
+
+    def on_session_set_model(self, params: JSON) -> JSON:
+        self.chosen["model"] = params["modelId"]
+        return {}
+
+    def told_mode(self) -> JSON:
         if not self.modes:
             return {}
         if self.options.mode_by == "config":
@@ -152,7 +177,12 @@ class Agent:
         return {}
 
     def on_session_set_config_option(self, params: JSON) -> JSON:
-        self.mode = params["value"]
+        if params["configId"] in self.chosen:
+            if params["value"] == "high":
+                raise Refused(-32603, "not for this account")
+            self.chosen[params["configId"]] = params["value"]
+        else:
+            self.mode = params["value"]
         return self.told_modes()
 
     def on_session_prompt(self, params: JSON) -> JSON:
@@ -161,6 +191,9 @@ class Agent:
         if self.options.store:
             with (Path(self.options.store) / session).open("a") as history:
                 history.write(text + "\n")
+        if text.startswith("/"):
+            self.say(session, text)
+            return {"stopReason": "end_turn"}
         word, _, rest = text.partition(" ")
         do: Callable[[str, str], JSON | None] = getattr(self, "do_" + word)
         return do(session, rest) or {"stopReason": "end_turn"}
@@ -170,6 +203,12 @@ class Agent:
     def do_say(self, session: str, rest: str) -> None:
         for word in rest.split(" "):
             self.say(session, word + " ", messageId="m1")
+
+    def do_meta(self, session: str, rest: str) -> None:
+        self.say(session, json.dumps(self.meta))
+
+    def do_chosen(self, session: str, rest: str) -> None:
+        self.say(session, json.dumps(self.chosen))
 
     def do_mode(self, session: str, rest: str) -> None:
         self.say(session, self.mode)
@@ -373,6 +412,7 @@ def main() -> None:
     parser.add_argument("--name", default="fake")
     parser.add_argument("--version", type=int, default=1)
     parser.add_argument("--commands", type=int, default=0)
+    parser.add_argument("--offer", default="", help="what may be chosen: as models, or as config options")
     parser.add_argument("--without", default="", help="a kind of option that is never offered")
     parser.add_argument("--at", action="append", default=[])
     Agent(parser.parse_args()).serve()

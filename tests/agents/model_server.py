@@ -1,10 +1,15 @@
-"""A scripted model on loopback, in the shape of the three common APIs: OpenAI chat, Gemini, and Anthropic messages.
+"""A scripted model on loopback, in the shape of the common APIs: OpenAI chat and responses, Gemini, Anthropic.
 
 What it answers depends on the last prompt of the conversation alone:
 
 - `STUB FILE=/path`, with a tool that writes files on offer: some words, and one call of that tool, its arguments filled
   from its JSON schema; when the tool's result comes back, "done";
 - `SLOW`: words until the client goes away;
+- `SCRIPT [step, …]`, in the OpenAI shape alone: the step for as many answers as the model has given since; a step is
+  `{"say": "words", "think": "words", "calls": [[tool, arguments], …], "finish": "length"}`, all of it optional; in
+  `say` the word `RESULT` stands for the results of the tools before; arguments that are a text are sent as they are;
+- `FAIL 429`, in the OpenAI shape alone: this status; `GARBAGE`: an answer that is none;
+- `CUT`: words, and then the connection breaks;
 - `RECALL`: the `MARKER-…` that an earlier prompt of the conversation held, or "nothing";
 - anything else (titles, classifiers): "ok".
 """
@@ -15,6 +20,7 @@ import asyncio
 import itertools
 import json
 import re
+import shlex
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,6 +30,7 @@ JSON = dict[str, Any]
 CONTENT = "hello from the scripted model\n"
 WORDS = ("I ", "will ", "write ", "the ", "file. ")
 SLOW_WORDS, SLOW_SECONDS = 3000, 0.02
+SHELL = "exec_command"  # of codex
 WRITERS = ("write", "write_file", "Write")
 
 
@@ -35,6 +42,12 @@ class Answer:
     tool: str = ""
     arguments: JSON = field(default_factory=dict)
     slow: bool = False
+    thoughts: str = ""
+    calls: tuple[tuple[str, Any], ...] = ()  # of a script
+    finish: str = ""
+    status: int = 200
+    garbage: str = ""
+    cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,9 +58,19 @@ class Asked:
     prompts: list[str]
     has_result: bool
     tools: dict[str, JSON]
+    answers: int = 0  # since the last prompt
+    results: str = ""  # of the tools since the last answer
 
     def answer(self) -> Answer:
         last = self.prompts[-1] if self.prompts else ""
+        if (script := re.search(r"SCRIPT (\[.*\])", last, re.DOTALL)) is not None:
+            return self._scripted(json.loads(script[1]))
+        if (failing := re.search(r"FAIL (\d+)", last)) is not None:
+            return Answer((), status=int(failing[1]))
+        if "CUT" in last:
+            return Answer(WORDS, cut=True)
+        if "GARBAGE" in last:
+            return Answer((), garbage=last.partition("GARBAGE")[2].strip())
         writer = next((name for name in WRITERS if name in self.tools), None)
         if self.has_result:
             return Answer(("All ", "done."))
@@ -60,6 +83,14 @@ class Asked:
             path = next(iter(re.findall(r"FILE=(\S+)", last)), "")
             return Answer(WORDS, writer, filled(self.tools[writer], path))
         return Answer(("ok",))
+
+    def _scripted(self, steps: list[JSON]) -> Answer:
+        step = steps[self.answers]
+        words = step.get("say", "").replace("RESULT", self.results)
+        calls = tuple((name, arguments) for name, arguments in step.get("calls", []))
+        return Answer(
+            (words,) if words else (), calls=calls, thoughts=step.get("think", ""), finish=step.get("finish", "")
+        )
 
 
 def filled(schema: JSON, path: str) -> JSON:
@@ -100,8 +131,11 @@ def openai_asked(body: JSON) -> Asked:
     texts = [(message["role"], _text(message.get("content"))) for message in messages]
     last = max((index for index, (role, _) in enumerate(texts) if role == "user"), default=-1)
     tools = {tool["function"]["name"]: tool["function"].get("parameters", {}) for tool in body.get("tools") or []}
-    has_result = any(role == "tool" for role, _ in texts[last + 1 :])
-    return Asked([text for role, text in texts if role == "user"], has_result, tools)
+    since = texts[last + 1 :]
+    has_result = any(role == "tool" for role, _ in since)
+    answered = [index for index, (role, _) in enumerate(since) if role == "assistant"]
+    results = "".join(text for role, text in since[answered[-1] if answered else 0 :] if role == "tool")
+    return Asked([text for role, text in texts if role == "user"], has_result, tools, len(answered), results)
 
 
 def openai_events(answer: Answer, number: int) -> Iterator[JSON | str]:
@@ -116,12 +150,16 @@ def openai_events(answer: Answer, number: int) -> Iterator[JSON | str]:
         }
 
     yield chunk({"role": "assistant", "content": ""})
+    if answer.thoughts:
+        yield chunk({"reasoning_content": answer.thoughts})
     for word in answer.words:
         yield chunk({"content": word})
-    if answer.tool:
-        function = {"name": answer.tool, "arguments": json.dumps(answer.arguments)}
-        yield chunk({"tool_calls": [{"index": 0, "id": f"call_{number}", "type": "function", "function": function}]})
-    yield chunk({}, "tool_calls" if answer.tool else "stop")
+    calls = answer.calls or (((answer.tool, answer.arguments),) if answer.tool else ())
+    for index, (name, arguments) in enumerate(calls):
+        function = {"name": name, "arguments": arguments if isinstance(arguments, str) else json.dumps(arguments)}
+        call = {"index": index, "id": f"call_{number}_{index}", "type": "function", "function": function}
+        yield chunk({"tool_calls": [call]})
+    yield chunk({}, answer.finish or ("tool_calls" if calls else "stop"))
     usage = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
     yield {"id": f"c{number}", "object": "chat.completion.chunk", "created": 1, "model": "stub", "choices": []} | {
         "usage": usage
@@ -236,12 +274,46 @@ def anthropic_whole(answer: Answer, number: int) -> JSON:
     return message | {"stop_reason": "end_turn", "stop_sequence": None, "usage": usage}
 
 
+# --- OpenAI: POST /v1/responses, as codex asks: its tool is a shell, and what is to leave its sandbox is asked for ----
+
+
+def responses_asked(body: JSON) -> Asked:
+    rows = body.get("input", [])
+    prompts = [
+        (index, _text([{**part, "type": "text"} for part in row.get("content", [])]))
+        for index, row in enumerate(rows)
+        if row.get("type") == "message" and row.get("role") == "user"
+    ]
+    last = prompts[-1][0] if prompts else -1
+    has_result = any(row.get("type") == "function_call_output" for row in rows[last + 1 :])
+    names = {tool.get("name") for tool in body.get("tools") or []}
+    tools = {"write": {"properties": {"path": {}, "content": {}}}} if SHELL in names else {}
+    return Asked([text for _, text in prompts], has_result, tools)
+
+
+def responses_events(answer: Answer, number: int, *, free: bool) -> Iterator[JSON | str]:
+    said = {"type": "message", "role": "assistant", "id": f"msg_{number}"}
+    yield {"type": "response.created", "response": {"id": f"resp_{number}"}}
+    yield {"type": "response.output_item.added", "output_index": 0, "item": {**said, "content": []}}
+    for word in answer.words:
+        yield {"type": "response.output_text.delta", "item_id": f"msg_{number}", "delta": word}
+    content = [{"type": "output_text", "text": "".join(answer.words)}]
+    yield {"type": "response.output_item.done", "output_index": 0, "item": {**said, "content": content}}
+    if answer.tool:
+        command = f"printf %s {shlex.quote(answer.arguments['content'])} > {shlex.quote(answer.arguments['path'])}"
+        arguments = {"cmd": command, **({} if free else {"sandbox_permissions": "require_escalated"})}
+        call = {"type": "function_call", "call_id": f"call_{number}", "name": SHELL, "arguments": json.dumps(arguments)}
+        yield {"type": "response.output_item.done", "output_index": 1, "item": call}
+    usage = {"input_tokens": 11, "output_tokens": 7, "total_tokens": 18}
+    yield {"type": "response.completed", "response": {"id": f"resp_{number}", "usage": usage}}
+
+
 # --- the server -----------------------------------------------------------------------------------------------------
 
 
 @asynccontextmanager
-async def model_server() -> AsyncIterator[str]:
-    """Serve on a free port of loopback; gives the base URL."""
+async def model_server(asked: list[JSON] | None = None) -> AsyncIterator[str]:
+    """Serve on a free port of loopback; gives the base URL. `asked` gets each request's body, with `authorization`."""
     numbers = itertools.count(1)
     connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
@@ -251,8 +323,10 @@ async def model_server() -> AsyncIterator[str]:
         connections[task] = writer
         try:
             while (head := await _head(reader)) is not None:
-                method, target, length = head
+                method, target, length, authorization = head
                 body = json.loads(await reader.readexactly(length) or b"{}")
+                if asked is not None:
+                    asked.append(body | {"authorization": authorization})
                 await _respond(writer, method, target, body, next(numbers))
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the agent was cancelled, or ended
@@ -270,17 +344,19 @@ async def model_server() -> AsyncIterator[str]:
         await asyncio.gather(*connections)
 
 
-async def _head(reader: asyncio.StreamReader) -> tuple[str, str, int] | None:
+async def _head(reader: asyncio.StreamReader) -> tuple[str, str, int, str] | None:
     request = await reader.readline()
     if not request.strip():
         return None
     method, target, _ = request.decode().split()
-    length = 0
+    length, authorization = 0, ""
     while (line := await reader.readline()).strip():
         name, _, value = line.decode().partition(":")
         if name.lower() == "content-length":
             length = int(value)
-    return method, target, length
+        elif name.lower() == "authorization":
+            authorization = value.strip()
+    return method, target, length, authorization
 
 
 async def _respond(writer: asyncio.StreamWriter, method: str, target: str, body: JSON, number: int) -> None:
@@ -297,17 +373,25 @@ async def _respond(writer: asyncio.StreamWriter, method: str, target: str, body:
         answer = anthropic_asked(body).answer()
         events = anthropic_events(answer, number) if body.get("stream") else None
         whole = anthropic_whole(answer, number)
+    elif path.endswith("/responses"):
+        answer = responses_asked(body).answer()
+        events, whole = responses_events(answer, number, free="danger-full-access" in json.dumps(body)), {}
     elif "count" in path.lower():
         answer, events, whole = Answer(()), None, {"totalTokens": 11, "input_tokens": 11}
     else:
         answer, events, whole = Answer(()), None, {"object": "list", "data": [], "models": []}
+    if answer.status != 200:
+        events, whole = None, {"error": {"message": f"scripted\nfailure {answer.status}", "code": "scripted"}}
     if events is None:
         text = json.dumps(whole).encode()
-        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n"
+        head = f"HTTP/1.1 {answer.status} Said\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n"
         writer.write(head.encode() + text)
         await writer.drain()
         return
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+    if answer.garbage:
+        _chunk(writer, answer.garbage.encode().decode("unicode_escape").encode())
+        events = iter(())
     for event in events:
         data = event if isinstance(event, str) else json.dumps(event)
         name = f"event: {event['type']}\n" if isinstance(event, dict) and "type" in event else ""
@@ -315,6 +399,9 @@ async def _respond(writer: asyncio.StreamWriter, method: str, target: str, body:
         await writer.drain()
         if answer.slow:
             await asyncio.sleep(SLOW_SECONDS)
+        if answer.cut and "file. " in data:
+            writer.transport.abort()
+            raise ConnectionResetError
     _chunk(writer, b"")
     await writer.drain()
 

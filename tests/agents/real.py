@@ -3,8 +3,10 @@
 They are looked for in the directory that MYAGENT_TEST_AGENTS names (default: `.cache/agents` in the repository), where
 this installs them:
 
-    npm install @google/gemini-cli@0.61.0 @qwen-code/qwen-code@0.15.10 opencode-linux-x64@1.18.34
-    npm install @agentclientprotocol/claude-agent-acp@0.49.0    # 290 MB more; brings a proprietary program
+    npm install @google/gemini-cli@0.61.0 opencode-linux-x64@1.18.34
+
+`make agents` installs more of them there, and lets the tests use those too (MYAGENT_TEST_EVERY_AGENT): qwen-code,
+codex-acp, claude-agent-acp and claude itself, of which the last two bring a proprietary program.
 """
 
 from __future__ import annotations
@@ -19,16 +21,21 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+EVERY_AGENT = "MYAGENT_TEST_EVERY_AGENT"
 AGENTS = Path(os.environ.get("MYAGENT_TEST_AGENTS", ROOT / ".cache" / "agents"))
 
 
 @dataclass(frozen=True)
 class Real:
-    """An agent as it is installed here. `setup` takes a private home and the model's URL, and makes the environment."""
+    """An agent as it is installed here. `setup` takes a private home and the model's URL, and makes the environment.
+
+    One that is `extra` is used only where every agent is to be.
+    """
 
     name: str
     command: tuple[str, ...]
     setup: Callable[[Path, str], dict[str, str]]
+    extra: bool = False
 
     @property
     def path(self) -> Path:
@@ -40,7 +47,9 @@ class Real:
         return {"HOME": str(home), **nowhere, **self.setup(home, url)}
 
     def need(self) -> None:
-        """Skip the test when it is not installed."""
+        """Skip the test when it is not installed, or not wanted."""
+        if self.extra and not os.environ.get(EVERY_AGENT):
+            pytest.skip(f"{self.name} is for `make agents`, which sets {EVERY_AGENT}")
         if not self.path.exists():
             pytest.skip(f"{self.name} is not installed in {AGENTS}")
 
@@ -68,10 +77,22 @@ def _claude(home: Path, url: str) -> dict[str, str]:
     return quiet | {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "sk-ant-stub"}
 
 
+def _codex(home: Path, url: str) -> dict[str, str]:
+    provider = (
+        f'[model_providers.stub]\nname = "Stub"\nbase_url = "{url}/v1"\nwire_api = "responses"\nenv_key = "STUB_KEY"\n'
+    )
+    (home / "codex").mkdir(exist_ok=True)
+    (home / "codex" / "config.toml").write_text(f'model = "gpt-5.5"\nmodel_provider = "stub"\n{provider}')
+    return {"CODEX_HOME": str(home / "codex"), "STUB_KEY": "x"}
+
+
 GEMINI = Real("gemini", (".bin/gemini", "--acp"), _gemini)
-QWEN = Real("qwen", (".bin/qwen", "--acp"), _qwen)
+QWEN = Real("qwen", (".bin/qwen", "--acp"), _qwen, extra=True)
 OPENCODE = Real("opencode", ("opencode-linux-x64/bin/opencode", "acp"), _opencode)
-CLAUDE = Real("claude", (".bin/claude-agent-acp",), _claude)
+CLAUDE = Real("claude", (".bin/claude-agent-acp",), _claude, extra=True)
+CLAUDE_P = Real("claude-p", (".bin/claude",), _claude, extra=True)
+CODEX = Real("codex", (".bin/codex-acp",), _codex, extra=True)
+EVERY = (GEMINI, OPENCODE, QWEN, CLAUDE, CLAUDE_P, CODEX)
 
 
 def a_minute_later(home: Path) -> None:

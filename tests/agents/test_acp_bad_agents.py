@@ -14,7 +14,7 @@ from tests.agents.recorder import Recorder
 from tests.agents.test_acp import Hosted, hosting
 
 from myagent.agents.acp import AcpAgent
-from myagent.agents.acp_rpc import LINE_BYTES, Lines, LineTooLong
+from myagent.agents.ndjson import LINE_BYTES, Lines, LineTooLong
 from myagent.exceptions import AgentUnavailable
 
 
@@ -49,7 +49,7 @@ def test_an_agent_that_cannot_start_says_why(tmp_path: Path, options: list[str],
         assert end.stop_reason == "failed"
         assert end.exit_code == {"initialize=exit": 41, "initialize=garbage": 137}.get(options[1], 1)
 
-    hosting(test, tmp_path, *options, start_seconds=0.5)
+    hosting(test, tmp_path, *options, start_seconds=0.5 if "hang" in options[1] else 20.0)
 
 
 @pytest.mark.parametrize("command", ["cat", "yes", "true", "false"])

@@ -12,6 +12,7 @@ import psutil
 import pytest
 from tests.agents import contract
 from tests.agents.contract import CHECKS, Check, Subject, populate
+from tests.agents.modelled import MODEL, needs_models
 
 from myagent.agents import Agent, Answer, ToolCall, Turn, TurnEnd, TurnIO, tools
 from myagent.agents.command import CommandAgent
@@ -36,7 +37,7 @@ EXEC = Subject(
     runs=None,
     fails="cat nothing.txt",
 )
-SUBJECTS = [COMMAND, EXEC]
+SUBJECTS = [COMMAND, EXEC, pytest.param(MODEL, marks=needs_models)]
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
+import psutil
 import pytest
+from tests.agents.contract import all_gone
 
-from myagent.agents.presets import PRESETS, UNKNOWN, Modes, Preset, UnknownPreset, find, hosted_env, preset, recognised
+from myagent.agents import presets
+from myagent.agents.presets import (
+    CLAUDE_P,
+    PRESETS,
+    UNKNOWN,
+    Modes,
+    Preset,
+    UnknownPreset,
+    find,
+    hosted_env,
+    preset,
+    recognised,
+)
 from myagent.core.messages import PermissionMode
 
 TRANSCRIPTS = sorted((Path(__file__).parent / "transcripts").glob("*.jsonl"))
@@ -60,13 +75,13 @@ def test_every_preset_says_how_to_get_it_and_how_it_asks() -> None:
     for known in PRESETS.values():
         assert known.argv
         assert known.install
-        assert known.names
+        assert known.names or known.name == CLAUDE_P
         assert known.asking or not known.asks
     assert json.loads(PRESETS["opencode"].env["OPENCODE_PERMISSION"])["*"] == "ask"
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(UnknownPreset, match="no agent named 'gemni'; known are claude, codex, gemini"):
+    with pytest.raises(UnknownPreset, match="no agent named 'gemni'; known are command, model, claude, claude-p"):
         preset("gemni")
 
 
@@ -86,6 +101,28 @@ def test_find_tells_path_and_version_and_survives_what_has_none(tmp_path: Path) 
     assert (found.path, found.version) == (str(program), "4.2")
     assert find(Preset(name="none", argv=("no-such-agent",)), env).path is None
     program.write_text("#!/no/such/interpreter\n")
+    assert find(Preset(name="some", argv=("some-agent",)), env).version == ""
+
+
+@pytest.mark.parametrize("away", ["", "setsid "])
+def test_finding_is_held_up_by_nobody_who_keeps_the_output(
+    tmp_path: Path, away: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child in the program's process group ends with it; what the program said itself is its version."""
+    program = tmp_path / "some-agent"
+    program.write_text(f"#!/bin/sh\n{away}sleep 1000 &\necho $! >{tmp_path}/child; echo 4.2\n")
+    program.chmod(0o755)
+    env = {"PATH": f"{tmp_path}:/bin:/usr/bin"}
+    found = find(Preset(name="some", argv=("some-agent",)), env)
+    children = [each for each in psutil.process_iter() if each.pid == int((tmp_path / "child").read_text())]
+    assert bool(children) or not away
+    for child in children:
+        if away:
+            child.kill()
+    asyncio.run(all_gone(children))
+    assert found.version == "4.2"
+    monkeypatch.setattr(presets, "VERSION_SECONDS", 0.1)
+    program.write_text("#!/bin/sh\necho 4.2; exec sleep 1000\n")
     assert find(Preset(name="some", argv=("some-agent",)), env).version == ""
 
 

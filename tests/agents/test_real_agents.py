@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from tests.agents.contract import check_updates
 from tests.agents.model_server import CONTENT, WORDS, model_server
-from tests.agents.real import CLAUDE, GEMINI, OPENCODE, QWEN, Real, a_minute_later
+from tests.agents.real import CLAUDE, CLAUDE_P, CODEX, EVERY, GEMINI, OPENCODE, Real, a_minute_later
 from tests.agents.recorder import ALLOW, DENY, Recorder
 
 from myagent.agents import Turn
 from myagent.agents.acp import AcpAgent
+from myagent.agents.claude_p import ClaudePrintAgent
 from myagent.agents.presets import preset
 from myagent.core.messages import PermissionMode
+from myagent.exceptions import AgentUnavailable
 
 
-@pytest.fixture(params=(GEMINI, QWEN, OPENCODE, CLAUDE), ids=lambda real: real.name)
+@pytest.fixture(params=EVERY, ids=lambda real: real.name)
 def real(request: pytest.FixtureRequest) -> Real:
     found: Real = request.param
     found.need()
@@ -39,10 +43,11 @@ class Workplace:
     url: str
 
     @asynccontextmanager
-    async def hosted(self) -> AsyncIterator[AcpAgent]:
+    async def hosted(self, **settings: Any) -> AsyncIterator[AcpAgent | ClaudePrintAgent]:
         command = (str(self.real.path), *self.real.command[1:])
         env = self.real.env(self.home, self.url)
-        agent = AcpAgent(command, cwd=self.workspace, preset=preset(self.real.name), env=env)
+        host = ClaudePrintAgent if self.real is CLAUDE_P else AcpAgent
+        agent = host(command, cwd=self.workspace, **{"preset": preset(self.real.name), "env": env, **settings})
         await agent.start()
         try:
             yield agent
@@ -72,7 +77,7 @@ def test_words_stream_and_a_write_is_asked_for(real: Real, tmp_path: Path) -> No
         file = place.workspace / "hello.txt"
         prompt = f"STUB please write FILE={file} now"
         async with place.hosted() as agent:
-            assert re.match(r"asks leave \(mode \w+\)", agent.info.note)
+            assert re.match(r"asks leave \(mode [\w-]+\)", agent.info.note)
             denied = Recorder(DENY)
             end = await agent.run(place.turn(prompt), denied)
             assert not file.exists()
@@ -90,7 +95,7 @@ def test_words_stream_and_a_write_is_asked_for(real: Real, tmp_path: Path) -> No
             (call,) = allowed.asked
             assert CONTENT.strip() in call.text
             assert str(file) in call.text
-            assert call.kind == "edit"
+            assert call.kind == ("execute" if real is CODEX else "edit")
             assert "".join(WORDS).strip() in allowed.out
             assert allowed.out.rstrip().endswith("done.")
             check_updates(allowed.updates)
@@ -143,6 +148,59 @@ def test_opencode_by_itself_would_not_ask(tmp_path: Path) -> None:
     at_work(replace(OPENCODE, setup=setup), tmp_path, test)
 
 
+# What a directory may hold that would let the agent write there without asking.
+LENIENT: dict[str, tuple[str, Any]] = {
+    "gemini": (".gemini/settings.json", {"tools": {"allowed": ["write_file"]}}),
+    "opencode": (".opencode/opencode.json", {"agent": {"build": {"permission": {"edit": "allow"}}}}),
+    "qwen": (".qwen/settings.json", {"permissions": {"allow": ["Edit"]}}),
+    "claude": (".claude/settings.json", {"permissions": {"allow": ["Write"]}}),
+    "codex": (".codex/config.toml", 'approval_policy = "never"\nsandbox_mode = "danger-full-access"\n'),
+    "claude-p": (".claude/settings.json", {"permissions": {"defaultMode": "acceptEdits"}}),
+}
+
+
+@pytest.mark.parametrize("supervised", [True, False])
+def test_it_asks_whatever_the_directory_allows(real: Real, supervised: bool, tmp_path: Path) -> None:
+    """Negative control: without what its preset does for that, it writes; two trust no directory by themselves."""
+    known = preset(real.name)
+    bare = replace(
+        known, env={"OPENCODE_PERMISSION": known.env.get("OPENCODE_PERMISSION", "")}, files={}, session_meta={}
+    )
+    settings = {"allow_unsupervised": True} if real is CLAUDE_P else {"preset": bare}
+
+    async def test(place: Workplace) -> None:
+        name, content = LENIENT[real.name]
+        (place.workspace / name).parent.mkdir()
+        (place.workspace / name).write_text(content if isinstance(content, str) else json.dumps(content))
+        file = place.workspace / "hello.txt"
+        async with place.hosted(**({} if supervised else settings)) as agent:
+            told = Recorder(DENY)
+            await agent.run(place.turn(f"STUB please write FILE={file} now"), told)
+            asked = supervised or real in (GEMINI, CODEX)
+            assert (len(told.asked), file.exists()) == (int(asked), not asked)
+
+    at_work(real, tmp_path, test)
+
+
+@pytest.mark.parametrize("chooser", [GEMINI, CLAUDE, CLAUDE_P], ids=lambda real: real.name)
+def test_a_model_that_it_offers_can_be_chosen(chooser: Real, tmp_path: Path) -> None:
+    chooser.need()
+
+    async def test(place: Workplace) -> None:
+        async with place.hosted() as agent:
+            (row,) = [row for row in agent.info.state["config"] if row["id"] == "model"]
+        other = next(value for value in reversed(row["values"]) if value != row["value"])
+        async with place.hosted(options={"model": other}) as agent:
+            assert f"model={other}" in agent.info.note
+            (row,) = [row for row in agent.info.state["config"] if row["id"] == "model"]
+            assert row["value"] == other
+        with pytest.raises(AgentUnavailable, match=r"does not offer model=nonesuch; it offers"):
+            async with place.hosted(options={"model": "nonesuch"}):
+                pass
+
+    at_work(chooser, tmp_path, test)
+
+
 def test_cancel_in_the_middle_of_an_answer(real: Real, tmp_path: Path) -> None:
     async def test(place: Workplace) -> None:
         async with place.hosted() as agent:
@@ -159,6 +217,20 @@ def test_cancel_in_the_middle_of_an_answer(real: Real, tmp_path: Path) -> None:
             assert words < 1000
 
     at_work(real, tmp_path, test)
+
+
+def test_a_conversation_that_claude_has_lost_begins_anew(tmp_path: Path) -> None:
+    CLAUDE_P.need()
+
+    async def test(place: Workplace) -> None:
+        async with place.hosted() as agent:
+            told, lost = Recorder(), "00000000-0000-4000-8000-000000000000"
+            end = await agent.run(place.turn("hello", lost), told)
+            assert (end.stop_reason, told.out.strip()) == ("end_turn", "ok")
+            assert "lost its earlier session" in told.err
+            assert end.agent_session_id not in (None, lost)
+
+    at_work(CLAUDE_P, tmp_path, test)
 
 
 def test_a_conversation_goes_on_after_a_restart(real: Real, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@ not."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import sys
 from pathlib import Path
@@ -50,6 +52,62 @@ async def test_the_owner_chooses_among_the_agents_own_options(tmp_path: Path) ->
         await decide(owner, request, "allow", optionId=kinds["allow_always"])
         await owner.until("terminal_state", id=turn)
         assert text(owner, turn) == "forever: completed"
+
+
+async def test_what_was_chosen_of_an_agents_offers_is_set_and_shown(tmp_path: Path) -> None:
+    chosen = ("--agent-option", "model=small", "--agent-option", "fast=on")
+    async with process(tmp_path, *chosen, "--", *FAKE, "--offer", "config") as (server, here):
+        assert "asks leave (it has no modes); model=small; fast=on" in server.said
+        owner = await here.join()
+        end = await here.turn(owner, "chosen")
+        assert json.loads(text(owner, end["id"])).items() >= {"m1": "small", "effort": "low", "fast": True}.items()
+        state = owner.of("session_metadata")[-1]["session"]["agentState"]
+        assert {row["id"]: row["value"] for row in state["config"]} == {"m1": "small", "effort": "low", "fast": True}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (
+            ("--agent-option", "model=huge", "--", *FAKE, "--offer", "config"),
+            3,
+            "not offer model=huge; it offers big, small",
+        ),
+        (("--agent-option", "speed=9", "--", *FAKE), 3, "does not offer the option speed, nor anything else"),
+        (("--agent-option", "speed=9"), 2, "the command agent has no options, and so none named speed"),
+        (("--agent-option", "speed=9", "--agent", SAYS), 2, "the exec agent has no options"),
+        (("--agent-option", "speed"), 2, "'speed' is not KEY=VALUE"),
+    ],
+)
+async def test_what_is_not_offered_is_refused(tmp_path: Path, arguments: tuple[str, ...], code: int, said: str) -> None:
+    exit_code, message = await refused(tmp_path, *arguments)
+    assert (exit_code, said in message) == (code, True), message
+
+
+async def test_claude_by_its_own_protocol_asks_through_the_server(tmp_path: Path) -> None:
+    """A program that speaks as `claude -p` does; the real one is tried by `make agents`."""
+    claude = (sys.executable, "-I", str(Path(__file__).parents[1] / "agents" / "fake_claude.py"))
+    (tmp_path / "store").mkdir()
+    options = ("--agent", "claude-p", "--", *claude, "--store", str(tmp_path / "store"))
+    async with process(tmp_path, *options) as (server, here):
+        assert "agent Claude Code (asks leave (mode default))" in server.said
+        owner, follower = await here.join(), await here.join()
+        denied = await here.turn(owner, "write made no", allow=False)
+        assert denied["exitCode"] == 0 and not (tmp_path / "made").exists()
+        assert "denied" in text(owner, denied["id"], "agent_stderr")
+        allowed = await here.turn(owner, "write made yes", sessionId=denied["sessionId"])
+        assert allowed["exitCode"] == 0 and (tmp_path / "made").read_text() == "yes"
+        recalled = await here.turn(owner, "recall", sessionId=denied["sessionId"])
+        assert text(owner, recalled["id"]) == "write made no\nwrite made yes\n"
+        turn = await owner.send("user_message", prompt="linger")
+        session = (await owner.until("agent_stdout", id=turn))["sessionId"]
+        await owner.send("cancel", sessionId=session)
+        end = await follower.until("terminal_state", id=turn)
+        assert (end["exitCode"], end["stopReason"]) == (130, "cancelled")
+        children = [int(pid) for pid in text(follower, turn).split()]
+        assert len(children) == 2
+        while not all(gone(child) for child in children):  # the kernel takes its moment
+            await asyncio.sleep(0.01)
 
 
 async def test_cancel_ends_130_and_the_agent_goes_on(tmp_path: Path) -> None:

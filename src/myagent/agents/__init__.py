@@ -18,7 +18,10 @@ __all__ = ["Agent", "AgentInfo", "Answer", "ToolCall", "Turn", "TurnEnd", "TurnI
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One prompt to be answered. `agent_session_id` is what an earlier turn of the session ended with, if any."""
+    """One prompt to be answered. `agent_session_id` is what an earlier turn of the session ended with, if any.
+
+    `skill_names` are skills to use; an adapter says which of them it could not pass on (`skills.py`).
+    """
 
     session_id: str
     turn_id: str
@@ -69,12 +72,14 @@ class TurnIO(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AgentInfo:
-    """What an agent is called; `note` is one line for the operator ("no model configured: command mode")."""
+    """What an agent is called; `note` is one line for the operator ("no model configured: command mode"). `secrets` are
+    texts that it knows from its start on and that nobody may see; the host covers them."""
 
     name: str
     version: str = ""
     note: str = ""
     state: dict[str, Any] = field(default_factory=dict)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 class Agent(Protocol):

@@ -12,19 +12,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from myagent import __version__
 from myagent.agents import Agent, AgentInfo, Answer, Turn, TurnEnd, TurnIO
-from myagent.agents.acp_rpc import AUTH_REQUIRED, INVALID_PARAMS, METHOD_NOT_FOUND, AgentGone, Connection, RpcError
-from myagent.agents.presets import UNKNOWN, Modes, Preset, hosted_env, recognised
-from myagent.agents.rendering import JSON, Rendering, config_state, fit, options_of, state_of, tool_call, trimmed
-from myagent.core.messages import Option, PermissionMode
+from myagent.agents.acp_rpc import AUTH_REQUIRED, INVALID_PARAMS, METHOD_NOT_FOUND, Connection, RpcError
+from myagent.agents.acp_session import Running, Session
+from myagent.agents.acp_supervision import Supervision
+from myagent.agents.ndjson import AgentGone
+from myagent.agents.presets import UNKNOWN, Preset, recognised
+from myagent.agents.rendering import JSON, fit, options_of, state_of, tool_call, trimmed
+from myagent.agents.showing import Showing
+from myagent.agents.skills import with_skills
+from myagent.core.messages import Option
 from myagent.exceptions import AgentUnavailable
 
 logger = logging.getLogger(__name__)
@@ -32,53 +37,9 @@ logger = logging.getLogger(__name__)
 ACP_VERSION = 1
 START_SECONDS = 60.0  # for an answer to anything but a prompt; opencode takes 3 on two busy cores
 CANCEL_SECONDS = 5.0  # for a prompt to end after session/cancel, before the agent is killed
-REPLAY_QUIET_SECONDS = 0.1  # without an update after session/load: gemini-cli answers first and replays after
-REPLAY_SECONDS = 5.0  # for a replay to become quiet
 LATE_UPDATES = 200  # said between turns, kept for the next one
 
 _CANCELLED: JSON = {"outcome": {"outcome": "cancelled"}}
-
-
-@dataclass(slots=True)
-class _Session:
-    """An ACP session. `state` is what latecomers are told; `late` what was said while no turn ran."""
-
-    agent_id: str
-    cwd: Path
-    modes: Modes | None = None
-    state: JSON = field(default_factory=dict)
-    late: list[JSON] = field(default_factory=list)
-    replaying: bool = False
-    heard: asyncio.Event = field(default_factory=asyncio.Event)  # an update came
-    running: _Running | None = None
-
-
-@dataclass(slots=True)
-class _Running:
-    """A turn between its prompt and its end. `failed` is set when the host's side of it fails."""
-
-    io: TurnIO
-    failed: asyncio.Future[None]
-    rendering: Rendering = field(default_factory=Rendering)
-    asks: set[asyncio.Task[Answer]] = field(default_factory=set)
-    stopping: bool = False
-
-    def fail(self, error: BaseException) -> None:
-        if not self.failed.done():
-            self.failed.set_exception(error)
-
-    async def show(self, update: JSON) -> bool:
-        """Say an update; whether there was text in it."""
-        rendered = self.rendering.render(update)
-        say = self.io.stdout if rendered.channel == "stdout" else self.io.stderr
-        if rendered.gap:
-            await say(rendered.gap)
-        await say(rendered.text, update=fit(update))
-        return bool(rendered.text)
-
-    async def close_calls(self) -> None:
-        for text, update in self.rendering.close_open_calls():
-            await self.io.stderr(text, update=update)
 
 
 class AcpAgent(Agent):
@@ -88,6 +49,7 @@ class AcpAgent(Agent):
         argv: The command; without a `preset`, what it says of itself chooses one.
         env: Variables for the agent on top of the inherited ones.
         allow_unsupervised: Host it also when it may run tools without asking.
+        options: What to choose of what each session offers (model, effort, …), by id or category.
 
     `tally` counts what became of every line of the agent: response; answered, refused (its requests); rendered, passed
     (no text, but the structured update), state, replayed, late, dropped, logged (of no session),
@@ -102,22 +64,24 @@ class AcpAgent(Agent):
         preset: Preset = UNKNOWN,
         env: Mapping[str, str] | None = None,
         allow_unsupervised: bool = False,
+        options: Mapping[str, str] | None = None,
         start_seconds: float = START_SECONDS,
         cancel_seconds: float = CANCEL_SECONDS,
     ) -> None:
-        self._argv, self._cwd, self._preset, self._own_env = tuple(argv), cwd, preset, dict(env or {})
-        self._allow_unsupervised = allow_unsupervised
+        self._argv, self._cwd, self._own_env = tuple(argv), cwd, dict(env or {})
         self._start_seconds, self._cancel_seconds = start_seconds, cancel_seconds
         self._label = preset.name if preset is not UNKNOWN else Path(argv[0]).name
+        self._rules = Supervision(self._label, preset, options or {}, allow_unsupervised=allow_unsupervised)
         self._info = AgentInfo(name=self._label)
         self._connection: Connection | None = None
         self._connecting = asyncio.Lock()
         self._can_load = False
+        self._files: TemporaryDirectory[str] | None = None
         self._login = ""  # how to sign in, for a human
-        self._sessions: dict[str, _Session] = {}  # by the id of our session
-        self._by_agent_id: dict[str, _Session] = {}
+        self._sessions: dict[str, Session] = {}  # by the id of our session
+        self._by_agent_id: dict[str, Session] = {}
         self._opening = 0  # session/new in flight: updates may name a session before its id is known to us
-        self._spare: _Session | None = None  # opened by `start`, for the first new session
+        self._spare: Session | None = None  # opened by `start`, for the first new session
         self.tally: Counter[str] = Counter()
 
     @property
@@ -129,7 +93,7 @@ class AcpAgent(Agent):
         try:
             connection = await self._connected()
             session = await self._new(connection, self._cwd)
-            await self._supervise(connection, session, "default")
+            await self._rules.supervise(session, "default", partial(self._call, connection))
         except BaseException as error:
             await self.close()
             if isinstance(error, (AgentGone, RpcError)):
@@ -139,36 +103,39 @@ class AcpAgent(Agent):
         self._info = AgentInfo(
             name=self._info.name,
             version=self._info.version,
-            note=self._note(session),
-            state={"mode": session.modes.current} if session.modes else {},
+            note=self._rules.note(session, self._rules.env(self._own_env)),
+            state={key: session.state[key] for key in ("mode", "config") if key in session.state},
         )
 
     async def run(self, turn: Turn, io: TurnIO) -> TurnEnd:
         try:
             connection = await self._connected()
             session = await self._session(connection, turn, io)
-            await self._supervise(connection, session, turn.mode)
+            await self._rules.supervise(session, turn.mode, partial(self._call, connection))
         except (AgentGone, RpcError, AgentUnavailable) as error:
             return self._failed(error, turn.agent_session_id)
-        running = session.running = _Running(io, asyncio.get_running_loop().create_future())
+        text, left_out = with_skills(turn, self._commands())
+        running = session.running = Running(io, Showing(io), asyncio.get_running_loop().create_future())
         prompt = asyncio.create_task(
             connection.request(
                 "session/prompt",
-                {"sessionId": session.agent_id, "prompt": [{"type": "text", "text": turn.prompt}]},
+                {"sessionId": session.agent_id, "prompt": [{"type": "text", "text": text}]},
             ),
             name=f"acp-prompt-{turn.turn_id}",
         )
         try:
             io.tell(**session.state)
+            if left_out:
+                await io.stderr(left_out)
             for update in session.late:
-                await running.show(update)
+                await running.showing.show(update)
             session.late.clear()
             await asyncio.wait({prompt, running.failed}, return_when=asyncio.FIRST_COMPLETED)
             if running.failed.done():
                 running.failed.result()
             result = prompt.result()
         except (AgentGone, RpcError) as error:
-            await running.close_calls()
+            await running.showing.close_calls()
             return self._failed(error, session.agent_id)
         finally:
             try:
@@ -181,13 +148,16 @@ class AcpAgent(Agent):
                     ask.cancel()
         reason = result.get("stopReason") if isinstance(result, dict) else None
         if reason != "end_turn":
-            await running.close_calls()
+            await running.showing.close_calls()
         return TurnEnd(str(reason or "end_turn"), agent_session_id=session.agent_id)
 
     async def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+        files, self._files = self._files, None
+        if files is not None:
+            files.cleanup()
 
     # --- starting ----------------------------------------------------------------------------------------------
 
@@ -223,22 +193,21 @@ class AcpAgent(Agent):
                 tally=self.tally,
             )
         except OSError as error:
-            remedy = f"install it with: {self._preset.install}" if self._preset.install else ""
+            remedy = f"install it with: {self._rules.preset.install}" if self._rules.preset.install else ""
             raise AgentUnavailable(self._label, f"{self._argv[0]}: {error.strerror or error}", remedy) from error
 
     def _env(self) -> dict[str, str]:
-        given = self._given()
-        preset = {key: value for key, value in self._preset.env.items() if key not in given}
-        return hosted_env(os.environ, preset | self._own_env)
-
-    def _given(self) -> list[str]:
-        """Variables of the preset that the operator set otherwise; they count for more only when that was accepted."""
-        changed = [key for key, value in self._preset.env.items() if os.environ.get(key, value) != value]
-        return changed if self._allow_unsupervised else []
+        """The environment of a process that is about to start, and the files that it names, written anew: qwen-code
+        changes its own."""
+        if not self._rules.preset.files:
+            return self._rules.env(self._own_env)
+        if self._files is None:
+            self._files = TemporaryDirectory(prefix="myagent-")
+        return self._rules.env(self._rules.write_files(Path(self._files.name)) | self._own_env)
 
     async def _initialize(self, connection: Connection) -> bool:
         """Get to know the agent and sign in; true when it must be started again, with what its preset sets."""
-        before = self._env()
+        before = self._rules.env(self._own_env)
         result = await self._call(
             connection,
             "initialize",
@@ -253,9 +222,9 @@ class AcpAgent(Agent):
             raise AgentUnavailable(self._label, f"it speaks ACP version {version}, and this is version {ACP_VERSION}")
         said = result.get("agentInfo")
         said = said if isinstance(said, dict) else {}
-        if self._preset is UNKNOWN:
-            self._preset = recognised(str(said.get("name")))
-            if self._env() != before:
+        if self._rules.preset is UNKNOWN:
+            self._rules.preset = recognised(str(said.get("name")))
+            if self._rules.env(self._own_env) != before or self._rules.preset.files:
                 return True
         capabilities = result.get("agentCapabilities")
         self._can_load = isinstance(capabilities, dict) and capabilities.get("loadSession") is True
@@ -263,10 +232,10 @@ class AcpAgent(Agent):
         self._info = AgentInfo(name=trimmed(name, 100), version=trimmed(str(said.get("version", "")), 100))
         methods = result.get("authMethods")
         methods = [row for row in methods if isinstance(row, dict)] if isinstance(methods, list) else []
-        self._login = self._preset.login or "; or ".join(
+        self._login = self._rules.preset.login or "; or ".join(
             str(row.get("description") or row.get("name") or row.get("id")) for row in methods
         )
-        method = self._preset.auth_method(before, [str(row.get("id")) for row in methods])
+        method = self._rules.preset.auth_method(before, [str(row.get("id")) for row in methods])
         if method is not None:
             await self._call(connection, "authenticate", {"methodId": method})
         return False
@@ -286,7 +255,7 @@ class AcpAgent(Agent):
 
     # --- sessions ----------------------------------------------------------------------------------------------
 
-    async def _session(self, connection: Connection, turn: Turn, io: TurnIO) -> _Session:
+    async def _session(self, connection: Connection, turn: Turn, io: TurnIO) -> Session:
         """The ACP session of our session: the one at hand, else the earlier one loaded, else a new one."""
         session = self._sessions.get(turn.session_id)
         if session is None and turn.agent_session_id is not None:
@@ -298,29 +267,35 @@ class AcpAgent(Agent):
         self._sessions[turn.session_id] = session
         return session
 
-    async def _new(self, connection: Connection, cwd: Path) -> _Session:
+    def _commands(self) -> set[str]:
+        """What it offers as `/NAME`, in any session: it tells a new one a moment after that has begun."""
+        told = (session.state.get("commands", []) for session in self._by_agent_id.values())
+        return {row["name"] for rows in told for row in rows}
+
+    async def _new(self, connection: Connection, cwd: Path) -> Session:
         self._opening += 1
         try:
-            result = await self._call(connection, "session/new", {"cwd": str(cwd), "mcpServers": []})
+            result = await self._call(connection, "session/new", self._rules.opening(cwd))
         finally:
             self._opening -= 1
         agent_id = result.get("sessionId")
         if not isinstance(agent_id, str):
             raise AgentUnavailable(self._label, "its answer to session/new has no sessionId")
-        session = self._by_agent_id.setdefault(agent_id, _Session(agent_id, cwd))
-        _settle(session, result)
+        session = self._by_agent_id.setdefault(agent_id, Session(agent_id, cwd))
+        session.settle(result)
+        await self._rules.choose(session, partial(self._call, connection))
         return session
 
-    async def _load(self, connection: Connection, agent_id: str, cwd: Path, io: TurnIO) -> _Session | None:
+    async def _load(self, connection: Connection, agent_id: str, cwd: Path, io: TurnIO) -> Session | None:
         """The agent's earlier session; `None`, having said why, when it cannot be had any more."""
         if not self._can_load:
             await io.stderr(f"{self._info.name} cannot load its earlier session; this prompt begins a new one\n")
             return None
-        session = self._by_agent_id[agent_id] = _Session(agent_id, cwd, replaying=True)
+        session = self._by_agent_id[agent_id] = Session(agent_id, cwd, replaying=True)
         try:
-            params = {"sessionId": agent_id, "cwd": str(cwd), "mcpServers": []}
+            params = {"sessionId": agent_id, **self._rules.opening(cwd)}
             result = await self._call(connection, "session/load", params)
-            await _quiet(session)
+            await session.quiet()
         except RpcError as error:
             del self._by_agent_id[agent_id]
             if error.code == AUTH_REQUIRED:
@@ -328,48 +303,9 @@ class AcpAgent(Agent):
             await io.stderr(f"{self._info.name} lost its earlier session ({error}); this prompt begins a new one\n")
             return None
         session.replaying = False
-        _settle(session, result)
+        session.settle(result)
+        await self._rules.choose(session, partial(self._call, connection))
         return session
-
-    async def _supervise(self, connection: Connection, session: _Session, mode: PermissionMode) -> None:
-        """Put the session into the agent's mode for ours; raises `AgentUnavailable` when it would not ask."""
-        modes = session.modes
-        wanted = modes.wanted(mode, self._preset) if modes else None
-        if not self._preset.asks or (modes is not None and wanted is None):
-            if self._allow_unsupervised:
-                return
-            offers = f" (it is in mode {modes.current}, and offers {', '.join(modes.available)})" if modes else ""
-            raise AgentUnavailable(
-                self._label,
-                f"it may run tools without asking, and no mode of it that asks is known{offers}",
-                "--allow-unsupervised hosts it all the same",
-            )
-        if modes is None or wanted is None or wanted == modes.current:
-            return
-        try:
-            await self._set_mode(connection, session, modes, wanted)
-        except RpcError as error:
-            if mode == "bypassPermissions":  # gemini-cli, where it does not trust the directory: the host allows
-                await self._supervise(connection, session, "default")
-                return
-            raise AgentUnavailable(self._label, f"it refused the mode {wanted}: {error}") from error
-
-    async def _set_mode(self, connection: Connection, session: _Session, modes: Modes, wanted: str) -> None:
-        if modes.config_id is None:
-            await self._call(connection, "session/set_mode", {"sessionId": session.agent_id, "modeId": wanted})
-        else:
-            params = {"sessionId": session.agent_id, "configId": modes.config_id, "value": wanted}
-            await self._call(connection, "session/set_config_option", params)
-        modes.current = session.state["mode"] = wanted
-
-    def _note(self, session: _Session) -> str:
-        modes = session.modes
-        mode = f"mode {modes.current}" if modes else "it has no modes"
-        if not self._preset.asks or (modes is not None and modes.wanted("default", self._preset) is None):
-            return f"UNSUPERVISED: it may run tools without asking ({mode})"
-        if given := self._given():
-            return f"UNSUPERVISED: it may run tools without asking, as {', '.join(given)} says ({mode})"
-        return f"asks leave ({mode})"
 
     # --- what the agent sends ----------------------------------------------------------------------------------
 
@@ -384,26 +320,26 @@ class AcpAgent(Agent):
         else:
             await self._updated(session, {"sessionUpdate": "_notification", "method": method, "params": params})
 
-    def _named(self, params: JSON) -> _Session | None:
+    def _named(self, params: JSON) -> Session | None:
         agent_id = params.get("sessionId")
         if isinstance(agent_id, str) and agent_id not in self._by_agent_id and self._opening:
-            self._by_agent_id[agent_id] = _Session(agent_id, self._cwd)
+            self._by_agent_id[agent_id] = Session(agent_id, self._cwd)
         return self._by_agent_id.get(agent_id) if isinstance(agent_id, str) else None
 
-    async def _updated(self, session: _Session, update: JSON) -> None:
+    async def _updated(self, session: Session, update: JSON) -> None:
         session.heard.set()
         state, running = state_of(update), session.running
         if state is not None:
             self.tally["state"] += 1
             session.state |= state
-            _follow_mode(session, update)
+            session.follow(update)
             if running is not None:
                 running.io.tell(**state)
         elif session.replaying:
             self.tally["replayed"] += 1
         elif running is not None:
             try:
-                shown = await running.show(update)
+                shown = await running.showing.show(update)
                 self.tally["rendered" if shown else "passed"] += 1
             except Exception as error:  # the host's side failed: the turn ends with it, in `run`
                 running.fail(error)
@@ -424,7 +360,7 @@ class AcpAgent(Agent):
         if running is None or running.stopping:
             return _CANCELLED  # nobody is left who could be asked
         # A copy: the call is asked about as it was sent, and goes on changing.
-        ask = asyncio.create_task(_ask(running.io, dict(running.rendering.merge(call)), options))
+        ask = asyncio.create_task(_ask(running.io, dict(running.showing.merge(call)), options))
         running.asks.add(ask)
         await asyncio.wait({ask})
         running.asks.discard(ask)
@@ -446,7 +382,7 @@ class AcpAgent(Agent):
     # --- ending ------------------------------------------------------------------------------------------------
 
     async def _stop(
-        self, connection: Connection, session: _Session, running: _Running, prompt: asyncio.Task[Any]
+        self, connection: Connection, session: Session, running: Running, prompt: asyncio.Task[Any]
     ) -> None:
         """End a turn early: tell the agent, take back what it asked, and kill it when it does not stop."""
         running.stopping = True
@@ -462,7 +398,7 @@ class AcpAgent(Agent):
         finally:
             if not prompt.done():
                 connection.kill(f"it did not end its turn within {self._cancel_seconds:g} seconds of session/cancel")
-        await running.close_calls()
+        await running.showing.close_calls()
 
     def _failed(self, error: AgentGone | RpcError | AgentUnavailable, agent_session_id: str | None) -> TurnEnd:
         exit_code = error.exit_code if isinstance(error, AgentGone) else 1
@@ -472,7 +408,7 @@ class AcpAgent(Agent):
         return TurnEnd("failed", exit_code, said, agent_session_id)
 
     def _unavailable(self, error: AgentGone | RpcError) -> AgentUnavailable:
-        remedy = self._preset.note
+        remedy = self._rules.preset.note
         if isinstance(error, RpcError) and error.code == AUTH_REQUIRED:
             remedy = f"sign in first: {self._login}" if self._login else "sign in first"
         return AgentUnavailable(self._label, str(error).rstrip("."), remedy)
@@ -480,37 +416,6 @@ class AcpAgent(Agent):
 
 async def _ask(io: TurnIO, call: JSON, options: tuple[Option, ...]) -> Answer:
     return await io.ask(tool_call(call, options))
-
-
-async def _quiet(session: _Session) -> None:
-    """Return when the agent has said nothing of this session for a moment."""
-    try:
-        async with asyncio.timeout(REPLAY_SECONDS):
-            while True:
-                session.heard.clear()
-                await asyncio.wait_for(session.heard.wait(), REPLAY_QUIET_SECONDS)
-    except TimeoutError:
-        return
-
-
-def _settle(session: _Session, result: JSON) -> None:
-    """Take over what the answer to session/new or session/load says of the session."""
-    session.modes = Modes.of(result)
-    if session.modes is not None:
-        session.state["mode"] = session.modes.current
-    if isinstance(result.get("configOptions"), list):
-        session.state["config"] = config_state(result["configOptions"])
-
-
-def _follow_mode(session: _Session, update: JSON) -> None:
-    """Notice that the agent changed its mode by itself; the next turn changes it back."""
-    if session.modes is None:
-        return
-    if update.get("sessionUpdate") == "current_mode_update":
-        session.modes.current = str(update.get("currentModeId"))
-    elif (modes := Modes.of({"configOptions": update.get("configOptions")})) is not None:
-        session.modes.current = modes.current
-        session.state["mode"] = modes.current
 
 
 def chosen_option(answer: Answer, options: tuple[Option, ...]) -> str | None:

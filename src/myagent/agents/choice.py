@@ -2,27 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from myagent.agents import Agent
 from myagent.agents.acp import AcpAgent
+from myagent.agents.claude_p import ClaudePrintAgent
 from myagent.agents.command import CommandAgent
 from myagent.agents.exec import ExecAgent
-from myagent.agents.presets import UNKNOWN, preset
+from myagent.agents.presets import CLAUDE_P, UNKNOWN, preset
+from myagent.exceptions import MyagentError
 
 EXEC = "exec:"
 
 
-def choose(name: str | None, command: Sequence[str] = (), *, cwd: Path, allow_unsupervised: bool = False) -> Agent:
+class NoOptions(MyagentError):
+    """Options were given for an agent that has none."""
+
+    def __init__(self, agent: str, names: Sequence[str]) -> None:
+        super().__init__(agent, tuple(names))
+        self.agent, self.names = agent, tuple(names)
+
+    def __str__(self) -> str:
+        return f"the {self.agent} agent has no options, and so none named {', '.join(self.names)}"
+
+
+def choose(
+    name: str | None,
+    command: Sequence[str] = (),
+    *,
+    cwd: Path,
+    allow_unsupervised: bool = False,
+    options: Mapping[str, str] | None = None,
+) -> Agent:
     """The agent that `--agent NAME` and `-- COMMAND` mean; without either, the command agent.
 
-    With both, the command is started in place of the preset's own, and the preset says the rest. Nothing is started
-    here. Raises `UnknownPreset`, or `UnusableTemplate` for an `exec:` that is no command.
+    With both, the command is started in place of the preset's own, and the preset says the rest. `options` are what to
+    choose of what the agent offers. Nothing is started here. Raises `UnknownPreset`, `UnusableTemplate` for an `exec:`
+    that is no command, or `NoOptions`.
     """
+    options = options or {}
     if name is not None and name.startswith(EXEC):
+        if options:
+            raise NoOptions("exec", tuple(options))
         return ExecAgent(name.removeprefix(EXEC), cwd=cwd)
     if name in (None, "command") and not command:
+        if options:
+            raise NoOptions("command", tuple(options))
         return CommandAgent()
     known = UNKNOWN if name is None else preset(name)
-    return AcpAgent(command or known.argv, cwd=cwd, preset=known, allow_unsupervised=allow_unsupervised)
+    host = ClaudePrintAgent if known.name == CLAUDE_P else AcpAgent
+    return host(command or known.argv, cwd=cwd, preset=known, allow_unsupervised=allow_unsupervised, options=options)

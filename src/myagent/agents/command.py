@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from myagent.agents import AgentInfo, Answer, ToolCall, Turn, TurnEnd, TurnIO
+from myagent.agents.skills import with_skills
 from myagent.agents.tools import SHELL, CommandProposal, FileProposal, Tools
 from myagent.agents.work import Work
 from myagent.exceptions import AgentUnavailable, MyagentError
@@ -89,10 +90,13 @@ class _Turn:
 
     def __init__(self, turn: Turn, io: TurnIO) -> None:
         self._prompt, self._io = turn.prompt.lstrip(), io
+        _, self._left_out = with_skills(turn)
         self._call_id = f"{turn.turn_id}-1"
         self._tools = Tools(turn.cwd)
 
     async def answer(self) -> TurnEnd:
+        if self._left_out:
+            await self._io.stderr(self._left_out)
         try:
             if self._prompt.startswith("!"):
                 return await self._bash(self._prompt[1:].strip())

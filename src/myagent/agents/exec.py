@@ -17,6 +17,7 @@ from myagent.agents import Agent, AgentInfo, ToolCall, Turn, TurnEnd, TurnIO
 from myagent.agents.plan import Plan, PlanChanged, differences
 from myagent.agents.presets import hosted_env
 from myagent.agents.process import run
+from myagent.agents.skills import with_skills
 from myagent.agents.work import Work
 from myagent.core.messages import Option
 from myagent.exceptions import AgentUnavailable, MyagentError
@@ -74,6 +75,9 @@ class ExecAgent(Agent):
         return await self._work.run(self._run(turn, io), name=f"exec turn {turn.turn_id}")
 
     async def _run(self, turn: Turn, io: TurnIO) -> TurnEnd:
+        _, left_out = with_skills(turn)
+        if left_out:
+            await io.stderr(left_out)
         argv = [word.replace(PLACE, turn.prompt) for word in self._words]
         plan = self._plan(argv, turn.cwd)
         answer = await io.ask(

@@ -7,8 +7,11 @@ installs anything: what is missing is said, with the command that would install 
 from __future__ import annotations
 
 import os
+import select
 import shutil
+import signal
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,10 +19,14 @@ from typing import Any
 from myagent.core.messages import PermissionMode
 from myagent.exceptions import MyagentError
 
+VERSION_BYTES = 64 << 10  # of what it says
 VERSION_SECONDS = 30.0  # for `COMMAND --version`; gemini-cli took five on two busy cores
 
 # Ids under which agents that we do not know offer a mode that asks: ACP's own example, then what most agents use.
 ASKING_IDS = ("ask", "default", "manual")
+
+# The tools of Claude Code that change something, or reach out: named in rules, they ask whatever its settings allow.
+CLAUDE_ASKS = ("Bash", "Edit", "MultiEdit", "NotebookEdit", "WebFetch", "WebSearch", "Write")
 
 # opencode allows everything that its configuration does not mention; this asks for everything but reading.
 _OPENCODE_READS = ("read", "glob", "grep", "list", "lsp", "todoread", "todowrite", "task", "skill", "question")
@@ -38,8 +45,11 @@ class Preset:
     `asking`, `plan` and `bypass` are ids of its modes; `None`: none is known. A `plan` mode stands here only if it was
     seen to change nothing: in the asking mode the host's own denial holds, in a plan mode only the agent's word.
     `names` are the values of `agentInfo.name` by which it is recognised, in lower case.
+    `files` are the texts of files that variables name, `session_meta` goes with each session as `_meta`: like `env`, to
+    make it ask.
     `auth` pairs an environment variable with the method to authenticate with when that variable is set.
     `asks` is false for an agent that runs tools without asking in every mode.
+    `gateway` is the variable with a model's address at which it takes itself to be signed in, also without a key.
     `note` is said when it cannot be used: what people run into.
     """
 
@@ -48,20 +58,30 @@ class Preset:
     names: tuple[str, ...] = ()
     install: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    session_meta: Mapping[str, Any] = field(default_factory=dict)
     auth: tuple[tuple[str, str], ...] = ()
     login: str = ""
     asking: str | None = None
     plan: str | None = None
     bypass: str | None = None
     asks: bool = True
+    gateway: str = ""
     note: str = ""
 
     def auth_method(self, env: Mapping[str, str], offered: list[str]) -> str | None:
         """How to authenticate with what the environment has, if the agent offers that."""
         return next((method for variable, method in self.auth if env.get(variable) and method in offered), None)
 
+    def caution(self, env: Mapping[str, str]) -> str:
+        """What the operator should know of the environment, or nothing."""
+        if not env.get(self.gateway) or any(env.get(variable) for variable, _ in self.auth):
+            return ""
+        return f"no {self.auth[0][0]}: it asks the model at {self.gateway} without a key"
+
 
 UNKNOWN = Preset(name="agent")
+CLAUDE_P = "claude-p"  # the one that speaks a protocol of its own, and not ACP
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset
@@ -71,7 +91,11 @@ PRESETS: dict[str, Preset] = {
             argv=("opencode", "acp"),
             names=("opencode",),
             install="npm install -g opencode-ai",
-            env={"OPENCODE_PERMISSION": _opencode_permission(), "OPENCODE_DISABLE_AUTOUPDATE": "1"},
+            env={
+                "OPENCODE_PERMISSION": _opencode_permission(),
+                "OPENCODE_DISABLE_PROJECT_CONFIG": "1",  # its agents could have permissions of their own
+                "OPENCODE_DISABLE_AUTOUPDATE": "1",
+            },
             login="opencode auth login",
             asking="build",
             plan="plan",
@@ -87,12 +111,14 @@ PRESETS: dict[str, Preset] = {
             asking="default",
             plan="plan",
             bypass="yolo",
+            gateway="GOOGLE_GEMINI_BASE_URL",
         ),
         Preset(
             name="qwen",
             argv=("qwen", "--acp"),
             names=("qwen-code",),
             install="npm install -g @qwen-code/qwen-code (0.15.10 is the last one for Node 20)",
+            files={"QWEN_CODE_SYSTEM_SETTINGS_PATH": '{"permissions": {"ask": ["Edit", "Bash", "WebFetch"]}}'},
             auth=(("OPENAI_API_KEY", "openai"),),
             login="set OPENAI_API_KEY (and OPENAI_BASE_URL, OPENAI_MODEL)",
             asking="default",
@@ -108,7 +134,19 @@ PRESETS: dict[str, Preset] = {
             asking="default",
             plan=None,  # 0.49 wrote in its plan mode without asking, as root with IS_SANDBOX=1
             bypass="bypassPermissions",
+            session_meta={
+                "claudeCode": {
+                    "options": {"settingSources": ["user"], "settings": {"permissions": {"ask": list(CLAUDE_ASKS)}}}
+                }
+            },
             note="as root it starts only with IS_SANDBOX=1",
+        ),
+        Preset(
+            name=CLAUDE_P,
+            argv=("claude",),
+            install="npm install -g @anthropic-ai/claude-code",
+            login="set ANTHROPIC_API_KEY, or run `claude` once and sign in",
+            asking="default",
         ),
         Preset(
             name="codex",
@@ -142,6 +180,9 @@ PRESETS: dict[str, Preset] = {
 }
 
 
+OWN = Preset(name="myagent", names=("myagent",), asking="default", plan="plan")  # `myagent agent --acp`
+
+
 class UnknownPreset(MyagentError):
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -149,6 +190,7 @@ class UnknownPreset(MyagentError):
 
     def __str__(self) -> str:
         known = ", ".join(sorted(PRESETS))
+        known = f"command, model, {known}"
         return f"there is no agent named {self.name!r}; known are {known}, `exec:COMMAND {{prompt}}`, and `-- COMMAND`"
 
 
@@ -163,7 +205,7 @@ def preset(name: str) -> Preset:
 def recognised(agent_name: str) -> Preset:
     """The preset of an agent that gives that name at `initialize`; `UNKNOWN` where there is none."""
     wanted = agent_name.casefold()
-    return next((preset for preset in PRESETS.values() if wanted in preset.names), UNKNOWN)
+    return next((preset for preset in (*PRESETS.values(), OWN) if wanted in preset.names), UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,17 +224,35 @@ def find(preset: Preset, env: Mapping[str, str] | None = None) -> Found:
     if path is None:
         return Found(preset, None)
     try:
-        said = subprocess.run(
-            [path, "--version"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=VERSION_SECONDS,
-            env=hosted_env(env, preset.env),
-            check=False,
-        ).stdout.decode(errors="replace")
-    except (OSError, subprocess.TimeoutExpired):
+        said = _said([path, "--version"], hosted_env(env, preset.env)).strip()
+    except OSError:
         return Found(preset, path)
-    return Found(preset, path, said.strip().splitlines()[-1] if said.strip() else "")
+    return Found(preset, path, said.splitlines()[-1] if said else "")
+
+
+def _said(argv: list[str], env: Mapping[str, str]) -> str:
+    """What a program says on stdout, if it ends in time. Into a file, so that nobody who holds it can hold us up."""
+    with tempfile.TemporaryFile() as said:
+        child = subprocess.Popen(
+            argv, env=env, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        with child:
+            try:
+                ended = _ends_within(child.pid, VERSION_SECONDS)
+            finally:  # while it is not reaped, its group's number is nobody else's
+                os.killpg(child.pid, signal.SIGKILL)
+        said.seek(0)
+        return said.read(VERSION_BYTES).decode(errors="replace") if ended else ""
+
+
+def _ends_within(pid: int, seconds: float) -> bool:
+    ends = os.pidfd_open(pid)
+    try:
+        exits = select.poll()
+        exits.register(ends, select.POLLIN)
+        return bool(exits.poll(seconds * 1000))
+    finally:
+        os.close(ends)
 
 
 def hosted_env(env: Mapping[str, str], extra: Mapping[str, str] | None = None) -> dict[str, str]:

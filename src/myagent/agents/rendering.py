@@ -62,6 +62,8 @@ class Rendering:
         match update.get("sessionUpdate"):
             case "agent_message_chunk":
                 return self._say(update)
+            case "agent_thought_chunk" if _is_beside(update):
+                return self.beside(content_text(update.get("content")))
             case "agent_thought_chunk":
                 return self._think(content_text(update.get("content")))
             case "plan":
@@ -70,6 +72,14 @@ class Rendering:
                 return self._note(self._tool(update))
             case _:
                 return Rendered("stderr", "")
+
+    def beside(self, text: str, *, on_new_line: bool = False) -> Rendered:
+        """Text beside the answer that comes in pieces and is no update."""
+        if not text:
+            return Rendered("stderr", "")
+        on_new_line = on_new_line or self._thinking
+        self._thinking, self._broken = False, True
+        return self._out("stderr", text, on_new_line)
 
     def merge(self, call: JSON) -> JSON:
         """Take over what a tool call now says of itself: absent or null means unchanged. The call as it stands."""
@@ -129,6 +139,14 @@ class Rendering:
             lines.append(f"{'✓' if status == 'completed' else '✗'} {title}{_where(call)}: {status}")
             lines.extend(_outcome(call))
         return "".join(line + "\n" for line in lines)
+
+
+def _is_beside(update: JSON) -> bool:
+    """Whether our own agent says of a thought that it is none, but text beside the answer."""
+    match update.get("_meta"):
+        case {"myagent": {"stream": "stderr"}}:
+            return True
+    return False
 
 
 def content_text(block: Any) -> str:
@@ -236,7 +254,7 @@ def state_of(update: JSON) -> JSON | None:
     """What a state-like update tells, trimmed, as keywords of `TurnIO.tell`; `None` for every other update."""
     match update.get("sessionUpdate"):
         case "available_commands_update":
-            return {"commands": _commands(update.get("availableCommands"))}
+            return {"commands": commands_state(update.get("availableCommands"))}
         case "config_option_update":
             return {"config": config_state(update.get("configOptions"))}
         case "usage_update":
@@ -248,6 +266,17 @@ def state_of(update: JSON) -> JSON | None:
             return {"title": cut(title, TITLE_CHARS)} if isinstance(title, str) else {}
         case _:
             return None
+
+
+def commands_state(commands: Any) -> list[JSON]:
+    """The agent's own commands, each with what it is for."""
+    kept = []
+    for item in _dicts(commands)[:STATE_ITEMS]:
+        row = {"name": cut(str(item.get("name")), STATE_CHARS)}
+        if isinstance(item.get("description"), str):
+            row["description"] = cut(item["description"], STATE_CHARS)
+        kept.append(row)
+    return kept
 
 
 def config_state(options: Any) -> list[JSON]:
@@ -297,16 +326,6 @@ def trimmed(value: Any, chars: int) -> Any:
 def cut(text: str, chars: int) -> str:
     """At most `chars` characters of a text, and how many are missing."""
     return text if len(text) <= chars else f"{text[:chars]}… ({len(text) - chars} more characters)"
-
-
-def _commands(commands: Any) -> list[JSON]:
-    kept = []
-    for item in _dicts(commands)[:STATE_ITEMS]:
-        row = {"name": cut(str(item.get("name")), STATE_CHARS)}
-        if isinstance(item.get("description"), str):
-            row["description"] = cut(item["description"], STATE_CHARS)
-        kept.append(row)
-    return kept
 
 
 def _outcome(call: JSON) -> Iterable[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 
 from myagent.agents.presets import PRESETS, Found, find
 from myagent.core.display import escape
@@ -12,6 +13,11 @@ from myagent.core.display import escape
 def run(_: argparse.Namespace) -> int:
     with ThreadPoolExecutor() as pool:  # each is asked for its version, which takes some of them seconds
         rows = [_row(found) for found in pool.map(find, PRESETS.values())]
+    models = all(map(find_spec, ("pydantic_ai", "openai", "dotenv")))
+    about = (
+        "--model NAME: a model at an OpenAI-compatible endpoint" if models else "install: pip install 'myagent[models]'"
+    )
+    rows.insert(0, ("model", "built in" if models else "not found", about))
     rows.insert(0, ("command", "built in", "no model: a prompt is a command"))
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for name, state, detail in rows:

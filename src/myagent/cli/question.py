@@ -12,15 +12,16 @@ from myagent.core.messages import PermissionRequest
 from myagent.terminal import RESET, visible
 from myagent.wording import diff_lines, escaped_line, time_left, warning, whole_line
 
+MARK = "[remote]"  # begins a line of our own
 PROMPT = "Allow? [y/N] "
 GUARD = 0.3  # seconds between what is asked and the place to answer: keys that were meant for something else are lost
 
 _BOLD, _RED, _GREEN, _YELLOW = "\x1b[1m", "\x1b[31m", "\x1b[32m", "\x1b[33m"
 
 
-def describe(request: PermissionRequest, *, cwd: str, now: datetime, colour: bool) -> str:
+def describe(request: PermissionRequest, *, cwd: str, now: datetime, colour: bool, mark: str = MARK) -> str:
     """All that a human should read before deciding; ends before the prompt."""
-    return "\n".join(_lines(request, cwd, now, _Paint(colour))) + "\n"
+    return "\n".join(_lines(request, cwd, now, _Paint(colour), mark)) + "\n"
 
 
 class _Paint:
@@ -31,10 +32,10 @@ class _Paint:
         return f"{style}{text}{RESET}" if self._on else text
 
 
-def _lines(request: PermissionRequest, cwd: str, now: datetime, paint: _Paint) -> Iterator[str]:
+def _lines(request: PermissionRequest, cwd: str, now: datetime, paint: _Paint, mark: str) -> Iterator[str]:
     body = request.request
     title = body.title or body.tool_name
-    yield paint(_BOLD, f"[remote] permission needed: {escaped_line(title)}")
+    yield paint(_BOLD, f"{mark} permission needed: {escaped_line(title)}")
     yield f"  tool     {escaped_line(body.tool_name)}"
     if cwd:
         yield f"  in       {whole_line(cwd)}"
@@ -83,10 +84,12 @@ class Keyboard:
         return data.decode(errors="replace").strip() if data else None
 
 
-async def ask(request: PermissionRequest, keyboard: Keyboard, write: Callable[[str], None], *, cwd: str) -> bool:
+async def ask(
+    request: PermissionRequest, keyboard: Keyboard, write: Callable[[str], None], *, cwd: str, mark: str = MARK
+) -> bool:
     """Show a permission request and return whether the human allows it. Cancel it to withdraw the question."""
     colour = "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
-    write(describe(request, cwd=cwd, now=datetime.now(UTC), colour=colour))
+    write(describe(request, cwd=cwd, now=datetime.now(UTC), colour=colour, mark=mark))
     await asyncio.sleep(GUARD)
     keyboard.discard()
     while True:
@@ -101,7 +104,7 @@ async def ask(request: PermissionRequest, keyboard: Keyboard, write: Callable[[s
             case "y" | "yes" if not request.request.flags:
                 return True
             case "y" | "yes":
-                write("[remote] this request has warnings: type the word allow, or n\n")
+                write(f"{mark} this request has warnings: type the word allow, or n\n")
             case _:
                 return False
 

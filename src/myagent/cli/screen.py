@@ -15,8 +15,9 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 class Screen:
     """Both streams of a client, which are one and the same terminal as often as not."""
 
-    def __init__(self, *, raw: bool, colour: bool = True) -> None:
+    def __init__(self, *, raw: bool, colour: bool = True, mark: str = "[remote]") -> None:
         self._raw = raw
+        self._mark = mark  # at the beginning of each line of our own
         self._colour = colour
         self._filters: dict[tuple[str, TextIO], TerminalFilter] = {}
         self._mid_line: set[TextIO] = set()
@@ -42,7 +43,7 @@ class Screen:
 
     def say(self, line: str) -> None:
         """Write a line of our own. What came over the wire must have been escaped."""
-        self.own(f"[remote] {line}\n")
+        self.own(f"{self._mark} {line}\n")
 
     def own(self, text: str) -> None:
         """Write text of our own, on a line of its own and in no colour of the agent's."""

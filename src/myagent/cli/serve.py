@@ -13,9 +13,11 @@ import sys
 from pathlib import Path
 
 from myagent.agents import Agent
-from myagent.agents.choice import choose
+from myagent.agents.choice import NoOptions
 from myagent.agents.exec import UnusableTemplate
 from myagent.agents.presets import UnknownPreset
+from myagent.cli.choosing import chosen
+from myagent.cli.invitation import qr_code, reach_note
 from myagent.core.display import escape
 from myagent.exceptions import MyagentError
 from myagent.notices import Caller, Notices, NotifyUnusable
@@ -25,7 +27,7 @@ from myagent.settings import Settings
 
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 -- how to reach here what listens everywhere
 
-_USAGE = (ExposedPlain, BadPattern, NotifyUnusable, UnknownPreset, UnusableTemplate)
+_USAGE = (ExposedPlain, BadPattern, NoOptions, NotifyUnusable, UnknownPreset, UnusableTemplate)
 NOTIFY_VARIABLE = "MYAGENT_REMOTE_NOTIFY"
 
 
@@ -37,21 +39,17 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.usage_error("--tls-cert and --tls-key belong together")
     if arguments.permission_mode == "bypassPermissions" and not arguments.allow_bypass:
         arguments.usage_error("--permission-mode bypassPermissions needs --allow-bypass")
+    _fill_standard_descriptors()
     _raise_open_files()
     try:
-        agent = choose(
-            arguments.agent,
-            arguments.agent_command,
-            cwd=workspace.resolve(),
-            allow_unsupervised=arguments.allow_unsupervised,
-        )
+        agent = chosen(arguments, workspace.resolve(), cover=lambda data: server.host.redactor.data(data))
         caller = _caller(arguments)
         server = Server(workspace, agent, _settings(arguments))
         if caller is not None:
             server.host.notices = Notices(
                 server.workspace.name, after=arguments.notify_after, call=caller, details=arguments.notify_details
             )
-        asyncio.run(_serve(server, agent, caller))
+        asyncio.run(_serve(server, agent, caller, invite=arguments.invite))
     except MyagentError as error:
         print(f"[remote] {error}", file=sys.stderr)
         return 2 if isinstance(error, _USAGE) else 3
@@ -87,6 +85,16 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     )
 
 
+def _fill_standard_descriptors() -> None:
+    """Open what we were started without (`>&-`): else a socket or a file gets that number, and what anybody writes to
+    "stderr" by habit."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, which is this one
+
+
 def _raise_open_files() -> None:
     """Every client is an open file; the soft limit of most systems is meant for programs that select()."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -99,7 +107,7 @@ def _log_to_stderr(redactor: Redactor) -> None:
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
 
 
-async def _serve(server: Server, agent: Agent, caller: Caller | None) -> None:
+async def _serve(server: Server, agent: Agent, caller: Caller | None, *, invite: str | None) -> None:
     _log_to_stderr(server.host.redactor)
     stop = asyncio.Event()
 
@@ -111,13 +119,18 @@ async def _serve(server: Server, agent: Agent, caller: Caller | None) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told)
+    server.host.on_failure = stop.set  # whoever restarts us gets a server that can tell how the turns ended
     async with server:
         for line in _announcement(server, agent):
             print(f"[remote] {line}", flush=True)
+        if invite is not None:
+            _invite(server, invite)
         await stop.wait()
         _say_stopping()
     if caller is not None:
         await caller.close()
+    if server.host.failure is not None:
+        raise server.host.failure
 
 
 def _announcement(server: Server, agent: Agent) -> list[str]:
@@ -136,6 +149,21 @@ def _announcement(server: Server, agent: Agent) -> list[str]:
         f"auth file {escape(str(server.auth_path))}",
         f"connect with: {escape(command)}",
     ]
+
+
+def _invite(server: Server, label: str) -> None:
+    """Make an invite and tell it; a server that cannot make one serves all the same."""
+    try:
+        made = server.invite(label=label)
+    except MyagentError as error:
+        print(f"[remote] {error}", file=sys.stderr)
+        return
+    lines = [
+        f"to watch in a browser: {made.link}",
+        f"good until {made.expires_at}; to end it: myagent remote revoke {made.id}",
+        *reach_note(server.page),
+    ]
+    print("\n".join([f"[remote] {line}" for line in lines] + qr_code(made.link, server.page, wanted=None)), flush=True)
 
 
 def _say_stopping() -> None:
