@@ -12,7 +12,6 @@ from pathlib import Path
 import terminal_screenshots
 from playwright.async_api import Browser, Page, async_playwright
 
-from myagent.access import CreateInvite
 from myagent.agents import AgentInfo, ToolCall, Turn, TurnEnd, TurnIO
 from myagent.agents.tools import Tools
 from myagent.server import Server, Settings
@@ -139,7 +138,7 @@ async def take(directory: Path, chromium: str) -> list[str]:
     async with server, async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         url = server.url.replace("ws", "http", 1)
-        invite = server._access.answer(CreateInvite(lifetime=3600.0))["token"]
+        invite = server.invite(lifetime=3600.0).token
         owner = await joined(browser, url, server.token, "Ann", 1280, 800)
         phone = await joined(browser, url, invite, "Ben", 390, 844, is_mobile=True, has_touch=True, color_scheme="dark")
         await owner.fill("#prompt", PROMPT)

@@ -85,6 +85,14 @@ def diffs_beyond_display(body: RequestBody) -> Iterator[Diff]:
     yield from (diff for diff in body.diffs if diff_in_display(diff, display) is None)
 
 
+def seconds_since(asked_at: str | None, now: datetime) -> float:
+    """How long a request waits; 0 where it is not told, or by a clock that is ahead of ours."""
+    try:
+        return max(0.0, (now - datetime.fromisoformat(asked_at or "")).total_seconds())
+    except (ValueError, TypeError):
+        return 0.0
+
+
 def time_left(expires_at: str, now: datetime) -> str:
     """`in 9 min 58 s`, `now`, or nothing where it is not told."""
     try:

@@ -40,7 +40,7 @@ HOSTILE_LINES = [
             "type": "permission_request", "id": "t", "sessionId": SESSION, "seq": 3, "permissionRequestId": "p",
             "request": {
                 "toolName": HOSTILE, "input": {}, "reason": HOSTILE, "title": HOSTILE, "display": HOSTILE,
-                "flags": [HOSTILE], "digest": "", "expiresAt": "",
+                "flags": [HOSTILE], "digest": "", "askedAt": HOSTILE, "expiresAt": "",
                 "diffs": [{"path": HOSTILE, "oldText": HOSTILE, "newText": "x"}],
             },
         }
@@ -160,7 +160,7 @@ def test_nothing_leaves_its_code_block_in_markdown(make: Any) -> None:
         elif fence is None:
             outside.append(line)
     assert fence is None
-    allowed = re.compile(r"$|# |\| |\|---|## Prompt by |### Permission asked|- (tool|because|warning): |\*")
+    allowed = re.compile(r"$|# |\| |\|---|## Prompt by |### Permission asked|- (tool|because|asked at|warning): |\*")
     assert all(allowed.match(line) for line in outside)
     assert not any("<" in line.replace("\\<", "") for line in outside)
 

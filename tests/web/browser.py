@@ -13,7 +13,7 @@ import pytest
 from puppet import PATIENCE
 from wire import Scene, scene
 
-from myagent.access import CreateInvite, RevokeInvites
+from myagent.invites import boot_clock
 
 try:
     from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, async_playwright, expect
@@ -106,11 +106,15 @@ class Stage:
 
     def invite(self, *, lifetime: float = 3600.0, label: str = "") -> tuple[str, str]:
         """A follower's token, and the id to revoke it by."""
-        made = self.server._access.answer(CreateInvite(lifetime=lifetime, label=label))
-        return made["token"], made["id"]
+        made = self.server.invite(lifetime=lifetime, label=label)
+        return made.token, made.id
+
+    def later(self, seconds: float) -> None:
+        """Let the clock by which invites expire run ahead."""
+        self.server._access.invites._clock = lambda: boot_clock() + seconds
 
     def revoke(self, invite_id: str) -> None:
-        self.server._access.answer(RevokeInvites(invite_ids=[invite_id]))
+        self.server.revoke(invite_id)
 
 
 @asynccontextmanager

@@ -418,15 +418,16 @@ async def test_a_revoked_invite_is_told_as_such_and_ends(tmp_path: Path) -> None
         token, invite_id = scene.invite()
         viewer = await scene.join(token)
         scene.revoke(invite_id)
-        await expect(viewer.at("#join-why")).to_contain_text("revoked")
+        await expect(viewer.at("#join-why")).to_have_text("This link was revoked; ask for a new one.")
         await expect(viewer.at("#workspace")).to_be_hidden()
         assert await viewer.page.evaluate("Object.keys(sessionStorage).filter((key) => key !== 'myagent label')") == []
 
 
 async def test_an_expired_invite_is_told_as_such(tmp_path: Path) -> None:
     async with stage(tmp_path) as scene:
-        viewer = await scene.join(scene.invite(lifetime=2.0)[0])
-        await expect(viewer.at("#join-why")).to_contain_text("expired")
+        viewer = await scene.join(scene.invite(lifetime=3600.0)[0])
+        scene.later(3601.0)
+        await expect(viewer.at("#join-why")).to_have_text("This link has expired; ask for a new one.")
 
 
 async def test_the_slot_moves_between_two_pages(tmp_path: Path) -> None:
@@ -496,6 +497,35 @@ async def test_a_hundred_thousand_events_open_at_the_end_in_bounded_memory(tmp_p
         await viewer.page.keyboard.press("Enter")
         await expect(viewer.at(".item.found")).to_contain_text("line 91234")
         await expect(viewer.at(".item.found")).to_be_in_viewport()
+
+
+async def test_what_is_read_stays_in_its_place_when_the_rest_of_a_message_comes(tmp_path: Path) -> None:
+    """A message of which the first part was not loaded is drawn anew: that must not move what somebody reads, or the
+    page would go on fetching up to the beginning."""
+    puppet = Puppet()
+    async with stage(tmp_path, puppet) as scene:
+        owner = await scene.scene.join()
+        await owner.send("user_message", prompt="go")
+        play = await puppet.begun()
+        for number in range(5000):
+            update = {"sessionUpdate": "agent_message_chunk", "messageId": f"m{number // 10}"}
+            await play.io.stdout(f"line {number}\n\n", update=update)
+        play.end()
+        await owner.until("terminal_state")
+        viewer = await scene.join(scene.invite()[0])
+        await until_shown(viewer, head_of(scene))
+        assert (await viewer.seqs())[0] == 4003  # line 4001: its message begins with line 4000
+        await viewer.page.evaluate("page.view.stick = false; page.view._stream.scrollTop = 0")
+        await viewer.until("page.view.window.events[0].seq < 4003 && page.view._frame === null")
+        assert await viewer.page.evaluate("[page.view._stream.scrollTop > 800, page.view._fetching]") == [True, False]
+        assert (await viewer.seqs())[0] == 3003
+        await viewer.at("#search-text").fill("line 2005")
+        await viewer.page.keyboard.press("Enter")
+        found = viewer.at(".item.found")
+        await expect(found).to_contain_text("line 2000")  # the whole message
+        await viewer.until("!page.view._fetching && page.view._frame === null")
+        await expect(found).to_be_in_viewport()
+        assert (await viewer.seqs())[0] == 1003
 
 
 # --- shapes -----------------------------------------------------------------------------------------------------------

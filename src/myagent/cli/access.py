@@ -18,6 +18,7 @@ from typing import Any
 
 from myagent import control
 from myagent.access import Access, AnyRequest, CreateInvite, ListInvites, RevokeInvites, RotateToken
+from myagent.cli.invitation import qr_code, reach_note
 from myagent.cli.target import AUTH_FILE, TOKEN_VARIABLE
 from myagent.core.audit import entry
 from myagent.core.display import escape
@@ -25,9 +26,9 @@ from myagent.eventlog import Unit
 from myagent.eventlog.sqlite import SqliteLog
 from myagent.exceptions import MyagentError
 from myagent.lane import now
+from myagent.reach import Page
 from myagent.statedir import StateDir
 
-_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- how to reach here what listens everywhere
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
 
 Answer = dict[str, Any]
@@ -100,7 +101,7 @@ def run_invite(arguments: argparse.Namespace) -> int:
     request = CreateInvite(
         lifetime=arguments.expires, label=arguments.label, session_id=arguments.session, uses=arguments.uses
     )
-    return _run(arguments, request, _show_invite)
+    return _run(arguments, request, lambda answer: _show_invite(answer, arguments.qr))
 
 
 def run_invites(arguments: argparse.Namespace) -> int:
@@ -127,7 +128,8 @@ def _run(arguments: argparse.Namespace, request: AnyRequest, show: Callable[[Ans
         print(f"[remote] {error}", file=sys.stderr)
         return 3
     if isinstance(request, CreateInvite):
-        answer["link"] = _link(answer)
+        page = _page(answer["server"])
+        answer["link"] = None if page is None else page.link(answer["token"])
     if arguments.json:
         print(json.dumps(answer, indent=2))
     else:
@@ -135,37 +137,27 @@ def _run(arguments: argparse.Namespace, request: AnyRequest, show: Callable[[Ans
     return 0
 
 
-def _link(answer: Answer) -> str | None:
-    """Where a browser opens the invite; the token is in the fragment, which is not sent to anybody."""
-    place = _place(answer["server"])
-    return None if place is None else f"{place.replace('ws', 'http', 1)}/#{answer['token']}"
+def _page(server: Answer | None) -> Page | None:
+    return Page(**server["page"]) if server else None
 
 
-def _place(server: Answer | None) -> str | None:
-    if not server:
-        return None
-    listens = str(server["host"])
-    host = str(next(iter(server["allowedHosts"]), _ANYWHERE.get(listens, listens)))
-    host = f"[{host}]" if ":" in host else host
-    return f"{'wss' if server['tls'] else 'ws'}://{host}:{server['port']}"
-
-
-def _show_invite(answer: Answer) -> list[str]:
-    place = _place(answer["server"])
+def _show_invite(answer: Answer, qr: bool | None) -> list[str]:
+    page = _page(answer["server"])
     what = f"session {answer['sessionId']}" if answer["sessionId"] else "all sessions"
     uses = f", good for {answer['uses']} connections" if answer["uses"] else ""
     lines = [f"invite {answer['id']}: watches {what}, until {answer['expiresAt']}{uses}"]
-    if place is None:
+    if page is None:
         lines += [f"token: {answer['token']}", "no server runs here now; `myagent remote serve` will take this token"]
     else:
-        session = f" --session {answer['sessionId']}" if answer["sessionId"] else ""
-        lines += [
-            f"in a browser:   {answer['link']}",
-            f"in a terminal:  {TOKEN_VARIABLE}={answer['token']} myagent remote client --url {place}{session}",
-        ]
-        if answer["server"]["host"] in _ANYWHERE and not answer["server"]["allowedHosts"]:
-            lines.append("from another machine, write this machine's address in place of the one above")
+        lines.append(f"in a browser:   {answer['link']}")
+        if (url := page.socket_url) is not None:
+            session = f" --session {answer['sessionId']}" if answer["sessionId"] else ""
+            client = f"{TOKEN_VARIABLE}={answer['token']} myagent remote client --url {url}{session}"
+            lines.append(f"in a terminal:  {client}")
     lines.append(f"to end it:      myagent remote revoke {answer['id']}")
+    if page is not None:
+        lines += reach_note(page)
+        lines += qr_code(answer["link"], page, wanted=qr)
     return lines
 
 

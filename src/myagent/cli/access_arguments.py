@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from typing import Any
 
-Command = Callable[[Any, str, str, str, str, Callable[[argparse.Namespace], int]], argparse.ArgumentParser]
+from myagent.cli.parsing import Parser, command
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 INVITE = """\
 Make an invite: a credential with which somebody can watch, and can never drive, whatever they send.
@@ -41,50 +43,88 @@ examples:
 exit codes: 0 done, 1 the chain is broken, 2 wrong usage, 3 not possible here
 """
 
-_EXIT_CODES = "exit codes: 0 done, 2 wrong usage, 3 not possible here\n"
+INVITES_EPILOG = """\
+examples:
+  myagent remote invites
+  myagent remote invites --json | jq -r '.invites[].id'
+
+exit codes: 0 done, 2 wrong usage, 3 not possible here
+"""
+
+REVOKE = """\
+End invites: at once, for good, and for whoever is connected with them.
+"""
+
+REVOKE_EPILOG = """\
+examples:
+  myagent remote revoke inv_0a1b2c3d
+  myagent remote revoke --all
+
+exit codes: 0 done, 2 wrong usage, 3 not possible here
+"""
+
+ROTATE = """\
+Make a new owner token in place of the old one, and cut off whoever is connected with that.
+"""
+
+ROTATE_EPILOG = """\
+examples:
+  myagent remote token rotate
+  myagent remote token rotate --cwd ~/project
+
+exit codes: 0 done, 2 wrong usage, 3 not possible here
+"""
 
 
-def add_access_parsers(commands: Any, command: Command) -> None:
+def add_access_parsers(commands: Any) -> None:
     """`invite`, `invites`, `revoke` and `token rotate`."""
-    invite = command(commands, "invite", "let somebody watch", INVITE, INVITE_EPILOG, _run_invite)
-    invite.add_argument("--label", metavar="NAME", default="", help="what it is for; shown in the list")
-    invite.add_argument("--session", metavar="ID", help="show this session and no other (default: all)")
-    invite.add_argument(
-        "--expires", metavar="TIME", type=_duration, default=24 * 3600.0, help="90s, 30m, 2h, 7d (default 24h)"
-    )
-    invite.add_argument("--uses", metavar="N", type=_uses, help="good for N connections (default: any number)")
-    _add_common(invite)
-    invites = command(
-        commands, "invites", "list the invites", "List the invites that are good now.\n", _EXIT_CODES, _run_invites
-    )
-    _add_common(invites)
-    revoke = command(
-        commands, "revoke", "end invites",
-        "End invites: at once, for good, and for whoever is connected with them.\n", _EXIT_CODES, _run_revoke,
+    command(commands, "invite", "let somebody watch", INVITE, INVITE_EPILOG, "access:run_invite", _add_invite)
+    command(
+        commands, "invites", "list the invites", "List the invites that are good now.\n", INVITES_EPILOG,
+        "access:run_invites", _add_common,
     )  # fmt: skip
-    revoke.add_argument("id", nargs="*", metavar="ID", help="of an invite, as `myagent remote invites` lists it")
-    revoke.add_argument("--all", action="store_true", help="all invites")
-    _add_common(revoke)
-    token = commands.add_parser("token", help="the owner token", description="The owner token.", allow_abbrev=False)
-    actions = token.add_subparsers(title="commands", dest="action", metavar="{rotate}", required=True)
-    rotate = command(
-        actions, "rotate", "replace the owner token",
-        "Make a new owner token in place of the old one, and cut off whoever is connected with that.\n",
-        _EXIT_CODES, _run_rotate,
-    )  # fmt: skip
-    _add_common(rotate)
+    command(commands, "revoke", "end invites", REVOKE, REVOKE_EPILOG, "access:run_revoke", _add_revoke)
+    commands.add_parser("token", help="the owner token", description="The owner token.", fill=_add_token_commands)
 
 
-def add_audit_parser(commands: Any, command: Command) -> None:
+def add_audit_parser(commands: Any) -> None:
     """`audit` and `audit verify`."""
-    audit = command(commands, "audit", "who did what", AUDIT, AUDIT_EPILOG, _run_audit)
-    audit.add_argument(
+    command(commands, "audit", "who did what", AUDIT, AUDIT_EPILOG, "audit:run", _add_audit)
+
+
+def _add_token_commands(token: Parser) -> None:
+    actions = token.add_subparsers(title="commands", dest="action", metavar="{rotate}", required=True)
+    command(actions, "rotate", "replace the owner token", ROTATE, ROTATE_EPILOG, "access:run_rotate", _add_common)
+
+
+def _add_invite(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--label", metavar="NAME", default="", help="what it is for; shown in the list")
+    add("--session", metavar="ID", help="show this session and no other (default: all)")
+    add("--expires", metavar="TIME", type=_duration, default=24 * 3600.0, help="90s, 30m, 2h, 7d (default 24h)")
+    add("--uses", metavar="N", type=_uses, help="good for N connections (default: any number)")
+    add(
+        "--qr", action=argparse.BooleanOptionalAction,
+        help="draw the link as a QR code (default: on a terminal, if the link opens on other machines)",
+    )  # fmt: skip
+    _add_common(parser)
+
+
+def _add_revoke(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", nargs="*", metavar="ID", help="of an invite, as `myagent remote invites` lists it")
+    parser.add_argument("--all", action="store_true", help="all invites")
+    _add_common(parser)
+
+
+def _add_audit(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
         "action", nargs="?", choices=("show", "verify"), default="show",
         help="show it (the default), or prove that no record was changed, moved or dropped",
     )  # fmt: skip
-    audit.add_argument("--session", metavar="ID", help="show what concerns this session")
-    audit.add_argument("--head", metavar="HASH", help="with verify: a head that you noted must be part of the chain")
-    _add_common(audit, "one JSON object a line")
+    add("--session", metavar="ID", help="show what concerns this session")
+    add("--head", metavar="HASH", help="with verify: a head that you noted must be part of the chain")
+    _add_common(parser, "one JSON object a line")
 
 
 def _add_common(parser: argparse.ArgumentParser, json_help: str = "one JSON object") -> None:
@@ -104,33 +144,3 @@ def _uses(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 8 and int(text) > 0):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of connections")
     return int(text)
-
-
-def _run_invite(arguments: argparse.Namespace) -> int:
-    from myagent.cli.access import run_invite
-
-    return run_invite(arguments)
-
-
-def _run_invites(arguments: argparse.Namespace) -> int:
-    from myagent.cli.access import run_invites
-
-    return run_invites(arguments)
-
-
-def _run_revoke(arguments: argparse.Namespace) -> int:
-    from myagent.cli.access import run_revoke
-
-    return run_revoke(arguments)
-
-
-def _run_rotate(arguments: argparse.Namespace) -> int:
-    from myagent.cli.access import run_rotate
-
-    return run_rotate(arguments)
-
-
-def _run_audit(arguments: argparse.Namespace) -> int:
-    from myagent.cli.audit import run
-
-    return run(arguments)

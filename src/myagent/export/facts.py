@@ -33,6 +33,8 @@ def details(event: PermissionRequest) -> Iterator[tuple[str, str]]:
     yield "tool", escaped_line(event.request.tool_name)
     if event.request.reason:
         yield "because", escaped_line(event.request.reason)
+    if event.request.asked_at:
+        yield "asked at", whole_line(event.request.asked_at)
 
 
 def resolved(event: PermissionResolved) -> str:

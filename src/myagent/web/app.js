@@ -4,6 +4,7 @@ import { Connection, randomId } from "./connection.js";
 import { Credential } from "./credential.js";
 import { byId, setText } from "./dom.js";
 import { escapeLine } from "./escape.js";
+import { Notices } from "./notice.js";
 import * as panels from "./panels.js";
 import { PeopleDialog } from "./people.js";
 import { PermissionDialog } from "./permission.js";
@@ -32,6 +33,7 @@ class Page {
     this.prompts = new PromptBox((prompt, mode) => this.send(prompt, mode));
     this.dialog = new PermissionDialog((entry, decision) => this.decide(entry, decision), () => this.now(), (entry) => this.putAside(entry));
     this.people = new PeopleDialog((to) => this.ask({ type: "handover", to }, () => this.people.hide(), (why) => this.people.failed(why)));
+    this.notices = new Notices();
     this.answers = new Map(); // id of what was asked → what to do with the answer
     this.aside = new Set(); // requests that the owner has put aside
     this.sending = null; // the prompt that the server has not acknowledged
@@ -144,14 +146,6 @@ class Page {
   _asked({ request }) {
     const title = request.title || request.toolName;
     this._say(this.workspace.owns ? `Permission asked: ${title}` : `The owner is asked for permission: ${title}`);
-    if (document.hidden && globalThis.Notification?.permission === "granted") {
-      try {
-        const note = new Notification("A permission waits", { body: title, tag: "myagent permission" });
-        note.onclick = () => window.focus();
-      } catch {
-        // Chromium on Android has notifications for service workers only; the title's badge remains.
-      }
-    }
   }
 
   _say(text) {
@@ -251,14 +245,16 @@ class Page {
     this._drawSessions(workspace);
     const session = workspace.sessions.get(this.session);
     panels.drawSessionHead(this.session === null && !owns ? { title: "No session yet", sessionId: "" } : session);
+    panels.drawEmpty(connected && this.view.window.head === 0, owns);
     panels.drawQueue(session, owns, (turnId) => this._cancel(turnId));
     this._drawPermission(entries, owns);
+    if (connected) this.notices.show(entries, { looking: !document.hidden, owns });
     byId("prompt-form").hidden = !workspace.owns;
     byId("new-session").hidden = !owns;
     byId("send").disabled = !owns || this.sending !== null;
     byId("stop").hidden = !owns || session?.state !== "running";
     setText(byId("send"), session?.state === "running" ? "Queue" : "Send");
-    byId("notify").hidden = globalThis.Notification?.permission !== "default";
+    byId("notify").hidden = this.notices.wanted !== "default";
     document.title = `${entries.length > 0 ? `(${entries.length}) ` : ""}${session ? escapeLine(session.title) : "myagent"}`;
     this.drawEnds();
   }
@@ -335,7 +331,7 @@ class Page {
       this.ask({ type: "who" }, (answer) => this.people.show(answer.connections, this.workspace.connectionId), (why) => this.prompts.note(why));
     });
     byId("notify").addEventListener("click", async () => {
-      await Notification.requestPermission();
+      await this.notices.ask();
       this.draw();
     });
     addEventListener("hashchange", () => {
@@ -344,6 +340,7 @@ class Page {
     addEventListener("online", () => this.connection.hurry());
     document.addEventListener("visibilitychange", () => {
       if (!document.hidden) this.connection.hurry();
+      this.draw();
     });
   }
 }

@@ -6,12 +6,13 @@ const LATER = 10_000; // the least pause when the server asked for one
 const PING_EVERY = 10_000;
 const SILENT_FOR = 25_000; // without any message, though we asked: the network is gone
 const VERSION = "1";
+const ENDED = { "the credential was revoked": "was revoked", "the credential has expired": "has expired" };
 
 /** What a close code asks of us: try again, how, and what to say when not. */
 export function verdict(code, reason) {
   switch (code) {
     case 4401:
-      return { retry: false, gone: true, say: reason || "this link has expired or was revoked" };
+      return { retry: false, gone: true, say: `this link ${ENDED[reason] ?? "has expired or was revoked"}; ask for a new one` };
     case 4409:
       return { retry: true, asFollower: true, say: "ownership moved to another connection" };
     case 4408:
@@ -122,7 +123,7 @@ export class Connection {
     const status = error instanceof Refused ? error.status : 0;
     if (status === 401) {
       this._ended({ gone: true, say: "this link is not valid: it has expired, was revoked, or is not complete" });
-    } else if (status === 0) {
+    } else if (status === 0 || status === 502 || status === 504) { // a proxy says that of a server that is away
       this._pause({ say: "the server cannot be reached" });
     } else if (status === 429 || status >= 500) {
       this._pause({ later: true, say: status === 429 ? "too many wrong links came from here" : "the server is busy" });

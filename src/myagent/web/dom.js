@@ -1,8 +1,7 @@
 // Makes elements out of names, attributes and text. Nothing here, or anywhere in this page, takes markup.
 
-const BREAK_EVERY = 32; // characters of a run that would otherwise not break
 const UNBROKEN = /\S{1000}/;
-const PIECES = /\S{1,32}|\s+/gsu;
+const RUNS = /\S{256}/gu; // fewer places to break take less time to lay out, and longer runs more again
 
 /** An element: `on…` are listeners, `text` its text, the rest attributes (`false` and `undefined`: left out). */
 export function el(name, attributes = {}, ...children) {
@@ -29,11 +28,13 @@ export function setText(node, text) {
 export function flowing(text) {
   if (!UNBROKEN.test(text)) return [document.createTextNode(text)];
   const nodes = [];
-  for (const [piece] of text.matchAll(PIECES)) {
-    if (piece.length >= BREAK_EVERY) nodes.push(document.createTextNode(piece), document.createElement("wbr"));
-    else nodes.push(document.createTextNode(piece));
+  let start = 0;
+  for (const { 0: run, index } of text.matchAll(RUNS)) {
+    const end = index + run.length;
+    nodes.push(document.createTextNode(text.slice(start, end)), document.createElement("wbr"));
+    start = end;
   }
-  return nodes;
+  return [...nodes, document.createTextNode(text.slice(start))];
 }
 
 /** A button that copies what `text` gives. */

@@ -3,7 +3,7 @@
 import { byId, el, setText } from "./dom.js";
 import { escapeLine } from "./escape.js";
 import { drawDisplay, whatAndWhere } from "./render.js";
-import { timeLeft } from "./permission.js";
+import { flagsText, timeLeft } from "./permission.js";
 
 const LISTED = 300; // sessions drawn at most
 
@@ -74,6 +74,14 @@ function usage(told) {
   return `${told.used.toLocaleString()}${size} tokens${cost}`;
 }
 
+/** What is said where nothing has happened yet. */
+export function drawEmpty(empty, owns) {
+  byId("empty").hidden = !empty;
+  setText(byId("empty"), owns
+    ? "Nothing here yet. Say below what to do; everybody who is connected sees it."
+    : "Nothing here yet. What the owner does appears here by itself.");
+}
+
 /** What waits for a decision, shown to whoever cannot answer it, or has put it aside. */
 export function drawWaiting(entries, { owns, answer, now, cwd }) {
   const panel = byId("waiting");
@@ -92,7 +100,7 @@ export function drawWaiting(entries, { owns, answer, now, cwd }) {
 function drawRequest(entry, owns, answer, cwd) {
   const { request } = entry.event;
   const said = owns ? "Waiting for your answer" : "Waiting for the owner; not yours to answer";
-  const flags = request.flags?.length > 0 ? el("p", { class: "notice", text: `Contains: ${request.flags.join(", ")}` }) : null;
+  const flags = request.flags?.length > 0 ? el("p", { class: "notice", text: `Contains ${flagsText(request.flags)}` }) : null;
   const button = owns ? el("button", { type: "button", class: "primary", text: "Answer", onclick: () => answer(entry) }) : null;
   return el("div", { class: "request", "data-request": entry.event.permissionRequestId },
     el("p", { class: "eyebrow" }, el("span", { text: said }), el("span", { class: "spring" }), el("span", { class: "left" })),

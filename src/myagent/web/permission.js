@@ -71,9 +71,8 @@ export class PermissionDialog {
     setText(byId("permission-reason"), request.reason ?? "");
     byId("permission-reason").hidden = !request.reason;
     const flags = request.flags ?? [];
-    const found = flags.map((flag) => FLAGS[flag] ?? flag);
     byId("permission-flags").hidden = flags.length === 0;
-    setText(byId("permission-warning"), `Look closely. This contains ${found.join(", and ")}. They are written as \\u{…} where they cannot be seen.`);
+    setText(byId("permission-warning"), `Look closely. This contains ${flagsText(flags)}. They are written as \\u{…} where they cannot be seen.`);
     byId("permission-read").checked = false;
     byId("permission-note").value = "";
     byId("permission-error").hidden = true;
@@ -155,6 +154,11 @@ export class PermissionDialog {
     if (this._entry === null) return;
     setText(byId("permission-left"), timeLeft(this._entry.event.request.expiresAt, this._now()));
   }
+}
+
+/** What is odd about a request, in words. */
+export function flagsText(flags) {
+  return flags.map((flag) => FLAGS[flag] ?? flag).join(", and ");
 }
 
 /** How long a request still waits before it is denied. */

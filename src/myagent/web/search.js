@@ -35,16 +35,20 @@ export class Search {
     const wanted = byId("search-text").value.toLowerCase();
     if (wanted === "") return;
     const run = (this._running += 1);
+    let whole = false; // what was found at the very beginning may be the rest of something that is not loaded
     for (let pages = 0; pages <= PAGES; pages += 1) {
       const item = this._next(wanted, way);
-      if (item !== undefined) {
+      const { timeline, window } = this._view;
+      const cut = way < 0 && !whole && item !== undefined && item === timeline.items[0] && window.hasEarlier;
+      if (item !== undefined && !cut) {
         this._show(item, wanted);
         return;
       }
+      whole ||= cut;
       if (way > 0) break;
       setText(byId("search-result"), `searching before event ${this._view.window.after + 1}`);
       this._view.stick = false;
-      if (!(await this._view.fetchEarlier())) break;
+      if (!(await this._view.fetchEarlier()) && !cut) break;
       if (run !== this._running) return;
     }
     setText(byId("search-result"), this._at === null ? "not found" : way > 0 ? "no later one" : "no earlier one");

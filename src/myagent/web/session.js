@@ -8,6 +8,7 @@ import { TAIL, Window } from "./window.js";
 const PAGE = 1000; // events fetched at a time
 const NEAR = 800; // pixels from an end at which more is fetched
 const BOTTOM = 40; // pixels from the end that still count as being there
+const ANCHORS = 8; // items that may hold what is read in its place
 const FAR_BEHIND = 3000; // events; after more than this, the session is opened anew at its end
 
 /**
@@ -143,13 +144,14 @@ export class SessionView {
   drawNow() {
     if (this._frame !== null) cancelAnimationFrame(this._frame);
     this._frame = null;
-    const anchor = this.stick ? null : this._anchor();
+    const anchors = this.stick ? [] : this._anchors();
     if (this._rebuild) this._drawAll();
     else for (const item of this._dirty) this._drawItem(item);
     this._rebuild = false;
     this._dirty.clear();
     this._drawTop();
-    if (anchor !== null && anchor.node.isConnected) {
+    const anchor = anchors.find(({ node }) => node.isConnected);
+    if (anchor !== undefined) {
       this._stream.scrollTop += anchor.node.getBoundingClientRect().top - anchor.top;
     }
     this._keepEnd();
@@ -235,12 +237,11 @@ export class SessionView {
     if (this.stick) this._stream.scrollTop = this._stream.scrollHeight;
   }
 
-  _anchor() {
+  /** Where the first visible item is, and some after it: one that was cut in two is drawn anew when its rest comes. */
+  _anchors() {
     const top = this._stream.getBoundingClientRect().top;
-    for (const node of this._list.children) {
-      const rect = node.getBoundingClientRect();
-      if (rect.bottom > top) return { node, top: rect.top };
-    }
-    return null;
+    const nodes = [...this._list.children];
+    const first = nodes.findIndex((node) => node.getBoundingClientRect().bottom > top);
+    return first < 0 ? [] : nodes.slice(first, first + ANCHORS).map((node) => ({ node, top: node.getBoundingClientRect().top }));
   }
 }

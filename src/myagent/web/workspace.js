@@ -107,8 +107,8 @@ export class Workspace {
   _asked(event, now) {
     const isNew = event.pending ? true : this._pass(event);
     if (!isNew || this.waiting.has(event.permissionRequestId)) return [];
-    const told = Date.parse(this.sessions.get(event.sessionId)?.updatedAt ?? "");
-    this.waiting.set(event.permissionRequestId, { event, since: event.pending && told ? told : now });
+    const told = Date.parse(event.request.askedAt ?? "");
+    this.waiting.set(event.permissionRequestId, { event, since: Number.isNaN(told) ? now : told });
     return [{ kind: "asked", event }];
   }
 }

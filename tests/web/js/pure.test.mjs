@@ -83,7 +83,8 @@ test("a credential is taken out of the fragment and nowhere else", () => {
 
 test("a close code says whether to come back, and how", () => {
   assert.equal(verdict(4401, "").retry, false);
-  assert.equal(verdict(4401, "the credential was revoked").say, "the credential was revoked");
+  assert.match(verdict(4401, "the credential was revoked").say, /^this link was revoked/);
+  assert.match(verdict(4401, "the credential has expired").say, /^this link has expired;/);
   assert.ok(verdict(4409, "").asFollower && verdict(4409, "").retry);
   for (const code of [1002, 1003, 1007, 1009]) assert.equal(verdict(code, "").retry, false);
   for (const code of [1001, 1006, 1011, 1012, 4408]) assert.ok(verdict(code, "").retry && !verdict(code, "").later);
@@ -168,6 +169,10 @@ test("only new requests wait; a replayed one never asks again", () => {
   workspace.receive(ask(6, "new"), 9);
   assert.deepEqual([...workspace.waiting.keys()], ["open", "new"]);
   assert.equal(workspace.waiting.get("new").since, 7);
+  const asked = Date.parse("2026-01-01T00:00:01Z");
+  workspace.receive(event(6, "permission_request", { permissionRequestId: "late", request: { askedAt: "2026-01-01T00:00:01Z" }, pending: true }), 9);
+  assert.equal(workspace.waiting.get("late").since, asked);
+  workspace.waiting.delete("late");
   workspace.receive(event(7, "permission_resolved", { permissionRequestId: "open", outcome: "deny", by: "b" }), 0);
   assert.deepEqual([...workspace.waiting.keys()], ["new"]);
   workspace.reconnected();
