@@ -11,8 +11,9 @@ from typing import Any
 
 from playwright.async_api import Browser
 
-from myagent.cli.attach import before
+from myagent.cli.attach import pages
 from myagent.client import connect
+from myagent.client.address import parse
 from myagent.server import Server
 from myagent.tui.app import Attach
 
@@ -26,7 +27,7 @@ FONTS = re.compile(r"@font-face\s*\{[^}]*\}\s*")
 async def sitting(server: Server, label: str, role: Any = None) -> AsyncIterator[tuple[Attach, Any]]:
     client = connect(server.url, token=server.token, label=label, role=role, wants=("updates",))
     async with client:
-        app = Attach(client, before(server.url, server.token))
+        app = Attach(client, pages(parse(server.url), server.token))
         async with app.run_test(size=SIZE) as pilot:
             yield app, pilot
 

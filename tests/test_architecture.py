@@ -33,7 +33,7 @@ KNOWS: dict[str, set[str]] = {
             "notices",
             "redaction",
         ),
-        *("remotes", "server", "settings", "statedir", "terminal", "tui", "wording"),
+        *("reach", "remotes", "server", "settings", "statedir", "terminal", "tui", "wording"),
     },
     "tui": {"client", "export", "terminal", "wording"},
     "export": {"client", "terminal", "wording"},
@@ -43,7 +43,7 @@ KNOWS: dict[str, set[str]] = {
     "terminal": set(),
     "server": {
         *("access", "agents", "auth", "connection", "control", "door", "eventlog", "failures", "host", "listening"),
-        *("metrics", "page", "peer", "settings", "statedir", "tickets", "walls"),
+        *("invites", "metrics", "page", "peer", "reach", "settings", "statedir", "tickets", "walls"),
     },
     "metrics": {"eventlog", "host"},
     "control": {"access", "listening", "statedir"},
@@ -51,6 +51,7 @@ KNOWS: dict[str, set[str]] = {
     "connection": {"door", "fanout", "host", "run", "settings", "walls"},
     "door": {"auth", "failures", "page", "tickets"},
     "page": set(),
+    "reach": {"settings"},
     "failures": set(),
     "tickets": {"auth"},
     "host": {
@@ -75,7 +76,8 @@ KNOWS: dict[str, set[str]] = {
     "settings": set(),
     "walls": {"agents"},
     "curtain": {"agents", "redaction"},
-    "redaction": set(),
+    "redaction": {"private_keys"},
+    "private_keys": set(),
     "notices": set(),
     "access": {"auth", "invites"},
     "auth": {"invites", "statedir"},
@@ -101,6 +103,10 @@ LIBRARIES: dict[str, set[str]] = {
     "platformdirs": {"remotes"},
     "keyring": {"remotes"},
     "apprise": {"notices"},
+    "pydantic_ai": {"agents"},
+    "openai": {"agents"},
+    "dotenv": {"agents"},
+    "segno": {"cli"},
 }
 
 # Of the standard library, `core` has what computes; not what waits, tells the time, throws dice, or touches the world.
@@ -109,7 +115,10 @@ PURE = {
     *("json", "re", "typing", "unicodedata"),
 }
 # Adapters of one port, none of which may know another.
-ADAPTERS = [("eventlog.memory", "eventlog.sqlite"), ("agents.acp", "agents.command", "agents.exec")]
+ADAPTERS = [
+    ("eventlog.memory", "eventlog.sqlite"),
+    ("agents.acp", "agents.claude_p", "agents.command", "agents.exec", "agents.model"),
+]
 
 
 def name_of(path: Path) -> str:

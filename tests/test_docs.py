@@ -156,7 +156,19 @@ def test_numbers_that_cannot_be_set() -> None:
 
 
 # Of the process, of the choice of an agent (docs/agents.md), and of being called (docs/terminal.md): not of the server.
-NOT_SETTINGS = {"--cwd", "--agent", "--allow-unsupervised", "--notify", "--notify-after", "--notify-details"}
+NOT_SETTINGS = {
+    "--cwd",
+    "--invite",
+    "--agent",
+    "--model",
+    "--base-url",
+    "--context",
+    "--agent-option",
+    "--allow-unsupervised",
+    "--notify",
+    "--notify-after",
+    "--notify-details",
+}
 
 
 def test_options_are_those_of_the_command_line(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
 
 from myagent.cli.parser import make_parser
+from myagent.cli.parsing import Parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -16,15 +18,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complete(parser, given[1:])
     chosen = parser.parse_args(given)
     try:
-        return int(chosen.run(chosen))
+        return _find(chosen.run)(chosen)
     except KeyboardInterrupt:
         return 130
 
 
-def _complete(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
-    from myagent.cli.completion import candidates
+def _find(run: str) -> Callable[[argparse.Namespace], int]:
+    """What runs a command, named `module:function`."""
+    module, _, name = run.partition(":")
+    found: Callable[[argparse.Namespace], int] = getattr(import_module(f"myagent.cli.{module}"), name)
+    return found
 
-    print("\n".join(candidates(parser, words)))
+
+def _complete(parser: Parser, words: Sequence[str]) -> int:
+    from myagent.cli.completion import candidates, split
+
+    if words[:1] == ["--line"]:  # a shell that takes words apart at `:` and `=`
+        words = split(words[1])
+    for each in candidates(parser, words):
+        print(each)
     return 0
 
 

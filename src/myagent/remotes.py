@@ -63,6 +63,7 @@ class Remote(msgspec.Struct, frozen=True, omit_defaults=True):
     url: str
     token: str | None = None
     keyring: str | None = None
+    ca: str | None = None  # the file of the certificates to trust, where they are not the system's
 
     @property
     def place(self) -> str:
@@ -130,17 +131,20 @@ def token(name: str, remote: Remote) -> str:
     return str(found)
 
 
-def save(name: str, url: str, secret: str) -> Saved:
+def save(name: str, url: str, secret: str, *, ca: str | None = None) -> Saved:
     """Keep a connection, in place of one of the same name. Raises `BadName`, `UnsafeState`."""
     path = _path(name)
-    for parent in (path.parent.parent, path.parent):
-        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        for parent in (path.parent.parent, path.parent):
+            parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnsafeState(path.parent, f"cannot be made ({error.strerror})", "mend what is in its way") from None
     backend, fallback = _keyring(), ""
-    remote = Remote(1, url, token=secret)
+    remote = Remote(1, url, token=secret, ca=ca)
     if backend is not None:
         try:
             backend.set_password(KEYRING_SERVICE, name, secret)
-            remote = Remote(1, url, keyring=str(backend.name))
+            remote = Remote(1, url, keyring=str(backend.name), ca=ca)
         except _keyring_errors() as error:
             fallback = str(error) or type(error).__name__
     try:

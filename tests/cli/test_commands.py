@@ -16,17 +16,17 @@ from myagent import __version__
 
 HEAVY = ("asyncio", "websockets", "msgspec", "sqlite3", "ssl")
 SERVE_OPTIONS = {
-    "--agent", "--allow-unsupervised",
+    "--agent", "--agent-option", "--allow-unsupervised", "--model", "--base-url", "--context",
     "--help", "--host", "--port", "--cwd", "--permission-mode", "--allow-bypass", "--owner-grace", "--on-owner-leave",
     "--permission-timeout", "--tls-cert", "--tls-key", "--insecure-plain", "--allow-origin", "--allowed-host",
-    "--max-connections", "--retain-events", "--base-path", "--metrics-open",
+    "--max-connections", "--retain-events", "--base-path", "--metrics-open", "--invite",
     "--notify", "--notify-after", "--notify-details", "--redact", "--redact-known", "--no-redact-known",
 }  # fmt: skip
 CLIENT_OPTIONS = {
-    "--help", "--remote", "--url", "--host", "--port", "--token", "--insecure-plain", "--prompt", "--session",
+    "--help", "--remote", "--url", "--host", "--port", "--token", "--ca", "--insecure-plain", "--prompt", "--session",
     "--after", "--role", "--label", "--permission-mode", "--raw", "--reconnect", "--no-reconnect",
 }  # fmt: skip
-SESSIONS_OPTIONS = {"--help", "--remote", "--url", "--host", "--port", "--token", "--insecure-plain", "--json"}
+SESSIONS_OPTIONS = {"--help", "--remote", "--url", "--host", "--port", "--token", "--ca", "--insecure-plain", "--json"}
 
 
 def one_line(text: str) -> str:

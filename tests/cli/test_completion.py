@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def complete(*words: str) -> list[str]:
-    return candidates(make_parser(), words)
+    return [each.word for each in candidates(make_parser(), words)]
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,7 @@ def complete(*words: str) -> list[str]:
         (("remote", "export", "x", "--format", ""), ["asciicast", "html", "jsonl", "md"]),
         (("remote", "export", "--format", "md", "x", "--out"), ["--output"]),
         (("remote", "client", "--role", "f"), ["follower"]),
+        (("remote", "client", "--role=f"), ["--role=follower"]),
         (("remote", "token", ""), ["rotate"]),
         (("completion", ""), ["bash", "fish", "zsh"]),
         (("remote", "client", "--prompt", ""), []),
@@ -51,7 +53,7 @@ def test_session_ids_and_names_are_offered(serve: Any, myagent: Any, tmp_path: P
     session = made.stderr.partition("session: ")[2].split()[0]
     for words in (("remote", "export"), ("remote", "attach", "--session"), ("remote", "replay")):
         given = (*words[:2], "--url", serving.url, *words[2:])
-        assert myagent("__complete", *given, "").stdout == f"{session}\n"
+        assert myagent("__complete", *given, "").stdout == f"{session}\tcompleted: help\n"
     home = {"XDG_CONFIG_HOME": str(tmp_path / "home"), "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"}
     login = ("remote", "login", "work", "--url", serving.url, "--token-stdin", "--no-check")
     assert myagent(*login, stdin="t" * 43, **home).returncode == 0
@@ -62,22 +64,57 @@ def test_session_ids_and_names_are_offered(serve: Any, myagent: Any, tmp_path: P
     assert (gone.returncode, gone.stdout.strip(), gone.stderr) == (0, "", "")
 
 
-def test_bash_completes(tmp_path: Path) -> None:
+SHELLS = {
+    "bash": (["bash", "--norc", "-i"], "PS1='$ '; source ./script"),
+    "zsh": (["zsh", "-f", "-i"], "PS1='$ '; fpath=($PWD $fpath); autoload -U compinit; compinit -u -D"),
+    "fish": (["fish", "--no-config", "-i"], "function fish_prompt; printf '$ '; end; source ./script"),
+}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_shell_completes(shell: str, serve: Any, terminal: Any, inside: Any, tmp_path: Path) -> None:
+    """In the shell itself, on a terminal: a word is typed, Tab is pressed, and the line becomes longer."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    serving = serve()
+    session = (
+        inside("remote", "client", "--url", serving.url, "--prompt", "help").stderr.partition("session: ")[2].split()[0]
+    )
     (tmp_path / "myagent").write_text(f'#!/bin/sh\nexec {sys.executable} -m myagent "$@"\n')
     (tmp_path / "myagent").chmod(0o755)
-    script = f"""{SCRIPTS["bash"]}
-PATH={tmp_path}:$PATH
-for line in "remote exp" "remote export x --format a" "completion "; do
-    read -r -a COMP_WORDS <<< "myagent $line"
-    [[ $line == *" " ]] && COMP_WORDS+=("")
-    COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
-    _myagent
-    echo "${{COMPREPLY[*]}}"
-done
-"""
-    done = subprocess.run(["bash", "--norc", "-c", script], capture_output=True, text=True, timeout=60)
-    assert done.stderr == ""
-    assert done.stdout.splitlines() == ["export", "asciicast", "bash fish zsh"]
+    (tmp_path / "zebra.html").touch()
+    for name in ("script", "_myagent"):
+        (tmp_path / name).write_text(SCRIPTS[shell])
+    home = {
+        "HOME": str(tmp_path),
+        "XDG_CONFIG_HOME": str(tmp_path / "home"),
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+    }
+    login = ("remote", "login", "workplace", "--url", serving.url, "--token-stdin", "--no-check")
+    keyring = {"PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"}
+    assert inside(*login, stdin="t" * 43, XDG_CONFIG_HOME=home["XDG_CONFIG_HOME"], **keyring).returncode == 0
+    command, setup = SHELLS[shell]
+    typed = terminal(cwd=tmp_path, command=command, **home, **keyring)
+    typed.type(f"{setup}\n")
+    typed.read_until(lambda _: _line(typed) == "$ ")
+    for words, whole in (
+        ("remote exp", "remote export "),
+        ("remote export x --format=h", "remote export x --format=html "),
+        (f"remote export --url {serving.url} rem", f"remote export --url {serving.url} {session} "),
+        ("remote client --remote wor", "remote client --remote workplace "),
+        ("remote export x --output zeb", "remote export x --output zebra.html "),
+    ):
+        typed.type(f"myagent {words}\t")
+        typed.read_until(lambda _, whole=whole: _line(typed).endswith(whole))
+        typed.type("\x15\x03")
+        typed.read_until(lambda _: _line(typed) == "$ ")
+    typed.type("\x15exit\n")
+    typed.finish()
+
+
+def _line(typed: Any) -> str:
+    """What is written on the line of the cursor, up to it."""
+    return str(typed.screen.display[typed.screen.cursor.y][: typed.screen.cursor.x])
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -17,8 +17,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "e2e"))
 
 from puppet import Puppet  # type: ignore[import-not-found]
 
-from myagent.cli.attach import before
+from myagent.cli.attach import pages
 from myagent.client import connect
+from myagent.client.address import parse
 from myagent.server import Server, Settings
 from myagent.tui.app import Attach
 
@@ -97,7 +98,7 @@ class Room:
             on_state=lambda state: [app.state_changed(state) for app in shown] and None, backoff=lambda _: 0.05,
         )  # fmt: skip
         async with client:
-            app = Attach(client, before(url, self.server.token), session=session, quiet=quiet)
+            app = Attach(client, pages(parse(url), self.server.token), session=session, quiet=quiet)
             async with app.run_test(size=size, notifications=True) as pilot:
                 shown.append(app)
                 yield Sitting(app, pilot)

@@ -147,3 +147,18 @@ def test_without_a_terminal_it_says_so(tmp_path: Path, serving: Any) -> None:
     )  # fmt: skip
     assert done.returncode == 3
     assert done.stderr == "[remote] attach needs a terminal; with --plain it works without one\n"
+
+
+def test_listings_keep_their_lines_and_can_be_copied(tmux: Tmux, serving: Serving) -> None:
+    """Also in a session that this client began: who says it is known only when it is there."""
+    attach = (*MYAGENT, "remote", "attach", "--url", serving.url)
+    tmux.open("anna", 80, 24, *attach)
+    tmux.until("anna", "OWNER")
+    tmux.keys("anna", "-l", "help")
+    tmux.keys("anna", "Enter")
+    tmux.until("anna", lambda text: "\n  glob PATTERN           list files" in text)
+    tmux.keys("anna", "F8")
+    tmux.until("anna", "what the agent said last")
+    tmux.keys("anna", "Enter")
+    tmux.until("anna", "copied, to the buffer of tmux too")
+    assert "\n  glob PATTERN           list files" in tmux.run("show-buffer")

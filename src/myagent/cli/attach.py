@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from myagent.cli import plain, target
 from myagent.cli.screen import abandon_stdout
 from myagent.client import State, connect
-from myagent.client.address import parse
+from myagent.client.address import Address
 from myagent.client.asking import page
 from myagent.client.incoming import read
 from myagent.core.display import escape
@@ -19,7 +19,8 @@ from myagent.core.messages import Event
 from myagent.exceptions import MyagentError
 
 if TYPE_CHECKING:
-    from myagent.tui.app import Attach, FetchBefore
+    from myagent.tui.app import Attach
+    from myagent.tui.finding import Pages
 
 
 class NotInstalled(MyagentError):
@@ -30,15 +31,6 @@ class NotInstalled(MyagentError):
 class NoTerminal(MyagentError):
     def __str__(self) -> str:
         return "attach needs a terminal; with --plain it works without one"
-
-
-class UnknownSession(MyagentError):
-    def __init__(self, session: str) -> None:
-        super().__init__(session)
-        self.session = session
-
-    def __str__(self) -> str:
-        return f"there is no session {self.session} on that server"
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -61,7 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
 async def _run(arguments: argparse.Namespace) -> int:
     from myagent.tui.app import Attach
 
-    url, token = target.url(arguments), target.token(arguments)
+    address = target.address(arguments)
+    token = target.token(arguments, address)
     shown: list[Attach] = []
 
     def state_changed(state: State) -> None:
@@ -69,7 +62,7 @@ async def _run(arguments: argparse.Namespace) -> int:
             app.state_changed(state)
 
     client = connect(
-        url,
+        address,
         token=token,
         role=arguments.role,
         label=arguments.label,
@@ -79,9 +72,9 @@ async def _run(arguments: argparse.Namespace) -> int:
         on_state=state_changed,
     )
     async with client:
-        fetch = before(url, token)
+        fetch = pages(address, token)
         if arguments.session is not None and arguments.session not in client.sessions:
-            await asyncio.to_thread(_check_session, fetch, arguments.session)
+            await asyncio.to_thread(plain.check_session, address, token, arguments.session)
         app = Attach(client, fetch, session=arguments.session)
         shown.append(app)
         code = await app.run_async(mouse=False)
@@ -91,21 +84,11 @@ async def _run(arguments: argparse.Namespace) -> int:
     return code or 0
 
 
-def before(url: str, token: str) -> FetchBefore:
-    """What fetches a page of earlier events; `connect` has checked that the token may travel there."""
-    address = parse(url)
+def pages(address: Address, token: str) -> Pages:
+    """What fetches a page of events; `connect` has checked that the token may travel there."""
 
-    def fetch(session: str, seq: int, limit: int) -> list[Event]:
-        lines = page(address, token, session, before=seq, limit=limit, updates=True)
+    def fetch(session: str, *, after: int | None = None, before: int | None = None, limit: int) -> list[Event]:
+        lines = page(address, token, session, after=after, before=before, limit=limit, updates=True)
         return [message for message in map(read, lines) if isinstance(message, Event)]
 
     return fetch
-
-
-def _check_session(fetch: FetchBefore, session: str) -> None:
-    from myagent.client import Refused
-
-    try:
-        fetch(session, 1, 1)
-    except Refused as refused:
-        raise (UnknownSession(session) if refused.status == 404 else refused) from None

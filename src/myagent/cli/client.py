@@ -44,9 +44,10 @@ async def _run(arguments: argparse.Namespace, screen: Screen) -> int:
     has_terminal = sys.stdin is not None and sys.stdin.isatty()
     wanted = Wanted(prompt=arguments.prompt, session=arguments.session, mode=arguments.permission_mode)
     driver = Driver(wanted, screen, Keyboard(sys.stdin.fileno()) if has_terminal else None)
+    address = target.address(arguments)
     client = connect(
-        target.url(arguments),
-        token=target.token(arguments),
+        address,
+        token=target.token(arguments, address),
         session=arguments.session,
         after=arguments.after,
         role=arguments.role,

@@ -16,8 +16,9 @@ from typing import Any, Literal
 from myagent import control
 from myagent.access import AskStatus, ListInvites
 from myagent.cli import target
-from myagent.client.address import Address, parse
-from myagent.client.errors import BadUrl, CannotConnect
+from myagent.client.address import Address
+from myagent.client.errors import CannotConnect
+from myagent.client.trust import why_untrusted
 from myagent.core.display import escape
 from myagent.exceptions import MyagentError
 from myagent.statedir import StateDir
@@ -57,7 +58,7 @@ class Prober:
         self._any = ssl.create_default_context()
         self._any.check_hostname = False
         self._any.verify_mode = ssl.CERT_NONE
-        self._verified = ssl.create_default_context()
+        self._verified = address.tls or ssl.create_default_context()
 
     def status(self, path: str = "/", *, secret: bool = False, plain: bool = False, **headers: str | None) -> int:
         """The status of the answer to an upgrade request, 0 if there was none. `secret`: something of it is."""
@@ -73,6 +74,9 @@ class Prober:
             raise CannotConnect(str(self._address), "no server is listening there") from None
         except (ConnectionError, TimeoutError):
             return 0
+        except ssl.SSLCertVerificationError as error:
+            here = self._address
+            raise CannotConnect(str(here), why_untrusted(here.host, here.port, error)) from None
         except OSError as error:
             raise CannotConnect(str(self._address), (error.strerror or str(error)).lower()) from None
         words = answer.split(None, 2)
@@ -95,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
         findings = list(_examine(arguments))
     except MyagentError as error:
         print(f"[remote] {error}", file=sys.stderr)
-        return 2 if isinstance(error, BadUrl) else 3
+        return target.exit_code(error)
     print("\n".join(map(str, findings)))
     opened = sum(each.state == "OPEN" for each in findings)
     print(f"{opened} open" if opened else "nothing is open that is known of")
@@ -106,9 +110,13 @@ def _examine(arguments: argparse.Namespace) -> Iterator[Finding]:
     directory = _state_directory()
     served = control.ask(directory, AskStatus()) if directory is not None else None
     given = (arguments.remote, arguments.url, arguments.host, arguments.port) != (None, None, None, None)
-    address = parse(_reachable(served)) if served is not None and not given else parse(target.url(arguments))
+    address = (
+        target.trusted(arguments, target.reachable(served))
+        if served is not None and not given
+        else target.address(arguments)
+    )
     address.check_plain(allowed=arguments.insecure_plain)
-    token = target.token(arguments)
+    token = target.token(arguments, address)
     here = served if served is not None and served["port"] == address.port else None
     yield from _reach(address, here)
     if directory is not None and here is not None:
@@ -123,11 +131,6 @@ def _state_directory() -> Path | None:
         if os.path.lexists(directory / target.AUTH_FILE):
             return StateDir(directory).path
     return None
-
-
-def _reachable(served: dict[str, Any]) -> str:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(served["host"], served["host"])  # noqa: S104 -- listened on, not by us
-    return f"{'wss' if served['tls'] else 'ws'}://{f'[{host}]' if ':' in host else host}:{served['port']}"
 
 
 def _reach(address: Address, served: dict[str, Any] | None) -> Iterator[Finding]:

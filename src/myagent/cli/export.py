@@ -14,7 +14,6 @@ from typing import TextIO
 
 from myagent.cli import target
 from myagent.cli.screen import abandon_stdout
-from myagent.client.address import parse
 from myagent.client.asking import all_events, session
 from myagent.client.errors import Refused
 from myagent.client.incoming import read
@@ -72,8 +71,9 @@ def _replay(arguments: argparse.Namespace, metadata: Metadata, lines: Iterable[b
 
 def _run(arguments: argparse.Namespace, work: Callable[[argparse.Namespace, Metadata, Iterable[bytes]], None]) -> int:
     try:
-        address, token = parse(target.url(arguments)), target.token(arguments)
+        address = target.address(arguments)
         address.check_plain(allowed=arguments.insecure_plain)
+        token = target.token(arguments, address)
         metadata = session(address, token, arguments.session)
         work(arguments, metadata, _counted(all_events(address, token, metadata), metadata.head))
     except Refused as refused:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
+import os
 import sys
+from dataclasses import replace
 
 from myagent import remotes as kept
 from myagent.cli.target import exit_code
 from myagent.client.address import parse
 from myagent.client.asking import list_sessions
 from myagent.client.errors import BadToken
+from myagent.client.trust import trusting
 from myagent.core.display import escape
 from myagent.exceptions import MyagentError
 
@@ -21,18 +24,22 @@ TOKEN_BYTES = 4096  # of standard input that are looked at
 def login(arguments: argparse.Namespace) -> int:
     try:
         address = parse(arguments.url)
+        ca = _ca(arguments)
+        if ca is not None:
+            address = replace(address, tls=trusting(ca))
         kept.check_name(arguments.name)
         token = _read_token(arguments)
         if not arguments.no_check:
             address.check_plain(allowed=arguments.insecure_plain)
             list_sessions(address, token)
-        saved = kept.save(arguments.name, str(address), token)
+        saved = kept.save(arguments.name, str(address), token, ca=ca)
     except MyagentError as error:
         return _say_error(error)
     if saved.fallback:
         _say(f"the system's keyring did not take the token: {saved.fallback}")
+    trust = "" if ca is None else f"; the certificates to trust are those of {ca}"
     place = f"the file {saved.path}" if saved.remote.token is not None else f"the system's {saved.remote.place}"
-    _say(f"{arguments.name} is {address}; its token is in {place}")
+    _say(f"{arguments.name} is {address}; its token is in {place}{trust}")
     return 0
 
 
@@ -51,16 +58,29 @@ def remotes(arguments: argparse.Namespace) -> int:
     except MyagentError as error:
         return _say_error(error)
     if arguments.json:
-        print(
-            json.dumps([{"name": name, "url": remote.url, "token": remote.place} for name, remote in found], indent=2)
-        )
+        print(json.dumps([_described(name, remote) for name, remote in found], indent=2))
         return 0
     if not found:
         print("no connections are kept here; make one with: myagent remote login NAME --url URL")
     width = max((len(name) for name, _ in found), default=0)
     for name, remote in found:
-        print(f"{name.ljust(width)}  {escape(remote.url)}  token in {escape(remote.place)}")
+        trust = "" if remote.ca is None else f"  trusts {escape(remote.ca)}"
+        print(f"{name.ljust(width)}  {escape(remote.url)}  token in {escape(remote.place)}{trust}")
     return 0
+
+
+def _described(name: str, remote: kept.Remote) -> dict[str, str]:
+    trust = {} if remote.ca is None else {"ca": remote.ca}
+    return {"name": name, "url": remote.url, "token": remote.place, **trust}
+
+
+def _ca(arguments: argparse.Namespace) -> str | None:
+    """The file of --ca as it is found from anywhere."""
+    if arguments.ca is None:
+        return None
+    if not arguments.url.startswith("wss:"):
+        arguments.usage_error("--ca is for wss://: over ws:// no certificate is shown")
+    return os.path.abspath(str(arguments.ca))
 
 
 def _read_token(arguments: argparse.Namespace) -> str:

@@ -6,6 +6,8 @@ import argparse
 
 from myagent import __version__
 from myagent.cli import remote
+from myagent.cli.agent_arguments import add_agent_parser
+from myagent.cli.parsing import Parser, command
 
 DESCRIPTION = """\
 Run a coding agent on one machine and share its session live:
@@ -19,6 +21,7 @@ commands:
   myagent remote client     drive a shared session, or watch it, from scripts too
   myagent remote sessions   list the sessions of a server
   myagent remote --help     all of them: invites, connections by name, export, audit, …
+  myagent agent PROMPT      one turn of an agent here, without a server
   myagent completion SHELL  make bash, zsh or fish complete all this
 
 example, in two terminals in the same directory:
@@ -41,32 +44,21 @@ exit codes: 0 done, 2 wrong usage
 """
 
 
-def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="myagent",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"myagent {__version__}")
-    commands = parser.add_subparsers(title="groups", dest="group", metavar="{remote,completion}", required=True)
+def make_parser() -> Parser:
+    parser = Parser(prog="myagent", description=DESCRIPTION, epilog=EPILOG, fill=_add_groups)
+    return parser.filled()
+
+
+def _add_groups(parser: Parser) -> None:
+    parser.add_argument("--version", action="version", version=f"myagent {__version__}", help="show it and exit")
+    commands = parser.add_subparsers(title="groups", dest="group", metavar="{remote,agent,completion}", required=True)
     remote.add_parsers(commands)
-    completion = commands.add_parser(
-        "completion",
-        help="make a shell complete this program's words",
-        description=COMPLETION,
-        epilog=COMPLETION_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    completion.add_argument("shell", choices=("bash", "zsh", "fish"), help="which shell")
-    completion.set_defaults(run=_run_completion)
-    return parser
+    add_agent_parser(commands)
+    command(
+        commands, "completion", "make a shell complete this program's words", COMPLETION, COMPLETION_EPILOG,
+        "completion:run", _add_completion,
+    )  # fmt: skip
 
 
-def _run_completion(arguments: argparse.Namespace) -> int:
-    from myagent.cli.completion import SCRIPTS
-
-    print(SCRIPTS[arguments.shell], end="")
-    return 0
+def _add_completion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="which shell")

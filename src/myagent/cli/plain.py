@@ -17,8 +17,8 @@ from myagent.cli import target
 from myagent.cli.driving import DONE, Driver, Wanted
 from myagent.cli.question import Keyboard
 from myagent.cli.screen import Screen
-from myagent.client import Client, ClientError, Message, connect
-from myagent.client.address import parse
+from myagent.client import Client, ClientError, Message, Refused, connect
+from myagent.client.address import Address
 from myagent.client.asking import page
 from myagent.client.incoming import read
 from myagent.core.messages import Ack, Connections
@@ -40,6 +40,15 @@ HELP = f"""\
 /queue           prompts that wait       /cancel ID    take one of them back
 /quit            leave; the agent goes on
 Any other line is a prompt; {BLOCK} on a line of its own begins and ends one of several lines."""
+
+
+class UnknownSession(MyagentError):
+    def __init__(self, session: str) -> None:
+        super().__init__(session)
+        self.session = session
+
+    def __str__(self) -> str:
+        return f"there is no session {self.session} on that server"
 
 
 class SharedKeyboard(Keyboard):
@@ -213,18 +222,29 @@ class Sitting(Driver):
             self._screen.say("no prompt waits here")
 
 
+def check_session(address: Address, token: str, session: str) -> None:
+    """Raises `UnknownSession`, and as asking a server does."""
+    try:
+        page(address, token, session, before=1, limit=1)
+    except Refused as refused:
+        raise (UnknownSession(session) if refused.status == 404 else refused) from None
+
+
 async def run(arguments: argparse.Namespace) -> int:
     os.environ["NO_COLOR"] = "1"  # for the question, too
-    url, token = target.url(arguments), target.token(arguments)
-    address = parse(url)
+    address = target.address(arguments)
+    token = target.token(arguments, address)
 
     def fetch(session: str, before: int, limit: int) -> str:
         events = map(read, page(address, token, session, before=before, limit=limit))
         return uncoloured("".join(text for _, text in steps(events)))
 
+    if arguments.session is not None:
+        address.check_plain(allowed=arguments.insecure_plain)
+        await asyncio.to_thread(check_session, address, token, arguments.session)
     sitting = Sitting(Screen(raw=False, colour=False), arguments.session, fetch)
     client = connect(
-        url, token=token, role=arguments.role, label=arguments.label, reconnect=True,
+        address, token=token, role=arguments.role, label=arguments.label, reconnect=True,
         insecure_plain=arguments.insecure_plain, on_state=sitting.state_changed,
     )  # fmt: skip
     work = sitting.start(client)

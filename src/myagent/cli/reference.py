@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 
 from myagent.cli.parser import make_parser
+from myagent.cli.parsing import Parser
 
 HEAD = """\
 # The command line
@@ -31,6 +32,7 @@ The same for every command, as far as they apply:
 |---|---|
 | `MYAGENT_REMOTE_URL` | the server, where neither `--remote`, `--url`, `--host` nor `--port` is given |
 | `MYAGENT_REMOTE_TOKEN` | the token, where neither `--token` nor `--remote` is given |
+| `MYAGENT_REMOTE_CA` | whom to trust with `wss://`, a PEM file, where neither `--ca` nor `--remote` is given |
 | `MYAGENT_REMOTE_NOTIFY` | of `serve`: addresses as for `--notify`, separated by spaces |
 | `NO_COLOR` | set to anything: no colour |
 | `XDG_CONFIG_HOME` | the directory under which connections by name are kept (`myagent/remotes/`) |
@@ -42,7 +44,8 @@ def write() -> str:
     return "\n".join([HEAD, *_command(make_parser())])
 
 
-def _command(parser: argparse.ArgumentParser) -> Iterator[str]:
+def _command(parser: Parser) -> Iterator[str]:
+    parser.filled()
     subcommands = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
     if not subcommands:
         yield f"## `{parser.prog}`\n"

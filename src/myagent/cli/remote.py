@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import argparse
-import re
-from collections.abc import Callable
-from typing import Any
 
 from myagent.cli.access_arguments import add_access_parsers, add_audit_parser
+from myagent.cli.agent_arguments import add_model
+from myagent.cli.parsing import (
+    DEFAULT_HOST,
+    DEFAULT_PORT,
+    EXIT_CODES,
+    Parser,
+    add_address,
+    base_path,
+    command,
+    count,
+    option,
+    port,
+    seconds,
+    seq,
+)
 from myagent.cli.session_arguments import add_session_parsers
 
-DEFAULT_HOST = "127.0.0.1"
-DEFAULT_PORT = 8765
-
-EXIT_CODES = "exit codes: 0 done, 1 the turn failed, 2 wrong usage, 3 cannot connect or not allowed, 130 interrupted"
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 SERVE = """\
 Share a directory: run its agent, keep its sessions, and let clients connect.
@@ -27,7 +38,9 @@ SERVE_EPILOG = """\
 examples:
   myagent remote serve
   myagent remote serve --port 0 --cwd ~/project
+  myagent remote serve --invite                            print a link with which others can watch
   myagent remote serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem
+  myagent remote serve --model qwen3 --base-url http://127.0.0.1:11434/v1   a model, with our own tools
   myagent remote serve --agent gemini                      an agent that we know how to start; see `remote agents`
   myagent remote serve -- my-agent --acp                   any command that speaks the Agent Client Protocol
   myagent remote serve --agent 'exec:aider --message {prompt}'   a plain command, asked for as a whole
@@ -35,7 +48,7 @@ examples:
 Without an agent, prompts are commands: read, glob, grep, write, edit, !COMMAND LINE, help. An agent that would approve
 its own tool calls is put into a mode that asks; one that has none is refused without --allow-unsupervised.
 Everything that the server keeps is in DIRECTORY/.myagent/: the sessions, and the token that clients show.
-exit codes: 0 stopped, 2 wrong or unsafe usage, 3 cannot serve here
+exit codes: 0 stopped, 2 wrong or unsafe usage, 3 cannot serve here, or no longer: the disk failed
 """
 
 AGENTS = """\
@@ -69,8 +82,8 @@ examples:
   myagent remote client --session remote_20260101120000_0a1b2c3d --after 0     from its beginning
 
 The token is that of --token, else of --remote, else of $MYAGENT_REMOTE_TOKEN, else of .myagent/remote/auth.json in
-this directory or the nearest one above. With wss://, certificates are checked against the system's authorities, or
-$SSL_CERT_FILE.
+this directory or the nearest one above, which is shown to that directory's own server alone. With wss://,
+certificates are checked against the system's authorities, or $SSL_CERT_FILE.
 {EXIT_CODES}
 """
 
@@ -104,37 +117,25 @@ exit codes: 0 nothing is open, 1 something is, 2 wrong usage, 3 cannot connect
 
 
 def add_parsers(groups: Any) -> None:
-    remote = groups.add_parser(
+    groups.add_parser(
         "remote",
         help="share a live agent session: serve, client, sessions, invite, …",
         description="Share a live agent session.",
-        allow_abbrev=False,
+        fill=_add_commands,
     )
+
+
+def _add_commands(remote: Parser) -> None:
     commands = remote.add_subparsers(title="commands", dest="command", required=True)
-    _add_serve(_command(commands, "serve", "share a directory", SERVE, SERVE_EPILOG, _run_serve))
-    _command(commands, "agents", "list the agents that can be hosted", AGENTS, AGENTS_EPILOG, _run_agents)
-    _add_client(_command(commands, "client", "drive a session, or watch it", CLIENT, CLIENT_EPILOG, _run_client))
-    _add_sessions(_command(commands, "sessions", "list a server's sessions", SESSIONS, SESSIONS_EPILOG, _run_sessions))
-    add_session_parsers(commands, _command, _add_address)
-    add_access_parsers(commands, _command)
-    add_audit_parser(commands, _command)
-    _add_address(_command(commands, "doctor", "try the known attacks on a server", DOCTOR, DOCTOR_EPILOG, _run_doctor))
+    command(commands, "serve", "share a directory", SERVE, SERVE_EPILOG, "serve:run", _add_serve)
+    command(commands, "agents", "list the agents that can be hosted", AGENTS, AGENTS_EPILOG, "agents:run")
+    command(commands, "client", "drive a session, or watch it", CLIENT, CLIENT_EPILOG, "client:run", _add_client)
+    command(commands, "sessions", "list a server's sessions", SESSIONS, SESSIONS_EPILOG, "sessions:run", _add_sessions)
+    add_session_parsers(commands)
+    add_access_parsers(commands)
+    add_audit_parser(commands)
+    command(commands, "doctor", "try the known attacks on a server", DOCTOR, DOCTOR_EPILOG, "doctor:run", add_address)
     commands.metavar = f"{{{','.join(commands.choices)}}}"
-
-
-def _command(
-    commands: Any, name: str, help_: str, description: str, epilog: str, run: Callable[[argparse.Namespace], int]
-) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=help_,
-        description=description,
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.set_defaults(run=run, usage_error=parser.error)
-    return parser
 
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:
@@ -142,11 +143,16 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     add("--host", default=DEFAULT_HOST, help=f"address to listen on (default {DEFAULT_HOST}: this machine only)")
     add(
         "--port",
-        type=_port,
+        type=port,
         default=DEFAULT_PORT,
         help=f"port to listen on (default {DEFAULT_PORT}; 0: any that is free)",
     )
     add("--cwd", metavar="DIRECTORY", default=".", help="directory to share (default: this one)")
+    add(
+        "--invite", metavar="LABEL", nargs="?", const="",
+        help="make an invite too, for a day, and print its link: whoever opens it watches, in a browser; on a terminal "
+        "also as a QR code, if it opens on other machines",
+    )  # fmt: skip
     add(
         "--permission-mode",
         choices=("plan", "default", "bypassPermissions"),
@@ -157,10 +163,16 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     add(
         "--agent",
         metavar="NAME",
-        help="command (the default: no model, a prompt is a command), a known agent's name (see `myagent remote "
-        "agents`), or 'exec:COMMAND {prompt}'",
+        help="command (the default: no model, a prompt is a command), model (see --model), a known agent's name (see "
+        "`myagent remote agents`), or 'exec:COMMAND {prompt}'",
     )
+    add_model(parser)
     add("agent_command", metavar="-- COMMAND", nargs="*", help="start this agent; it must speak ACP on stdio")
+    add(
+        "--agent-option", metavar="KEY=VALUE", type=option, action="append", default=[],
+        help="choose of what the agent offers for its sessions, such as model=haiku or effort=low; may be repeated; "
+        "what is not offered is refused, with what is",
+    )  # fmt: skip
     add(
         "--allow-unsupervised",
         action="store_true",
@@ -170,7 +182,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     add(
         "--owner-grace",
         metavar="SECONDS",
-        type=_seconds,
+        type=seconds,
         default=10.0,
         help="keep the ownership this long for an owner whose connection dropped (default 10)",
     )
@@ -184,7 +196,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     add(
         "--permission-timeout",
         metavar="SECONDS",
-        type=_seconds,
+        type=seconds,
         default=600.0,
         help="deny a permission request that nobody answered (default 600)",
     )
@@ -200,7 +212,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     add(
         "--notify-after",
         metavar="SECONDS",
-        type=_seconds,
+        type=seconds,
         default=60.0,
         help="call when a permission request has waited so long (default 60)",
     )
@@ -211,11 +223,11 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     add("--allow-origin", metavar="ORIGIN", action="append", default=[], help="a web page's origin; may be repeated")
     add("--allowed-host", metavar="HOST", action="append", default=[], help="a name of this server; may be repeated")
     add(
-        "--base-path", metavar="PATH", type=_base_path, default="",
+        "--base-path", metavar="PATH", type=base_path, default="",
         help="what a reverse proxy puts before every path of the page, like /agent",
     )  # fmt: skip
     add("--metrics-open", action="store_true", help="give /metrics to whoever asks, not to the owner token alone")
-    add("--max-connections", metavar="N", type=_count, default=1024, help="connections at a time (default 1024)")
+    add("--max-connections", metavar="N", type=count, default=1024, help="connections at a time (default 1024)")
     add(
         "--redact", metavar="PATTERN", action="append", default=[],
         help="regular expression: what matches within a line is covered before it is stored or shown; an unfinished "
@@ -225,15 +237,15 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         "--redact-known", action=argparse.BooleanOptionalAction, default=True,
         help="cover keys that show what they are, such as ghp_… and AKIA… (default: on)",
     )  # fmt: skip
-    add("--retain-events", metavar="N", type=_count, help="keep the last N events of each session (default: all)")
+    add("--retain-events", metavar="N", type=count, help="keep the last N events of each session (default: all)")
 
 
 def _add_client(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    _add_address(parser)
+    add_address(parser)
     add("--prompt", metavar="TEXT", help="submit this as a turn, show it, exit with it; owner only")
     add("--session", metavar="ID", help="the session to prompt or to watch (default: a new one; all)")
-    add("--after", metavar="SEQ", type=_seq, help="start that session after this event; 0 is its beginning")
+    add("--after", metavar="SEQ", type=seq, help="start that session after this event; 0 is its beginning")
     add(
         "--role", choices=("follower",), help="ask not to be the owner, even if nobody is (default: take what is given)"
     )
@@ -253,85 +265,5 @@ def _add_client(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_sessions(parser: argparse.ArgumentParser) -> None:
-    _add_address(parser)
+    add_address(parser)
     parser.add_argument("--json", action="store_true", help="one JSON array, as the server tells it")
-
-
-def _add_address(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--remote", metavar="NAME", help="the server and token kept under this name by `myagent remote login`")
-    add(
-        "--url",
-        help="the server, ws://HOST:PORT or wss://HOST:PORT "
-        f"(default: $MYAGENT_REMOTE_URL, else ws://{DEFAULT_HOST}:{DEFAULT_PORT})",
-    )
-    add("--host", help="instead of --url: its host")
-    add("--port", type=_port, help="instead of --url: its port")
-    add(
-        "--token", help="the token; readable by others on this machine while the client runs, better in the environment"
-    )
-    add("--insecure-plain", action="store_true", help="send the token unencrypted to another machine")
-
-
-def _number(text: str, low: int, high: int, what: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 18 and low <= int(text) <= high):
-        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
-    return int(text)
-
-
-def _port(text: str) -> int:
-    return _number(text, 0, 65535, "a port: a number from 0 to 65535")
-
-
-def _count(text: str) -> int:
-    return _number(text, 1, 10**9, "a number from 1 on")
-
-
-def _seq(text: str) -> int:
-    return _number(text, 0, 2**53 - 1, "an event's number, from 0 on")
-
-
-def _base_path(text: str) -> str:
-    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*/?", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a path like /agent")
-    return text.rstrip("/")
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds <= 10**7:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
-    return seconds
-
-
-def _run_serve(arguments: argparse.Namespace) -> int:
-    from myagent.cli.serve import run
-
-    return run(arguments)
-
-
-def _run_client(arguments: argparse.Namespace) -> int:
-    from myagent.cli.client import run
-
-    return run(arguments)
-
-
-def _run_sessions(arguments: argparse.Namespace) -> int:
-    from myagent.cli.sessions import run
-
-    return run(arguments)
-
-
-def _run_doctor(arguments: argparse.Namespace) -> int:
-    from myagent.cli.doctor import run
-
-    return run(arguments)
-
-
-def _run_agents(arguments: argparse.Namespace) -> int:
-    from myagent.cli.agents import run
-
-    return run(arguments)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import re
-from collections.abc import Callable
-from typing import Any
 
-from myagent.cli.access_arguments import Command
+from myagent.cli.parsing import add_address, command, session_id, speed
 
-AddAddress = Callable[[argparse.ArgumentParser], None]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 LOGIN = """\
 Keep a server's URL and token under a name, for --remote NAME.
@@ -99,99 +98,60 @@ exit codes: 0 done, 1 nobody read the output, 2 wrong usage, 3 cannot connect or
 """
 
 
-def add_session_parsers(commands: Any, command: Command, add_address: AddAddress) -> None:
-    _add_login(command(commands, "login", "keep a server's URL and token by name", LOGIN, LOGIN_EPILOG, _run_login))
-    logout = command(
+def add_session_parsers(commands: Any) -> None:
+    command(commands, "login", "keep a server's URL and token by name", LOGIN, LOGIN_EPILOG, "login:login", _add_login)
+    command(
         commands, "logout", "forget a connection", "Forget a connection by name, and its token.\n", LOGOUT_EPILOG,
-        _run_logout,
+        "login:logout", _add_logout,
     )  # fmt: skip
-    logout.add_argument("name", metavar="NAME", help="as `myagent remote remotes` lists it")
-    remotes = command(
+    command(
         commands, "remotes", "list the connections by name", "List the connections that are kept here by name.\n",
-        REMOTES_EPILOG, _run_remotes,
+        REMOTES_EPILOG, "login:remotes", _add_remotes,
     )  # fmt: skip
-    remotes.add_argument("--json", action="store_true", help="one JSON array; it holds no token")
-    attach = command(commands, "attach", "sit in a session, full screen", ATTACH, ATTACH_EPILOG, _run_attach)
-    add_address(attach)
-    attach.add_argument(
-        "--session", metavar="ID", type=_session_id, help="the session to show first (default: the latest)"
-    )
-    attach.add_argument(
-        "--role", choices=("follower",), help="ask not to be the owner, even if nobody is (default: take what is given)"
-    )
-    attach.add_argument("--label", metavar="NAME", help="what others see of this client; proves nothing")
-    attach.add_argument(
-        "--plain", action="store_true", help="line by line: for dumb terminals, screen readers and logs"
-    )
-    export = command(commands, "export", "write a session to a file", EXPORT, EXPORT_EPILOG, _run_export)
-    add_address(export)
-    export.add_argument("session", metavar="SESSION", type=_session_id, help="its id, as `sessions` lists it")
-    export.add_argument("--format", required=True, choices=("jsonl", "md", "html", "asciicast"), help="see above")
-    export.add_argument("-o", "--output", metavar="FILE", help="where to (default: standard output)")
-    replay = command(commands, "replay", "play a session on this terminal", REPLAY, REPLAY_EPILOG, _run_replay)
-    add_address(replay)
-    replay.add_argument("session", metavar="SESSION", type=_session_id, help="its id, as `sessions` lists it")
-    replay.add_argument(
-        "--speed", metavar="N", type=_speed, default=1.0, help="times as fast (default 1; 0: no pauses)"
-    )
-
-
-def _session_id(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_]{1,64}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no session id")
-    return text
-
-
-def _speed(text: str) -> float:
-    try:
-        speed = float(text)
-    except ValueError:
-        speed = -1.0
-    if not 0 <= speed <= 10**6:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a speed: a number from 0 on")
-    return speed
+    command(commands, "attach", "sit in a session, full screen", ATTACH, ATTACH_EPILOG, "attach:run", _add_attach)
+    command(commands, "export", "write a session to a file", EXPORT, EXPORT_EPILOG, "export:export", _add_export)
+    command(commands, "replay", "play a session on this terminal", REPLAY, REPLAY_EPILOG, "export:replay", _add_replay)
 
 
 def _add_login(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("name", metavar="NAME", help="letters, digits, dot, dash and underscore")
     add("--url", required=True, help="the server, ws://HOST:PORT or wss://HOST:PORT")
+    add("--ca", metavar="FILE", help="with wss://: the certificates to trust, PEM; the file stays where it is")
     add("--token-stdin", action="store_true", help="read the token from standard input (default: ask for it)")
     add("--no-check", action="store_true", help="keep it without asking the server whether it is right")
     add("--insecure-plain", action="store_true", help="send the token unencrypted to another machine to check it")
 
 
-def _run_login(arguments: argparse.Namespace) -> int:
-    from myagent.cli.login import login
-
-    return login(arguments)
+def _add_logout(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="as `myagent remote remotes` lists it")
 
 
-def _run_logout(arguments: argparse.Namespace) -> int:
-    from myagent.cli.login import logout
-
-    return logout(arguments)
+def _add_remotes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="one JSON array; it holds no token")
 
 
-def _run_remotes(arguments: argparse.Namespace) -> int:
-    from myagent.cli.login import remotes
-
-    return remotes(arguments)
-
-
-def _run_export(arguments: argparse.Namespace) -> int:
-    from myagent.cli.export import export
-
-    return export(arguments)
-
-
-def _run_replay(arguments: argparse.Namespace) -> int:
-    from myagent.cli.export import replay
-
-    return replay(arguments)
+def _add_attach(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add_address(parser)
+    add("--session", metavar="ID", type=session_id, help="the session to show first (default: the latest)")
+    add(
+        "--role", choices=("follower",), help="ask not to be the owner, even if nobody is (default: take what is given)"
+    )
+    add("--label", metavar="NAME", help="what others see of this client; proves nothing")
+    add("--plain", action="store_true", help="line by line: for dumb terminals, screen readers and logs")
 
 
-def _run_attach(arguments: argparse.Namespace) -> int:
-    from myagent.cli.attach import run
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add_address(parser)
+    add("session", metavar="SESSION", type=session_id, help="its id, as `sessions` lists it")
+    add("--format", required=True, choices=("jsonl", "md", "html", "asciicast"), help="see above")
+    add("-o", "--output", metavar="FILE", help="where to (default: standard output)")
 
-    return run(arguments)
+
+def _add_replay(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add_address(parser)
+    add("session", metavar="SESSION", type=session_id, help="its id, as `sessions` lists it")
+    add("--speed", metavar="N", type=speed, default=1.0, help="times as fast (default 1; 0: no pauses)")

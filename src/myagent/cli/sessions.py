@@ -8,7 +8,6 @@ import sys
 from typing import Any
 
 from myagent.cli import target
-from myagent.client.address import parse
 from myagent.client.asking import list_sessions
 from myagent.core.display import escape
 from myagent.exceptions import MyagentError
@@ -16,9 +15,9 @@ from myagent.exceptions import MyagentError
 
 def run(arguments: argparse.Namespace) -> int:
     try:
-        address = parse(target.url(arguments))
+        address = target.address(arguments)
         address.check_plain(allowed=arguments.insecure_plain)
-        sessions = list_sessions(address, target.token(arguments))
+        sessions = list_sessions(address, target.token(arguments, address))
     except MyagentError as error:
         print(f"[remote] {error}", file=sys.stderr)
         return target.exit_code(error)

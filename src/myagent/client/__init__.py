@@ -12,9 +12,10 @@ import ssl
 from collections.abc import Callable
 from typing import Literal
 
-from myagent.client.address import parse
+from myagent.client.address import Address, parse
 from myagent.client.client import Client
 from myagent.client.errors import (
+    BadCa,
     BadToken,
     BadUrl,
     CannotConnect,
@@ -32,6 +33,7 @@ from myagent.client.options import HEARTBEAT, Options, full_jitter
 from myagent.client.state import State
 
 __all__ = [
+    "BadCa",
     "BadToken",
     "BadUrl",
     "CannotConnect",
@@ -52,7 +54,7 @@ __all__ = [
 
 
 def connect(
-    url: str,
+    url: str | Address,
     *,
     token: str,
     session: str | None = None,
@@ -79,7 +81,7 @@ def connect(
         reconnect: Come back after a drop as what this client was, with nothing lost and nothing twice. The first
             connection is never retried.
         reconnect_for: Seconds of trying after a drop before giving up.
-        tls: Whom to trust with `wss://`; without it, the system's authorities.
+        tls: Whom to trust with `wss://`; without it, as the address says, else the system's authorities.
         insecure_plain: Send the token over `ws://` also to hosts other than this one.
         heartbeat: Seconds of silence before the server is asked for a sign of life, and again until it counts as gone.
         backoff: Seconds to wait before a reconnection attempt, which is counted from 0.
@@ -90,7 +92,7 @@ def connect(
     """
     if not token or any(not "!" <= character <= "~" for character in token):
         raise BadToken
-    address = parse(url)
+    address = parse(url) if isinstance(url, str) else url
     address.check_plain(allowed=insecure_plain)
     return Client(
         Options(
@@ -103,7 +105,7 @@ def connect(
             wants=wants,
             reconnect=reconnect,
             reconnect_for=reconnect_for,
-            tls=tls,
+            tls=tls or address.tls,
             heartbeat=heartbeat,
             backoff=backoff,
             on_state=on_state,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+import ssl
+from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit
 
 from myagent.client.errors import BadUrl, PlainToken
@@ -11,11 +12,12 @@ from myagent.client.errors import BadUrl, PlainToken
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A server, as `scheme://host:port`; nothing in it is secret."""
+    """A server, as `scheme://host:port`, and whom to trust to be it (else the system's authorities); nothing secret."""
 
     host: str
     port: int
     secure: bool
+    tls: ssl.SSLContext | None = field(default=None, compare=False, repr=False)
 
     @property
     def _place(self) -> str:

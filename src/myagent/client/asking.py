@@ -12,6 +12,7 @@ import msgspec
 
 from myagent.client.address import Address
 from myagent.client.errors import BadToken, CannotConnect, NotMyagent, Refused
+from myagent.client.trust import why_untrusted
 from myagent.core.messages import Metadata
 
 TIMEOUT = 10.0  # seconds
@@ -25,7 +26,7 @@ def get(address: Address, token: str, path: str, *, timeout: float = TIMEOUT) ->
         raise BadToken
     if address.secure:
         connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-            address.host, address.port, timeout=timeout, context=ssl.create_default_context()
+            address.host, address.port, timeout=timeout, context=address.tls or ssl.create_default_context()
         )
     else:
         connection = http.client.HTTPConnection(address.host, address.port, timeout=timeout)
@@ -39,7 +40,7 @@ def get(address: Address, token: str, path: str, *, timeout: float = TIMEOUT) ->
     except ConnectionRefusedError:
         raise CannotConnect(str(address), "no server is listening there") from None
     except ssl.SSLCertVerificationError as error:
-        raise CannotConnect(str(address), f"its TLS certificate is not trusted: {error.verify_message}") from None
+        raise CannotConnect(str(address), why_untrusted(address.host, address.port, error)) from None
     except TimeoutError:
         raise CannotConnect(str(address), f"no answer within {timeout:.0f} s") from None
     except OSError as error:

@@ -69,6 +69,15 @@ class BadToken(ClientError):
         return "that is no token: a token is printable ASCII without spaces"
 
 
+class BadCa(ClientError):
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path, self.reason = path, reason
+
+    def __str__(self) -> str:
+        return f"cannot trust the certificates in {self.path}: {self.reason}"
+
+
 class CannotConnect(ClientError):
     def __init__(self, url: str, reason: str, *, transient: bool = True) -> None:
         super().__init__(url, reason)

@@ -13,6 +13,7 @@ from websockets.typing import Data
 from myagent import __version__
 from myagent.client.address import Address
 from myagent.client.errors import CannotConnect, NotMyagent, Refused
+from myagent.client.trust import why_untrusted
 
 OPEN_TIMEOUT = 10.0  # seconds from the first packet to `role`
 CLOSE_TIMEOUT = 1.0  # seconds to wait for the other side's close frame
@@ -54,9 +55,8 @@ async def open_socket(
     except InvalidStatus as refused:
         raise Refused(here, refused.response.status_code) from None
     except ssl.SSLCertVerificationError as error:
-        raise CannotConnect(
-            here, f"its TLS certificate is not trusted: {error.verify_message}", transient=False
-        ) from None
+        reason = await asyncio.to_thread(why_untrusted, address.host, address.port, error)
+        raise CannotConnect(here, reason, transient=False) from None
     except ssl.SSLError as error:
         raise CannotConnect(here, f"TLS failed, is it a wss:// server? ({error.reason or error})") from None
     except TimeoutError:

@@ -10,6 +10,7 @@ from typing import ClassVar
 from textual import work
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
+from textual.events import Key
 from textual.screen import Screen
 from textual.widgets import Footer, Input, Static
 
@@ -30,40 +31,25 @@ from myagent.core.messages import (
     Presence,
     Prompt,
     RoleMessage,
+    SessionMetadata,
     TerminalState,
     Welcome,
 )
 from myagent.exceptions import MyagentError
 from myagent.tui import lists, status
+from myagent.tui.copying import copies, copy
+from myagent.tui.finding import Finder, Pages
 from myagent.tui.prompt_box import PromptBox
 from myagent.tui.question import QUIET, Decision, Question
-from myagent.tui.story import OutOfOrder, Said, Story
+from myagent.tui.story import OutOfOrder, Story
+from myagent.tui.style import CSS
 from myagent.tui.timeline import Timeline
 from myagent.wording import OUTCOMES, name_line, one_line
 
 PAGE = 500  # events fetched at a time
-SEARCH_PAGES = 40  # that one search looks through, beyond what is here
 TELL_PAUSE = 0.05  # seconds in which what changes below the stream is gathered
 LONG_TURN = 10.0  # seconds; the bell rings when one has ended
 NO_MARKDOWN = ("command",)  # agents whose messages are files and listings
-
-# Blocking: events of a session before one, with their structured updates.
-FetchBefore = Callable[[str, int, int], list[Event]]
-
-CSS = """
-#timeline { height: 1fr; overflow-x: hidden; overflow-y: scroll; scrollbar-size-vertical: 1; background: $background; }
-#status { height: 1; background: $panel; }
-#queue { height: 1; color: $text-muted; }
-#search { height: 1; border: none; padding: 0; }
-#prompt { height: auto; min-height: 2; max-height: 8; border: none; border-top: solid $primary; padding: 0; }
-Question, Chooser, Help { align: center middle; }
-#question, #chooser { width: 96%; max-width: 110; height: auto; max-height: 100%; border: heavy $warning; padding: 0 1;
-  background: $surface; }
-#question-facts, #question-title, #question-keys { height: auto; }
-#question-body { height: auto; max-height: 1fr; scrollbar-size-vertical: 1; }
-#reason { border: none; height: 1; padding: 0; }
-#chooser OptionList { height: auto; max-height: 1fr; border: none; padding: 0; }
-"""
 
 
 class Attach(App[int]):
@@ -91,22 +77,22 @@ class Attach(App[int]):
         Binding("ctrl+down", "prompt(1)", show=False, priority=True),
     ]
 
-    def __init__(
-        self, client: Client, fetch_before: FetchBefore, *, session: str | None = None, quiet: float = QUIET
-    ) -> None:
+    def __init__(self, client: Client, pages: Pages, *, session: str | None = None, quiet: float = QUIET) -> None:
         super().__init__()
         self.client = client
         self.session = session
         self.loss: ClientError | None = None  # why the connection is gone for good
         self.timeline = Timeline(id="timeline")
         self.prompt_box = PromptBox(id="prompt")
-        self.search_box = Input(id="search", placeholder="find above; Enter goes on, Escape ends")
+        self.search_box = Input(id="search", placeholder="find; Up and Down go on, #120 goes to event 120, Escape ends")
         self._queue_line = Static(id="queue")
         self._status_line = Static(id="status")
-        self._fetch_before = fetch_before
+        self._pages = pages
         self._quiet = quiet
         self._stories: dict[str, Story] = {}
-        self._fetching = False
+        self._finder = Finder(self.timeline, self._fetch_events, self._show_stretch, self._searched)
+        self._fetching = asyncio.Lock()
+        self._busy = ""  # what takes its time
         self._begins = False  # the human asked for a new session: none is shown until it is there
         self._at_start: set[str] = set()  # sessions of which nothing earlier can be fetched
         self._followers = client.welcome.followers if client.welcome else 0
@@ -141,6 +127,10 @@ class Attach(App[int]):
     def metadata(self) -> Metadata | None:
         return None if self.session is None else self.client.sessions.get(self.session)
 
+    @property
+    def _prose(self) -> bool:
+        return not (self.metadata and self.metadata.agent in NO_MARKDOWN)
+
     # --- what comes ------------------------------------------------------------------------------------------------
 
     @work(exclusive=True, group="listen")
@@ -170,6 +160,9 @@ class Attach(App[int]):
                 self._followers = message.followers
             case Presence():
                 self._followers = message.followers
+            case SessionMetadata() if message.session.session_id == self.session:
+                if (prose := self._prose) != self.timeline.manner.prose:
+                    self.timeline.redraw(prose=prose)
             case RoleMessage():
                 self.timeline.redraw(owner=message.role == "owner")
             case OwnerChanged():
@@ -203,10 +196,14 @@ class Attach(App[int]):
             try:
                 story.take(event)
             except OutOfOrder:
-                if (where := place(event)) is not None:  # type: ignore[arg-type]
+                shown = event.session_id == self.session
+                if shown and not self.timeline.attached:
+                    pass  # it is fetched when one gets there
+                elif (where := place(event)) is not None:  # type: ignore[arg-type]
                     self._stories[event.session_id] = story = Story(where[1] - 1)
                     story.take(event)
-                    self._open(event.session_id if event.session_id == self.session else self.session)
+                    if shown:
+                        self._open(event.session_id)
         match event:
             case Prompt():
                 self._began[event.id] = time.monotonic()
@@ -235,6 +232,8 @@ class Attach(App[int]):
 
     def _open(self, session: str | None) -> None:
         """Show a session from its end, or (`None`) an empty place for a new one."""
+        if not self.timeline.attached and self.session is not None:
+            self._stories.pop(self.session, None)  # a stretch from the middle: next time, from the end again
         self.session, self._begins = session, False
         if session is None:
             self.timeline.show(Story(0))
@@ -243,8 +242,7 @@ class Attach(App[int]):
                 metadata = self.client.sessions.get(session)
                 seen = self.client.seen.get(session)
                 self._stories[session] = Story(seen if seen is not None else metadata.head if metadata else 0)
-            prose = not (self.metadata and self.metadata.agent in NO_MARKDOWN)
-            self.timeline.show(self._stories[session], prose=prose, owner=self.client.role == "owner")
+            self.timeline.show(self._stories[session], prose=self._prose, owner=self.client.role == "owner")
             if len(self._stories[session].items) < PAGE:
                 self._earlier()
         self._tell()
@@ -254,33 +252,67 @@ class Attach(App[int]):
 
     @work(group="earlier")
     async def _earlier(self) -> None:
-        await self._fetch_earlier()
+        if not self._fetching.locked():
+            async with self._fetching:
+                await self._fetch_earlier()
 
-    async def _fetch_earlier(self) -> bool:
-        """Add the page before what is here; says whether there was one."""
+    async def _fetch_events(self, *, after: int | None = None, before: int | None = None, limit: int) -> list[Event]:
+        if self.session is None:
+            return []
+        return await asyncio.to_thread(self._pages, self.session, after=after, before=before, limit=limit)
+
+    async def _fetch_earlier(self) -> None:
+        """Add a page of events before what is here."""
         session = self.session
-        if session is None or session in self._at_start or self._fetching:
-            return False
+        if session is None or session in self._at_start:
+            return
         story = self._stories[session]
         if story.first <= 1:
-            return False
-        self._fetching = True
+            return
         try:
-            events = await asyncio.to_thread(self._fetch_before, session, story.first, PAGE)
+            events = await self._fetch_events(before=story.first, limit=PAGE)
         except MyagentError as error:
             self._say(f"earlier events cannot be fetched: {one_line(str(error))}", error=True)
-            return False
-        finally:
-            self._fetching = False
+            return
         if not events:
             self._at_start.add(session)
-            return False
+            return
         prompts = [event.prompt for event in events if isinstance(event, Prompt)]
         story.prepend(events)
         if self.session == session:
             self.prompt_box.remember_earlier(prompts)
             self.timeline.prepended()
-        return True
+
+    def on_timeline_wants_later(self) -> None:
+        self._later()
+
+    @work(group="later")
+    async def _later(self) -> None:
+        """Go on with a stretch that ends before the session does."""
+        if self.timeline.attached or self._fetching.locked():
+            return
+        async with self._fetching:
+            story = self.timeline.story
+            try:
+                for event in await self._fetch_events(after=story.last, limit=PAGE):
+                    story.take(event)
+            except (MyagentError, OutOfOrder) as error:
+                self._say(f"later events cannot be fetched: {one_line(str(error))}", error=True)
+                return
+        if story is self.timeline.story:
+            self.timeline.attached = story.last >= self._head
+            self.timeline.changed()
+
+    @property
+    def _head(self) -> int:
+        """The last event of the session that is shown, as far as it is known here."""
+        seen = self.client.seen.get(self.session or "", 0)
+        return max(seen, self.metadata.head if self.metadata else 0)
+
+    def _show_stretch(self, story: Story) -> None:
+        if self.session is not None:
+            self._stories[self.session] = story
+            self.timeline.show(story, attached=story.last >= self._head)
 
     # --- permission requests --------------------------------------------------------------------------------------
 
@@ -459,10 +491,13 @@ class Attach(App[int]):
             self.timeline.page(direction)
 
     def action_to_start(self) -> None:
-        self.timeline.action_to_start()
+        self._look("#1", up=True)
 
     def action_to_end(self) -> None:
-        self.timeline.action_to_end()
+        if self.timeline.attached:
+            self.timeline.action_to_end()
+        else:
+            self._open(self.session)
 
     def action_prompt(self, direction: int) -> None:
         if not self.timeline.jump_prompt(direction) and direction < 0:
@@ -476,39 +511,49 @@ class Attach(App[int]):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         if event.input is self.search_box and event.value:
-            self._search(event.value)
+            self._look(event.value, up=True)
 
-    def on_key(self, event: object) -> None:
-        if getattr(event, "key", "") == "escape" and self.search_box.display:
-            self.search_box.display = False
-            self.timeline.found = None
-            self.timeline.refresh()
-            self.prompt_box.focus()
+    def on_key(self, event: Key) -> None:
+        if event.key == "escape":
+            self.workers.cancel_group(self, "look")
+            if self.search_box.display:
+                self.search_box.display = False
+                self.timeline.found = None
+                self.timeline.refresh()
+                self.prompt_box.focus()
+        elif event.key in ("up", "down") and self.search_box.has_focus and self.search_box.value:
+            self._look(self.search_box.value, up=event.key == "up")
 
-    @work(exclusive=True, group="search")
-    async def _search(self, text: str) -> None:
-        timeline = self.timeline
-        above = timeline.lines if timeline.found is None else timeline.found
-        for _ in range(SEARCH_PAGES):
-            found = timeline.find(text, above=above)
-            if found is not None:
-                timeline.found = found
-                timeline.jump(found)
-                return
-            before = timeline.lines
-            if not await self._fetch_earlier():
-                break
-            above = timeline.lines - before
-        self._say("not found further up")
+    @work(exclusive=True, group="look")
+    async def _look(self, wanted: str, *, up: bool) -> None:
+        try:
+            said = await self._finder.find(wanted, up=up)
+        except MyagentError as error:
+            said = f"earlier events cannot be fetched: {one_line(str(error))}"
+        finally:
+            self._busy = ""
+            self._tell()
+        if said:
+            self._say(said)
+
+    def _searched(self, first: int) -> None:
+        self._busy = f"searched back to event {first}, Escape stops"
+        self._tell()
+
+    def on_timeline_moved(self) -> None:
+        self._tell_soon()
 
     def action_copy(self) -> None:
-        said = [item for item in self.timeline.story.items if isinstance(item, Said) and item.stream != "stderr"]
-        if not said:
-            self._say("the agent has said nothing here")
-            return
-        turn = said[-1].turn
-        self.copy_to_clipboard("".join(item.plain for item in said if item.turn == turn))
-        self._say("copied what the agent said last, if the terminal allows it")
+        found = list(copies(self.timeline.story, self.session, self.timeline.shown))
+
+        def chosen(key: str) -> None:
+            self._copy(found[int(key)].text)
+
+        self._choose(lists.numbered("Copy", (each.name for each in found)), chosen)
+
+    @work(group="copy")
+    async def _copy(self, text: str) -> None:
+        self._say(await copy(self, text))
 
     # --- telling ------------------------------------------------------------------------------------------------------
 
@@ -527,7 +572,9 @@ class Attach(App[int]):
         self._telling = False
         self._since.look(self.client)
         width = max(10, self.size.width)
-        self._status_line.update(status.line(self.client, self.metadata, self._followers, self._since, width))
+        place = self._busy or status.place(self.timeline.place, self._head)
+        self._status_line.update(status.line(self.client, self.metadata, self._followers, self._since, place, width))
+        self.prompt_box.placeholder, self.timeline.empty = status.hints(self.client)
         waiting = [one_line(each.prompt) for each in self.metadata.queue] if self.metadata else []
         self._queue_line.display = bool(waiting or self._sent)
         self._queue_line.update(status.queue_line(waiting, len(self._sent), width))

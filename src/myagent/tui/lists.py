@@ -18,18 +18,23 @@ from myagent.core.messages import ConnectionInfo, Metadata
 from myagent.wording import name_line, one_line, whole_line
 
 HELP = """\
-Enter       submit the prompt            Ctrl+J      a new line in it
-Up, Down    earlier prompts              Ctrl+C      stop the turn that runs here
-F2          sessions, and a new one      F3          who is here; hand the ownership over
-F4          claim or release ownership   F5          prompts that wait; cancel one
-F6          raw text or Markdown         F7          search; Enter finds further up
-F8          copy the agent's last words  F9          the open permission request
-PgUp, PgDn  scroll                       Ctrl+Home, Ctrl+End   beginning, end
-Ctrl+Up, Ctrl+Down   prompt by prompt    Ctrl+Q      leave
+Enter, Ctrl+J   submit the prompt, a new line in it
+Up, Down        earlier prompts
+Ctrl+C          stop the turn that runs here
+Ctrl+Q          leave; the agent goes on
+F2              sessions, and a new one
+F3, F4          who is here, hand over; claim or release ownership
+F5              prompts that wait; cancel one
+F6              raw text, or Markdown and tool calls
+F7              find: Enter, Up and Down go on; #120 goes to event 120
+F8              copy: the agent's words, a request, a prompt, the screen
+F9              the open permission request
+PgUp, PgDn      scroll; with Ctrl: Home, End, Up and Down go to the
+                beginning, the end, and prompt by prompt
 
-A permission request takes y (allow), n (deny), r (deny with a reason), or the number of an
-answer that the agent offers. One with warnings is allowed with ! alone. Keys pressed before
-it was there are no answer. Closing this leaves; the agent goes on.
+A permission request takes y (allow), n (deny), r (deny with a reason),
+or the number of an answer that the agent offers. One with warnings is
+allowed with ! alone. Keys pressed before it was there are no answer.
 """
 
 
@@ -100,6 +105,10 @@ def people(connections: Iterable[ConnectionInfo], me: str | None) -> Chooser:
         text = f"{each.role:8}  {name}{own}  since {whole_line(each.since)}{note}"
         choices.append(Choice(each.connection_id, text, disabled=not may))
     return Chooser("Hand the ownership over to", choices)
+
+
+def numbered(title: str, names: Iterable[str]) -> Chooser:
+    return Chooser(title, [Choice(str(number), name) for number, name in enumerate(names)])
 
 
 def queue(metadata: Metadata) -> Chooser:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from rich.text import Text
 
 from myagent.client import Client, State
 from myagent.core.messages import Metadata, PermissionRequest
-from myagent.wording import name_line, one_line, request_name
+from myagent.wording import name_line, one_line, request_name, seconds_since
 
 NAME_CHARACTERS = 28  # of a request, or of a reason, so that the rest of the line has room
 
@@ -18,22 +19,25 @@ _COLOURS = {"live": "green", "replaying": "cyan", "waiting_for_human": "yellow",
 
 @dataclass(slots=True)
 class Since:
-    """When each open permission request was first seen here, and when the connection was lost."""
+    """Since when each open permission request waits, and the connection is lost."""
 
     asked: dict[str, float] = field(default_factory=dict)
     lost: float | None = None
 
     def look(self, client: Client) -> None:
-        now = time.monotonic()
-        self.asked = {key: self.asked.get(key, now) for key in client.requests}
+        now, clock = time.monotonic(), datetime.now(UTC)
+        self.asked = {
+            key: self.asked.get(key, now - seconds_since(event.request.asked_at, clock))
+            for key, event in client.requests.items()
+        }
         if client.state.name != "reconnecting":
             self.lost = None
         elif self.lost is None:
             self.lost = now
 
 
-def line(client: Client, metadata: Metadata | None, followers: int, since: Since, width: int) -> Text:
-    """One line that fits."""
+def line(client: Client, metadata: Metadata | None, followers: int, since: Since, place: str, width: int) -> Text:
+    """One line that fits; `place` is where in the session one looks, or empty."""
     standing, colour = _standing(client, since)
     parts = []
     if client.role != "owner":
@@ -42,9 +46,11 @@ def line(client: Client, metadata: Metadata | None, followers: int, since: Since
     parts.append(f"{followers} follower{'' if followers == 1 else 's'}")
     if metadata is not None:
         parts += [f"{one_line(metadata.agent)} ({one_line(metadata.mode)})", metadata.state]
-    text = Text.assemble(
-        ((client.role or "?").upper(), "bold"), "  ", (standing, f"bold {colour}"), "  ", "  ".join(parts)
-    )
+        parts.append(one_line(metadata.title))
+    text = Text.assemble(((client.role or "?").upper(), "bold"), "  ", (standing, f"bold {colour}"), "  ")
+    if place:
+        text.append(place, "bold reverse").append("  ")
+    text.append("  ".join(parts))
     text.truncate(width, overflow="ellipsis")
     return text
 
@@ -53,7 +59,8 @@ def _standing(client: Client, since: Since) -> tuple[str, str]:
     state: State = client.state
     colour = _COLOURS.get(state.name, "default")
     if state.name == "reconnecting":
-        return f"reconnecting for {_ago(since.lost)} ({_short(one_line(state.why))})", colour
+        why = one_line(state.why.rpartition(": ")[2])
+        return f"reconnecting for {_ago(since.lost)} ({_short(why)})", colour
     if client.behind:
         seen = client.seen
         count = sum(
@@ -65,6 +72,19 @@ def _standing(client: Client, since: Since) -> tuple[str, str]:
         who = "you, F9" if client.role == "owner" else "the owner"
         return f"waiting for {who} {_ago(since.asked.get(key))}: {_short(request_name(request))}", "yellow"
     return ("live", "green") if state.name in ("live", "owner_elsewhere") else (str(state), colour)
+
+
+def place(event: int | None, last: int) -> str:
+    """Where one looks, if that is not the end."""
+    return "" if event is None else f"at event {event} of {last}, Ctrl+End goes on"
+
+
+def hints(client: Client) -> tuple[str, str]:
+    """What is said in an empty box for prompts, and where there is nothing to show."""
+    if client.role == "owner":
+        return "write a prompt; F1 helps", "Nothing has been said here. Write a prompt below."
+    whose = "the owner prompts" if client.owner else "F4 claims the ownership, then you can prompt"
+    return f"you watch: {whose}; F1 helps", "Nothing has been said here so far."
 
 
 def queue_line(waiting: list[str], unanswered: int, width: int) -> Text:

@@ -90,6 +90,20 @@ class Told:
     resolved: PermissionResolved | None = None  # of a permission request
     changes: int = 0
 
+    @property
+    def plain(self) -> str:
+        match self.event:
+            case Prompt() as event:
+                return event.prompt
+            case PermissionRequest() as event:
+                return f"{event.request.title or ''}\n{event.request.display}"
+            case PermissionResolved() as event:
+                return event.reason or ""
+            case TerminalState() as event:
+                return event.message or ""
+            case Gap():
+                return ""
+
 
 Item = Said | Tool | Told
 
@@ -108,6 +122,18 @@ class Story:
         self._tools: dict[tuple[str, str], Tool] = {}
         self._requests: dict[str, Told] = {}
 
+    @classmethod
+    def of(cls, events: Iterable[Event]) -> Story | None:
+        """A stretch of events, `None` of none."""
+        found: Story | None = None
+        for event in events:
+            where = place(event)  # type: ignore[arg-type]
+            if where is not None:
+                if found is None:
+                    found = cls(where[1] - 1)
+                found.take(event)
+        return found
+
     def take(self, event: Event | Gap) -> None:
         """Add the next event. Raises `OutOfOrder`; what is here already is passed over."""
         if isinstance(event, Gap):
@@ -125,13 +151,11 @@ class Story:
 
     def prepend(self, events: Iterable[Event]) -> int:
         """Add a stretch that ends right before `first`; return how many items that makes."""
-        earlier: Story | None = None
-        for event in events:
-            where = place(event)  # type: ignore[arg-type]
-            if where is not None and where[1] < self.first:
-                if earlier is None:
-                    earlier = Story(where[1] - 1)
-                earlier.take(event)
+        earlier = Story.of(
+            event
+            for event in events
+            if (where := place(event)) is not None and where[1] < self.first  # type: ignore[arg-type]
+        )
         if earlier is None:
             return 0
         earlier._end_said()

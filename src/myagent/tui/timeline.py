@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import ClassVar
 
+from rich.segment import Segment
 from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
@@ -24,30 +25,37 @@ class Timeline(ScrollView, can_focus=True):
     """Shows one `Story`. It follows the end until it is scrolled away from it, and again when scrolled back."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("home", "to_start", "Beginning", show=False),
         Binding("end", "to_end", "End", show=False),
     ]
 
     class WantsEarlier(Message):
         """The beginning of what is here can be seen."""
 
+    class WantsLater(Message):
+        """The end of what is here can be seen, and is not the end of the session."""
+
+    class Moved(Message):
+        """Another part is shown."""
+
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
         self.story = Story(0)
         self.manner = Manner(80)
+        self.empty = ""  # what is said where there is nothing to show
         self.found: int | None = None  # the line that a search stopped at
         self._drawn: dict[Item, tuple[int, list[Strip]]] = {}  # its changes when it was drawn, its lines
         self._laid: list[Item] = []  # the items as of the last layout; what is drawn between two is as of then
         self._starts: list[int] = []  # line at which each of them begins
         self._lines = 0
+        self.attached = True  # the story goes on as events happen: it ends where the session does
         self._following = True
         self._due = False
 
     # --- what is shown -------------------------------------------------------------------------------------------
 
-    def show(self, story: Story, **manner: bool) -> None:
-        """Show another session, from its end."""
-        self.story, self.found, self._following = story, None, True
+    def show(self, story: Story, *, attached: bool = True, **manner: bool) -> None:
+        """Show another session, or another stretch of it, from its end."""
+        self.story, self.found, self.attached, self._following = story, None, attached, attached
         self.redraw(**manner)
 
     def redraw(self, **manner: bool) -> None:
@@ -87,18 +95,40 @@ class Timeline(ScrollView, can_focus=True):
 
     # --- moving --------------------------------------------------------------------------------------------------
 
-    def find(self, text: str, *, above: int) -> int | None:
-        """The last line above another one that holds a text, whatever the case; `None` if none does."""
+    def find(self, text: str, lines: range) -> int | None:
+        """The first of these lines that holds a text, whatever the case; `None` if none does."""
         wanted = text.casefold()
-        for y in range(min(above, self._lines) - 1, -1, -1):
-            if wanted in self.line(y).text.casefold():
-                return y
-        return None
+        return next((y for y in lines if y < self._lines and wanted in self.line(y).text.casefold()), None)
 
     def jump(self, y: int) -> None:
         self._following = False
         self.scroll_to(y=max(0, y - self.size.height // 3), animate=False, force=True, immediate=True)
+        self._consider_later()
         self.refresh()
+
+    def jump_event(self, seq: int) -> bool:
+        """Go to what holds an event; says whether that is here."""
+        place = bisect_right(self._laid, seq, key=lambda item: item.seq) - 1
+        if place < 0:
+            return False
+        self._following = False
+        self.scroll_to(y=self._starts[place], animate=False, force=True, immediate=True)
+        self._consider_later()
+        self.refresh()
+        return True
+
+    @property
+    def place(self) -> int | None:
+        """The event at the top, where the end is not being followed."""
+        if self._following or not self._laid:
+            return None
+        return self._laid[max(0, bisect_right(self._starts, self.scroll_offset.y) - 1)].seq
+
+    @property
+    def shown(self) -> list[str]:
+        """The lines that can be seen."""
+        top = int(self.scroll_offset.y)
+        return [self.line(y).text for y in range(top, min(top + self.size.height, self._lines))]
 
     def jump_prompt(self, direction: int) -> bool:
         """Go to the prompt before or after what is at the top; says whether there is one."""
@@ -115,14 +145,10 @@ class Timeline(ScrollView, can_focus=True):
         self.scroll_to(y=wanted[-1 if direction < 0 else 0], animate=False, force=True, immediate=True)
         return True
 
-    def action_to_start(self) -> None:
-        self._following = False
-        self.scroll_to(y=0, animate=False, force=True, immediate=True)
-        self.post_message(self.WantsEarlier())
-
     def action_to_end(self) -> None:
-        self._following = True
+        self._following = self.attached
         self._to_end()
+        self._consider_later()
 
     def page(self, direction: int) -> None:
         self.scroll_relative(y=direction * max(1, self.size.height - 2), animate=False, force=True, immediate=True)
@@ -133,7 +159,8 @@ class Timeline(ScrollView, can_focus=True):
         _, top = self.scroll_offset
         width = self.size.width
         if top + y >= self._lines:
-            return Strip.blank(width, self.rich_style)
+            hint = self.empty if y == 1 and not self._lines else ""
+            return Strip([Segment(hint, Style(dim=True))]).crop_extend(0, width, self.rich_style)
         strip = self.line(top + y)
         if top + y == self.found:
             strip = strip.apply_style(Style(reverse=True))
@@ -148,9 +175,15 @@ class Timeline(ScrollView, can_focus=True):
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
         if self.is_mounted and new_value != old_value:
-            self._following = new_value >= self.max_scroll_y
+            self._following = self.attached and new_value >= self.max_scroll_y
+            self._consider_later()
+            self.post_message(self.Moved())
             if new_value <= self.size.height and new_value < old_value:
                 self.post_message(self.WantsEarlier())
+
+    def _consider_later(self) -> None:
+        if not self.attached and self.scroll_offset.y >= self.max_scroll_y - self.size.height:
+            self.post_message(self.WantsLater())
 
     def _draw(self) -> None:
         self._due = False

@@ -1,0 +1,153 @@
+"""What every command's parser is made of: filled when it is used, naming what runs it; imports nothing heavy."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+
+TYPE_CHECKING = False  # as that of `typing`, which takes longer to import than all of this
+if TYPE_CHECKING:
+    from typing import Any
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8765
+
+EXIT_CODES = "exit codes: 0 done, 1 the turn failed, 2 wrong usage, 3 cannot connect or not allowed, 130 interrupted"
+
+Fill = Callable[["Parser"], None]
+
+
+class Parser(argparse.ArgumentParser):
+    """`fill` adds its arguments once it is known that this one is wanted: making all would take longest of all."""
+
+    def __init__(self, *, fill: Fill | None = None, **more: Any) -> None:
+        super().__init__(add_help=False, allow_abbrev=False, formatter_class=_formatter, **more)
+        self._fill = fill
+        self._filled = False
+
+    def filled(self) -> Parser:
+        if not self._filled:
+            self._filled = True
+            self.add_argument("-h", "--help", action="help", help="show this and exit")
+            if self._fill is not None:
+                self._fill(self)
+        return self
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        self.filled()
+        return super().parse_known_args(args, namespace)
+
+
+def command(
+    commands: Any, name: str, help_: str, description: str, epilog: str, run: str, fill: Fill | None = None
+) -> None:
+    """Add a command; `run` is what runs it, `module:function` below `myagent.cli`, imported when it does."""
+    parser: Parser = commands.add_parser(name, help=help_, description=description, epilog=epilog, fill=fill)
+    parser.set_defaults(run=run, usage_error=parser.error)
+
+
+def add_address(parser: argparse.ArgumentParser) -> None:
+    """Which server, with which token: what `myagent.cli.target` reads."""
+    add = parser.add_argument
+    add("--remote", metavar="NAME", help="the server and token kept under this name by `myagent remote login`")
+    add(
+        "--url",
+        help="the server, ws://HOST:PORT or wss://HOST:PORT "
+        f"(default: $MYAGENT_REMOTE_URL, else that of the server that runs in this "
+        f"directory, else ws://{DEFAULT_HOST}:{DEFAULT_PORT})",
+    )
+    add("--host", help="instead of --url: its host")
+    add("--port", type=port, help="instead of --url: its port")
+    add(
+        "--token", help="the token; readable by others on this machine while the client runs, better in the environment"
+    )
+    add_ca(parser)
+    add("--insecure-plain", action="store_true", help="send the token unencrypted to another machine")
+
+
+def add_ca(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--ca",
+        metavar="FILE",
+        help="with wss://: trust the authorities, or the very certificate, in this PEM file and no others (default: "
+        "that of --remote, else $MYAGENT_REMOTE_CA, else the system's)",
+    )
+
+
+# --- kinds of values ------------------------------------------------------------------------------------------------
+
+
+def port(text: str) -> int:
+    return _number(text, 0, 65535, "a port: a number from 0 to 65535")
+
+
+def count(text: str) -> int:
+    return _number(text, 1, 10**9, "a number from 1 on")
+
+
+def seq(text: str) -> int:
+    return _number(text, 0, 2**53 - 1, "an event's number, from 0 on")
+
+
+def seconds(text: str) -> float:
+    return _real(text, 10**7, "a number of seconds")
+
+
+def speed(text: str) -> float:
+    return _real(text, 10**6, "a speed: a number from 0 on")
+
+
+def base_path(text: str) -> str:
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*/?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a path like /agent")
+    return text.rstrip("/")
+
+
+def session_id(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_]{1,64}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no session id")
+    return text
+
+
+def option(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (key and equals and value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
+    return key, value
+
+
+def _number(text: str, low: int, high: int, what: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 18 and low <= int(text) <= high):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+    return int(text)
+
+
+def _real(text: str, high: int, what: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= high:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+    return number
+
+
+# --- how help looks -------------------------------------------------------------------------------------------------
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    return argparse.RawDescriptionHelpFormatter(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    """As `shutil.get_terminal_size`, whose module takes a tenth of the time that help may take."""
+    given = os.environ.get("COLUMNS", "")
+    if given.isdigit() and int(given):
+        return int(given)
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+    except (AttributeError, ValueError, OSError):  # no stdout, or none that is a terminal
+        return 80
