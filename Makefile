@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RUNS := $(VENV)/.runs
 STAMP := $(VENV)/.installed
 AGENTS := @google/gemini-cli@0.61.0 opencode-linux-x64@1.18.34 @qwen-code/qwen-code@0.15.10 \
   @agentclientprotocol/claude-agent-acp@0.49.0 @anthropic-ai/claude-code@2.1.197 @agentclientprotocol/codex-acp@2.6.0
@@ -12,9 +13,13 @@ AGENTS := @google/gemini-cli@0.61.0 opencode-linux-x64@1.18.34 @qwen-code/qwen-c
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
 
-$(STAMP): pyproject.toml
+$(RUNS): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "myagent needs Python 3.11 or newer; say which with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(STAMP): $(RUNS)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
@@ -28,7 +33,7 @@ lint: $(STAMP)  ## ruff: format and rules
 types: $(STAMP)  ## mypy --strict over src
 	$(BIN)/mypy
 
-demo: $(STAMP)  ## watch a session being shared: an owner, two followers, one that comes late
+demo: $(RUNS)  ## watch a session being shared: an owner, two followers, one that comes late
 	$(BIN)/python examples/demo.py
 
 faults: $(STAMP)  ## the fault suite at length: cuts, kills, stalls, full disks; prints its figures
