@@ -37,7 +37,7 @@ from myagent.exceptions import MyagentError
 from myagent.failures import Failures
 from myagent.host import Host
 from myagent.invites import DEFAULT_LIFETIME
-from myagent.listening import stop_listening
+from myagent.listening import QUEUE, TlsListener, stop_listening
 from myagent.metrics import METRICS_TYPE, MeasuredLog
 from myagent.page import PAGE_POLICY, page_files
 from myagent.peer import clean_label
@@ -112,6 +112,7 @@ class Server:
         self.host = Host(self.workspace, agent, self._measures, self.settings)
         self._tls: ssl.SSLContext | None = None
         self._server: asyncio.Server | None = None
+        self._tls_listener: TlsListener | None = None  # accepts in the server's place
         self.incoming = memoryview(bytearray(READ_BYTES))
         self._connections: set[Connection] = set()
         self._empty = asyncio.Event()  # no connections are left, while the server closes
@@ -183,7 +184,11 @@ class Server:
             assert self._server is not None
             self._govern()
             await self._control.open()
-            await self._server.start_serving()
+            if self._tls is None:
+                await self._server.start_serving()
+            else:
+                timeout = self.settings.handshake_timeout
+                self._tls_listener = TlsListener(self._server, lambda: Connection(self), self._tls, timeout)
         except BaseException:
             if self._server is not None:
                 self._server.close()
@@ -201,6 +206,8 @@ class Server:
             return
         self._closed = True
         assert self._server is not None
+        if self._tls_listener is not None:
+            await self._tls_listener.stop()
         await stop_listening(self._server)
         await self._control.close()
         for timer in (self._beat_timer, self._expiry_timer):
@@ -389,9 +396,7 @@ class Server:
                 lambda: Connection(self),
                 self.settings.host,
                 self.settings.port,
-                ssl=self._tls,
-                ssl_handshake_timeout=self.settings.handshake_timeout if self._tls else None,
-                backlog=1024,
+                backlog=QUEUE,
                 start_serving=False,
             )
         except (OSError, OverflowError) as error:
