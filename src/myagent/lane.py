@@ -66,6 +66,7 @@ class Lane:
         self._retain = retain
         self._since_retain = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._records: list[bytes] = []  # for the audit, of this turn of the event loop
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
@@ -135,6 +136,7 @@ class Lane:
         drafts = [Draft(session.session_id, encode(event)) for event in step.events]
         records = (*audit, *self._permission_records(step, actor or {}))
         document = {str(session.session_id): encode(session)}
+        self.write_records()  # they came before
         self.log.write(
             Unit(committed, refused, events=drafts, sessions=document, prompts=prompts, audit=records, fact=fact)
         )
@@ -156,7 +158,15 @@ class Lane:
 
     def record(self, kind: str, fields: Mapping[str, Any]) -> None:
         """Put something into the audit that changes no session; it waits for space, and nobody waits for it."""
-        self.log.write(Unit(_nothing, audit=(entry(kind, now(), fields),), fact=True))
+        if not self._records:
+            asyncio.get_running_loop().call_soon(self.write_records)
+        self._records.append(entry(kind, now(), fields))
+
+    def write_records(self) -> None:
+        """Give the log what `record` took: one unit for a crowd that comes in one turn of the event loop."""
+        if self._records:
+            self.log.write(Unit(_nothing, audit=tuple(self._records), fact=True))
+            self._records = []
 
     def _permission_records(self, step: Step, actor: Mapping[str, Any]) -> Iterator[bytes]:
         before = self.sessions.get(step.session.session_id)
@@ -206,6 +216,7 @@ class Lane:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self.write_records()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -90,6 +90,7 @@ async def test_a_cancel_that_waits_behind_what_waits_for_space_stops_the_turn_to
             assert not scene.play.cancelled.is_set()
             scene.log.full = True
             lane.record("any", {})
+            lane.write_records()
             assert STOPPED in await scene.refused(message_id)
             await scene.play.cancelled.wait()
         scene.log.full = False
@@ -156,6 +157,7 @@ async def test_a_decision_that_waited_cannot_overtake_a_denial(tmp_path: Path) -
             await owner.settle()
             scene.log.full = True
             lane.record("any", {})
+            lane.write_records()
             denied = await decide(owner, request, "deny")
             assert TOLD_NO in await scene.refused(denied)
             scene.log.full = False
