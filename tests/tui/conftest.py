@@ -13,6 +13,8 @@ import pytest
 
 pytest.importorskip("textual", reason="the extra myagent[tui] is not installed")
 
+from textual.events import Key
+
 sys.path.insert(0, str(Path(__file__).parent.parent / "e2e"))
 
 from puppet import Puppet  # type: ignore[import-not-found]
@@ -25,6 +27,7 @@ from myagent.tui.app import Attach
 
 PATIENCE = 15.0  # seconds that a test waits for what must come
 QUIET = 0.05  # seconds, instead of the time that a human needs
+ALONE = 0.02
 
 
 class Sitting:
@@ -56,6 +59,12 @@ class Sitting:
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
+
+    async def burst(self, *keys: str) -> None:
+        """Keys that come in one piece, as from a paste or over a slow line: nothing is handled between them."""
+        for key in keys:
+            self.app.post_message(Key(key, key if len(key) == 1 else None))
+        await self.pilot.pause()
 
     async def prompt(self, text: str) -> None:
         self.app.prompt_box.put(text)
@@ -90,6 +99,7 @@ class Room:
         size: tuple[int, int] = (80, 24),
         url: str | None = None,
         quiet: float = QUIET,
+        alone: float = ALONE,
     ) -> AsyncIterator[Sitting]:
         shown: list[Attach] = []
         url = url or self.server.url
@@ -98,7 +108,7 @@ class Room:
             on_state=lambda state: [app.state_changed(state) for app in shown] and None, backoff=lambda _: 0.05,
         )  # fmt: skip
         async with client:
-            app = Attach(client, pages(parse(url), self.server.token), session=session, quiet=quiet)
+            app = Attach(client, pages(parse(url), self.server.token), session=session, quiet=quiet, alone=alone)
             async with app.run_test(size=size, notifications=True) as pilot:
                 shown.append(app)
                 yield Sitting(app, pilot)

@@ -45,7 +45,9 @@ async def test_denying_with_a_reason(room: Any) -> None:
         play = await here.puppet.begun()
         answer = play.ask("rm -rf build")
         await anna.asked()
-        await anna.press("r", *"not now", "enter")
+        await anna.press("r")
+        await anna.until("why not? Enter denies")
+        await anna.press(*"not now", "enter")
         given = await answer
         assert (given.kind, given.reason) == ("deny", "not now")
         await anna.until("✗ Permission denied by anna: not now")
@@ -95,6 +97,7 @@ async def test_what_has_warnings_needs_its_own_key(room: Any) -> None:
         assert "Always allow" not in anna.text
         await anna.press("y", "1", "enter")
         assert not answer.done()
+        await anna.asked()
         await anna.press("!")
         assert (await answer).kind == "allow"
         play.end()

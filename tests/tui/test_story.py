@@ -121,3 +121,25 @@ def test_long_output_is_several_items_and_the_beginning_can_be_let_go() -> None:
     story.prepend([event(AgentStdout, seq, chunk="y") for seq in range(1, 5)])
     assert story.first == 1
     assert said(story) == "yyyy" + "x" * ITEM_CHARACTERS * 6
+
+
+def test_a_tool_call_that_was_open_when_its_turn_ended_goes_on_no_more() -> None:
+    def call(seq: int, name: str, status: str) -> Any:
+        return event(AgentStderr, seq, chunk="", update=tool(name, status))
+
+    def tool(name: str, status: str) -> dict[str, str]:
+        return {"sessionUpdate": "tool_call", "toolCallId": name, "title": name, "status": status}
+
+    events = [call(1, "a", "in_progress"), call(2, "b", "completed")]
+    ended = event(TerminalState, 3, exit_code=130, stop_reason="cancelled")
+    other = AgentStderr(id="u", session_id=SESSION, seq=4, chunk="", update=tool("c", "in_progress"))
+    wanted = ["not_finished", "completed", "in_progress"]
+    whole = Story(0)
+    for each in (*events, ended, other):
+        whole.take(each)
+    assert [item.call["status"] for item in whole.items if isinstance(item, Tool)] == wanted
+    late = Story(2)  # what was before the end is fetched when the end is there
+    late.take(ended)
+    late.take(other)
+    late.prepend(events)
+    assert [item.call["status"] for item in late.items if isinstance(item, Tool)] == wanted

@@ -162,3 +162,18 @@ def test_listings_keep_their_lines_and_can_be_copied(tmux: Tmux, serving: Servin
     tmux.keys("anna", "Enter")
     tmux.until("anna", "copied, to the buffer of tmux too")
     assert "\n  glob PATTERN           list files" in tmux.run("show-buffer")
+
+
+def test_new_lines_in_a_prompt(tmux: Tmux, serving: Serving) -> None:
+    tmux.open("anna", 80, 24, *MYAGENT, "remote", "attach", "--url", serving.url)
+    tmux.until("anna", "OWNER")
+    tmux.keys("anna", "-l", "write a.txt")
+    tmux.keys("anna", "M-Enter")
+    tmux.keys("anna", "-l", "one")
+    tmux.keys("anna", "C-j")
+    tmux.keys("anna", "-l", "two")
+    tmux.keys("anna", "Enter")
+    tmux.until("anna", "y allow")
+    tmux.keys("anna", "y")
+    tmux.until("anna", "Turn ended: exit 0")
+    assert (serving.directory / "a.txt").read_text() == "one\ntwo"

@@ -40,7 +40,7 @@ from myagent.tui import lists, status
 from myagent.tui.copying import copies, copy
 from myagent.tui.finding import Finder, Pages
 from myagent.tui.prompt_box import PromptBox
-from myagent.tui.question import QUIET, Decision, Question
+from myagent.tui.question import ALONE, QUIET, Decision, Question
 from myagent.tui.story import OutOfOrder, Story
 from myagent.tui.style import CSS
 from myagent.tui.timeline import Timeline
@@ -49,6 +49,7 @@ from myagent.wording import OUTCOMES, name_line, one_line
 PAGE = 500  # events fetched at a time
 TELL_PAUSE = 0.05  # seconds in which what changes below the stream is gathered
 LONG_TURN = 10.0  # seconds; the bell rings when one has ended
+OVER_QUESTION = ("stop", "quit", "page")  # what keys do while a permission request is asked for, too
 NO_MARKDOWN = ("command",)  # agents whose messages are files and listings
 
 
@@ -77,7 +78,9 @@ class Attach(App[int]):
         Binding("ctrl+down", "prompt(1)", show=False, priority=True),
     ]
 
-    def __init__(self, client: Client, pages: Pages, *, session: str | None = None, quiet: float = QUIET) -> None:
+    def __init__(
+        self, client: Client, pages: Pages, *, session: str | None = None, quiet: float = QUIET, alone: float = ALONE
+    ) -> None:
         super().__init__()
         self.client = client
         self.session = session
@@ -89,6 +92,7 @@ class Attach(App[int]):
         self._status_line = Static(id="status")
         self._pages = pages
         self._quiet = quiet
+        self._alone = alone
         self._stories: dict[str, Story] = {}
         self._finder = Finder(self.timeline, self._fetch_events, self._show_stretch, self._searched)
         self._fetching = asyncio.Lock()
@@ -369,7 +373,7 @@ class Attach(App[int]):
             elif isinstance(decision, Decision):
                 self._decide(request, decision)
 
-        self.push_screen(Question(request, where=where, quiet=self._quiet), decided)
+        self.push_screen(Question(request, where=where, quiet=self._quiet, alone=self._alone), decided)
 
     @work(group="decide")
     async def _decide(self, request: PermissionRequest, decision: Decision) -> None:
@@ -475,6 +479,10 @@ class Attach(App[int]):
     def _choose(self, chooser: lists.Chooser, then: Callable[[str], None]) -> None:
         if len(self.screen_stack) == 1:
             self.push_screen(chooser, lambda key: None if key is None else then(key))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Over a question, most keys are the question's: it says that they come later."""
+        return action in OVER_QUESTION or self._question is None
 
     # --- looking ------------------------------------------------------------------------------------------------------
 

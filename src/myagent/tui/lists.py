@@ -10,15 +10,15 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from myagent.core.messages import ConnectionInfo, Metadata
+from myagent.tui.dialog import Dialog
 from myagent.wording import name_line, one_line, whole_line
 
 HELP = """\
-Enter, Ctrl+J   submit the prompt, a new line in it
+Enter, Ctrl+J   submit the prompt, a new line in it (Alt+Enter, too)
 Up, Down        earlier prompts
 Ctrl+C          stop the turn that runs here
 Ctrl+Q          leave; the agent goes on
@@ -34,7 +34,8 @@ PgUp, PgDn      scroll; with Ctrl: Home, End, Up and Down go to the
 
 A permission request takes y (allow), n (deny), r (deny with a reason),
 or the number of an answer that the agent offers. One with warnings is
-allowed with ! alone. Keys pressed before it was there are no answer.
+allowed with ! alone. An answer is one key with none right before or
+after it, so that no typed word answers; other keys work after Esc.
 """
 
 
@@ -47,7 +48,7 @@ class Choice:
     disabled: bool = False
 
 
-class Chooser(ModalScreen[str | None]):
+class Chooser(Dialog[str | None]):
     """Gives the key of what was chosen, `None` for nothing."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Back")]
@@ -73,7 +74,7 @@ class Chooser(ModalScreen[str | None]):
         self.dismiss(None)
 
 
-class Help(ModalScreen[None]):
+class Help(Dialog[None]):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f1,enter,q", "leave", "Back")]
 
     def compose(self) -> ComposeResult:

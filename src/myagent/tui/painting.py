@@ -28,7 +28,7 @@ from myagent.wording import diff_in_display, diff_lines, diffs_beyond_display, o
 
 TOOL_LINES = 12  # of a tool's output; the raw view has all of it
 
-_STATUS = {"pending": "…", "in_progress": "~", "completed": "✓", "failed": "✗"}
+_STATUS = {"pending": "…", "in_progress": "~", "completed": "✓", "failed": "✗", "not_finished": "-"}
 _DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 

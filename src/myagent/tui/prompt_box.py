@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
+from typing import cast
+
 from textual import events
+from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
+from textual.keys import Keys
 from textual.message import Message
 from textual.widgets import TextArea
 
 HISTORY = 500  # prompts that are remembered
+
+# What most terminals, and tmux, send for Alt+Enter. Textual has no name for it and would make it Enter: half a prompt
+# would be submitted. There is no public way to teach its parser.
+cast(MutableMapping[str, object], ANSI_SEQUENCES_KEYS)["\x1b\r"] = (Keys.ControlJ,)
 
 
 class PromptBox(TextArea):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import ClassVar, Literal
@@ -12,16 +14,20 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
-from textual.screen import ModalScreen
+from textual.timer import Timer
 from textual.widgets import Input, Static
 
 from myagent.core.messages import Option, PermissionRequest
 from myagent.tui import painting
+from myagent.tui.dialog import Dialog
 from myagent.wording import escaped_line, name_line, request_name, time_left, whole_line
 
-QUIET = 0.8  # seconds without any key before an answer is taken: keys that were meant for something else are lost
+QUIET = 0.8  # seconds without any key before one may be an answer: keys that were meant for something else are lost
+ALONE = 0.3  # seconds without another key after it, before an answer is given: else it was the first letter of a word
 
 BORDERS = 4  # lines around the question, and for a second line of keys
+
+_F_KEY = re.compile(r"f\d+")
 
 Put = Literal["aside"]
 
@@ -33,7 +39,7 @@ class Decision:
     option: str | None = None
 
 
-class Question(ModalScreen[Decision | Put | None]):
+class Question(Dialog[Decision | Put | None]):
     """Gives a `Decision`, `aside` to look at something else first, or `None` when it was withdrawn."""
 
     AUTO_FOCUS = ""  # keys come here, not to the field for a reason
@@ -44,13 +50,18 @@ class Question(ModalScreen[Decision | Put | None]):
         Binding("pagedown", "scroll(10)", show=False),
     ]
 
-    def __init__(self, request: PermissionRequest, *, where: str, quiet: float = QUIET) -> None:
+    def __init__(self, request: PermissionRequest, *, where: str, quiet: float = QUIET, alone: float = ALONE) -> None:
         super().__init__()
         self.request = request
         self.armed = False
         self._where = where
         self._quiet = quiet
-        self._pressed = False  # a key, since the last look
+        self._alone = alone
+        self._held = ""  # an answer that is given if no other key follows it
+        self._stray = ""  # the last key that was no answer
+        self._timer: Timer | None = None  # runs until keys are taken, or until the answer held is given
+        self._keys = Static(id="question-keys")
+        self._reason = Input(placeholder="why not? Enter denies, Escape goes back", id="reason")
 
     @property
     def flagged(self) -> bool:
@@ -62,16 +73,16 @@ class Question(ModalScreen[Decision | Put | None]):
             yield Static(self._facts(), id="question-facts")
             with VerticalScroll(id="question-body", can_focus=False):
                 yield Static(painting.request(self.request))
-            yield Static(id="question-keys")
-            yield Input(placeholder="why not? Enter denies, Escape goes back", id="reason")
+            yield self._keys
+            yield self._reason
 
     def on_mount(self) -> None:
-        self.query_one("#reason", Input).display = False
+        self._reason.display = False
         self.set_focus(None)
         self._show_keys()
         self.set_interval(1.0, self._tick)
         # The wait begins when this has been drawn: before that nobody can have read it.
-        self.call_after_refresh(lambda: self.set_timer(self._quiet, self._arm))
+        self.call_after_refresh(self._wait)
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._fit)
@@ -82,16 +93,27 @@ class Question(ModalScreen[Decision | Put | None]):
         others = sum(self.query_one(f"#question-{name}").size.height for name in ("title", "facts", "keys"))
         body.styles.max_height = max(3, self.size.height - others - BORDERS)
 
+    def _wait(self, stray: str = "") -> None:
+        """Take no key until none has been pressed for a while."""
+        self.armed, self._held, self._stray = False, "", stray
+        self._after(self._quiet, self._arm)
+
     def _arm(self) -> None:
-        if self._pressed:
-            self._pressed = False
-            self.set_timer(self._quiet, self._arm)
-            return
         self.armed = True
         self._show_keys()
 
+    def _hold(self, key: str) -> None:
+        self.armed, self._held = False, key
+        self._after(self._alone, self._answer)
+
+    def _after(self, seconds: float, then: Callable[[], None]) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_timer(seconds, then)
+        self._show_keys()
+
     def on_key(self, event: events.Key) -> None:
-        if self.query_one("#reason", Input).display:
+        if self._reason.display:
             if event.key == "escape":
                 event.stop()
                 self._ask_reason(False)
@@ -99,29 +121,41 @@ class Question(ModalScreen[Decision | Put | None]):
         if event.key in ("up", "down", "pageup", "pagedown"):
             return
         event.stop()
+        key = event.character if event.is_printable and "+" not in event.key else None
         if event.key == "escape":
             self.dismiss("aside")
-        elif not self.armed:
-            self._pressed = True
-        else:
-            self._answer(event.character or "")
+        elif self.armed and key in self._answers:
+            self._hold(key)
+        elif not self._held or key != self._held:  # a key that bounces, or is kept down, is one key
+            self._wait(event.key)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
         self.dismiss(Decision("deny", reason=event.value.strip() or None))
 
     def action_scroll(self, lines: int) -> None:
+        if self._held:
+            self._wait("scroll")
         self.query_one("#question-body").scroll_relative(y=lines, animate=False)
 
-    def _answer(self, key: str) -> None:
-        allowing = "!" if self.flagged else "y"
-        if key == allowing:
+    @property
+    def _allowing(self) -> str:
+        return "!" if self.flagged else "y"
+
+    @property
+    def _answers(self) -> list[str]:
+        """The keys that answer."""
+        return [self._allowing, "n", "r", *(str(number) for number, _ in enumerate(self._options, 1))]
+
+    def _answer(self) -> None:
+        key = self._held
+        if key == self._allowing:
             self.dismiss(Decision("allow"))
         elif key == "n":
             self.dismiss(Decision("deny"))
         elif key == "r":
             self._ask_reason(True)
-        elif key.isdigit() and 0 < int(key) <= len(self._options):
+        elif key:
             option = self._options[int(key) - 1]
             kind: Literal["allow", "deny"] = "allow" if option.kind.startswith("allow") else "deny"
             self.dismiss(Decision(kind, option=option.option_id))
@@ -133,9 +167,10 @@ class Question(ModalScreen[Decision | Put | None]):
         return [each for each in options if not (self.flagged and each.kind.startswith("allow"))][:9]
 
     def _ask_reason(self, on: bool) -> None:
-        field = self.query_one("#reason", Input)
-        field.display = on
-        self.set_focus(field if on else None)
+        self._reason.display = on
+        self.set_focus(self._reason if on else None)
+        if not on:
+            self._wait()
 
     def _tick(self) -> None:
         self.query_one("#question-facts", Static).update(self._facts())
@@ -150,11 +185,18 @@ class Question(ModalScreen[Decision | Put | None]):
         return Group(*map(Text, rows))
 
     def _show_keys(self) -> None:
-        if not self.armed:
-            shown = Text("wait… keys are taken when none was pressed for a moment   Esc look first", style="dim")
+        if self._held:
+            shown = Text(f"{self._held}… unless another key follows at once", style="bold")
+        elif not self.armed:
+            why = "keys are taken when none was pressed for a moment"
+            if self._stray:
+                why = "an answer is one key alone, none before or after it"
+            if _F_KEY.fullmatch(self._stray):
+                why = f"{self._stray.upper()} works after Esc"
+            shown = Text(f"wait… {why}   Esc look first", style="bold" if self._stray else "dim")
         else:
             allow = "! allow in spite of the warnings" if self.flagged else "y allow"
             keys = [allow, "n deny", "r deny with a reason", "Esc look first"]
             keys += [f"{n} {name_line(option.name)}" for n, option in enumerate(self._options, 1)]
             shown = Text("   ".join(keys), style="bold")
-        self.query_one("#question-keys", Static).update(shown)
+        self._keys.update(shown)

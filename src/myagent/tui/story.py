@@ -30,6 +30,8 @@ PROSE_CHARACTERS = 32 << 10
 
 PLAN = "\0plan"  # among the ids of tool calls, none of which has a control character
 
+ENDED = ("completed", "failed", "not_finished")  # how a tool call stands when nothing more comes of it
+
 Stream = Literal["prose", "stdout", "stderr"]
 
 
@@ -166,6 +168,9 @@ class Story:
             if isinstance(item, Told) and isinstance(item.event, PermissionResolved):
                 self._resolve(item.event)
         self._tools = {**earlier._tools, **self._tools}
+        for item in self.items:
+            if isinstance(item, Told) and isinstance(item.event, TerminalState):
+                self._settle(item.event.id)
         self.items[:0] = earlier.items
         self.first = earlier.first
         return len(earlier.items)
@@ -181,7 +186,10 @@ class Story:
         match event:
             case AgentStdout() | AgentStderr():
                 self._said(event, seq)
-            case Prompt() | TerminalState():
+            case Prompt():
+                self._add(Told(seq, event))
+            case TerminalState():
+                self._settle(event.id)
                 self._add(Told(seq, event))
             case PermissionRequest():
                 told = Told(seq, event)
@@ -192,6 +200,12 @@ class Story:
                 self._add(Told(seq, event))
             case _:
                 pass
+
+    def _settle(self, turn: str) -> None:
+        """Nothing goes on after a turn: a tool call whose end was not told has been broken off."""
+        for (its_turn, name), tool in self._tools.items():
+            if its_turn == turn and name != PLAN and tool.call.get("status") not in ENDED:
+                tool.merge({"status": "not_finished"}, "")
 
     def _resolve(self, event: PermissionResolved) -> None:
         told = self._requests.get(event.permission_request_id)
