@@ -109,6 +109,7 @@ class Connection(asyncio.BufferedProtocol):
         "_errors",
         "_fence_ends",
         "_fragments",
+        "_half_closed",
         "_heard",
         "_listener",
         "_loop",
@@ -143,6 +144,7 @@ class Connection(asyncio.BufferedProtocol):
         )
         self._timer: asyncio.TimerHandle | None = None  # for the handshake, then for the close
         self._request_tail: bytes | None = b""  # its last bytes, until its end has come
+        self._half_closed = False  # the other side says no more, and waits for the answer to its request
         self._seated = False  # between joining the host and leaving it
         self._text: list[bytes] = []  # of a message that comes in fragments
         self._fragments = 0
@@ -233,6 +235,11 @@ class Connection(asyncio.BufferedProtocol):
         return data[:length], data[length:]
 
     def eof_received(self) -> bool:
+        answered = self._protocol.state is not State.CONNECTING or self._protocol.close_expected()
+        # TLS has no half-close in asyncio: there nobody hears an answer any more.
+        if self._request_tail is None and not answered and self._transport.can_write_eof():
+            self._half_closed = True
+            return True
         self._leave(clean=False)
         self._protocol.receive_eof()
         self._send_protocol()
@@ -269,6 +276,8 @@ class Connection(asyncio.BufferedProtocol):
         self._protocol.send_response(response)
         self._send_protocol()
         self._start_timer(self._listener.settings.stall_timeout)
+        if self._half_closed:  # nothing comes that would tell that the answer was taken
+            self._transport.close()
 
     def accept(self, request: Request, *, as_follower: bool, after_seq: int | None, reclaim: str | None) -> None:
         """Finish the handshake and join the host; a request that is no valid upgrade is answered as such."""
@@ -475,7 +484,10 @@ class Connection(asyncio.BufferedProtocol):
             if data:
                 self.write(data)
             elif self._transport.can_write_eof():
-                self._transport.write_eof()
+                try:
+                    self._transport.write_eof()
+                except OSError:  # the other side is gone already; the kernel has told nobody yet
+                    self.abort()
             else:
                 self._transport.close()
         if self._protocol.close_expected() and self._protocol.state is not State.CONNECTING:

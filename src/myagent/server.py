@@ -318,15 +318,13 @@ class Server:
             response = await self._response(call)
             if call.credential is not None and not self._access.authenticator.still_good(call.credential):
                 raise Rejected(401, NO_CREDENTIAL)
-            connection.respond(response)
         except Rejected as rejected:
-            connection.respond(_rejection(rejected))
-        except asyncio.CancelledError:
-            raise
+            response = _rejection(rejected)
         except Exception:
             _log.exception("GET %s failed", call.route)
-            connection.respond(_rejection(Rejected(500, "internal error")))
+            response = _rejection(Rejected(500, "internal error"))
         self._working.pop(connection, None)
+        connection.respond(response)
 
     async def _response(self, call: Call) -> Response:
         match call.route:

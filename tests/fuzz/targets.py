@@ -140,7 +140,7 @@ class Handshake:
         assert TOKEN.encode() not in said
 
     async def _converse(self, data: bytes) -> bytes:
-        """Send it in two pieces, read the answer, hang up."""
+        """Send it in two pieces, read the answer, hang up; with some, the end is right behind the bytes."""
         transport = _Memory()
         connection = Connection(self._server)
         connection.connection_made(transport)
@@ -153,9 +153,12 @@ class Handshake:
                 connection.get_buffer(-1)[: len(taken)] = taken
                 connection.buffer_updated(len(taken))
         answering = self._server._working.get(connection)
+        ended = bool(data) and data[-1] % 2 == 1 and not transport.closing
+        kept = connection.eof_received() if ended else True
         if answering is not None:
+            assert kept, "the connection is closed before the answer"
             await answering
-        if not transport.closing:
+        if not transport.closing and not ended:
             connection.eof_received()
         connection.connection_lost(None)
         return bytes(transport.said)
@@ -199,6 +202,7 @@ class _Memory(asyncio.Transport):
         self.closing = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
+        assert not self.closing, "written after the end"
         self.said += data
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
@@ -220,6 +224,7 @@ class _Memory(asyncio.Transport):
         self.closing = True
 
     def write_eof(self) -> None:
+        assert not self.closing
         self.closing = True
 
     def can_write_eof(self) -> bool:

@@ -72,6 +72,14 @@ def test_every_good_request_is_answered() -> None:
     assert statuses == [101, 101, 401, 401, 200, 200, 200, 200, 404, 200, 200, 405]
 
 
+def test_the_answer_comes_also_where_the_end_is_right_behind_the_request() -> None:
+    good = [each[:-4] + b"\r\nX: x\r\n\r\n" + b"\1" for each in targets.REQUESTS]  # what is behind it is dropped
+    with shaking() as target:
+        said = [target._loop.run_until_complete(target._converse(each)) for each in good]
+    statuses = [int(each.split()[1]) for each in said]
+    assert statuses == [101, 101, 401, 401, 200, 200, 200, 200, 404, 200, 200, 405]
+
+
 def test_a_bug_in_the_handshake_is_found() -> None:
     mutator = Mutator(SEED, targets.REQUESTS, targets.HTTP_WORDS)
     mend = targets.plant_in_handshake()

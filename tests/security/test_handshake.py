@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import random
+import socket
 import string
+import struct
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from puppet import PATIENCE
 from raw import KEY, Answer, Raw, frame, request
 from wire import scene
 
@@ -326,6 +329,65 @@ async def test_whoever_breaks_off_after_the_request_is_let_go_quietly(tmp_path: 
                     raw.send_eof()
                     await raw.at_eof()
         assert (await here.turn(owner, "help"))["exitCode"] == 0
+
+
+async def all_gone(server: Server, *, but: int) -> None:
+    """Wait until connections have left."""
+    async with asyncio.timeout(PATIENCE):
+        while len(server._connections) > but:
+            await asyncio.sleep(0.01)
+
+
+ROUTES = ["/", "/app.js", "/healthz", "/sessions", "/ticket", "/metrics", "/nowhere", "/sessions/SESSION/events"]
+PLAIN = ("Upgrade", "Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version")
+
+
+@pytest.mark.parametrize("shown", [True, False])
+@pytest.mark.parametrize("end", ["FIN", "RST"])
+async def test_whoever_is_gone_before_the_answer_is_let_go_quietly(tmp_path: Path, end: str, shown: bool) -> None:
+    async with scene(tmp_path) as here:
+        owner = await here.join()
+        session_id = (await here.turn(owner, "help"))["sessionId"]
+        drop = () if shown else ("Authorization",)
+        asked = [request(here.server, target=each.replace("SESSION", session_id), drop=PLAIN + drop) for each in ROUTES]
+        for data in (*asked, request(here.server, drop=drop), b"GET / HTTP/1.1\r\n", b"\0\r\n\r\n"):
+            gone = socket.create_connection(("127.0.0.1", here.server.port))
+            gone.sendall(data)
+            if end == "RST":
+                gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            gone.close()
+        healthz = request(here.server, target="/healthz", drop=PLAIN)
+        assert (await send(here.server, healthz)).status == 200  # it was accepted after all of them
+        await all_gone(here.server, but=1)
+        assert (await here.turn(owner, "help"))["exitCode"] == 0
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_who_says_no_more_after_the_request_has_its_whole_answer(tmp_path: Path, together: bool) -> None:
+    async with scene(tmp_path) as here:
+        owner = await here.join()
+        session_id = (await here.turn(owner, "help"))["sessionId"]
+        for route in ROUTES:
+            asked = request(here.server, target=route.replace("SESSION", session_id), drop=PLAIN)
+            expected = await send(here.server, asked)
+            half = socket.create_connection(("127.0.0.1", here.server.port))
+            half.sendall(asked)
+            if together:  # the end is there before the request is read
+                half.shutdown(socket.SHUT_WR)
+            reader, writer = await asyncio.open_connection(sock=half)
+            if not together:
+                writer.write_eof()
+            head, _, body = (await asyncio.wait_for(reader.read(), PATIENCE)).partition(b"\r\n\r\n")
+            writer.close()
+            await writer.wait_closed()
+            assert int(head.split()[1]) == expected.status, route
+            assert len(body) == int(expected.header("Content-Length") or -1), route
+        async with Raw(here.server) as raw:  # a WebSocket that says no more has left
+            await raw.send(request(here.server, target="/?role=follower"))
+            raw.send_eof()
+            assert (await raw.answer()).status == 101
+            await raw.at_eof()
+        await all_gone(here.server, but=1)
 
 
 @pytest.mark.parametrize("sent", ["nothing", "half", "a byte at a time"])

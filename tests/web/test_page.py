@@ -285,6 +285,19 @@ async def test_the_focus_stays_in_the_dialog(tmp_path: Path) -> None:
         await expect(owner.at(".item.end")).to_be_visible()
 
 
+async def test_listings_keep_their_columns_and_a_stopped_call_does_not_run_on(tmp_path: Path) -> None:
+    async with stage(tmp_path) as scene:
+        owner = await scene.join()
+        await owner.prompt("help")
+        await expect(owner.at(".item.message pre.text")).to_contain_text("command mode")
+        await expect(owner.at(".item.message .prose")).to_have_count(0)
+        await owner.prompt("!sleep 100")
+        await owner.answer("Allow")
+        await expect(owner.at(".item.tool .status")).to_have_text("running")
+        await owner.at("#stop").click()
+        await expect(owner.at(".item.tool .status")).to_have_text("cancelled")
+
+
 async def test_prompts_queue_and_can_be_cancelled_and_a_turn_stopped(tmp_path: Path) -> None:
     puppet = Puppet()
     async with stage(tmp_path, puppet) as scene:

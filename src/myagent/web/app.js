@@ -47,8 +47,9 @@ class Page {
   }
 
   start() {
-    if (location.hash !== "") this.credential.takeFrom(location, history);
-    if (this.credential.token === null) this.askToJoin("");
+    const damaged = location.hash !== "" && !this.credential.takeFrom(location, history);
+    if (damaged) this.askToJoin("This link is damaged: what follows the # is no token. Ask for the link again.");
+    else if (this.credential.token === null) this.askToJoin("");
     else this.join();
   }
 
@@ -80,6 +81,7 @@ class Page {
     }
     if (message.type === "replayed" && message.id === this.replay) this.replay = null;
     const news = this.workspace.receive(message, this.now());
+    this.view.plain = this.workspace.speaksPlain(this.session);
     news.forEach((each) => this._tell(each));
     const mine = message.sessionId === this.session;
     if (mine && this.connection.ready && (isEvent(message) || message.type === "gap")) this.view.receive(message);
@@ -172,6 +174,7 @@ class Page {
     byId("menu").setAttribute("aria-expanded", "false");
     this.search.reset();
     this.view.open(sessionId, this.workspace.sessions.get(sessionId)?.head ?? 0);
+    this.view.plain = this.workspace.speaksPlain(sessionId);
     if (sessionId !== null && this.connection.ready) this._resumeFrom(this.view.window.after);
     this._schedule();
   }

@@ -8,13 +8,14 @@ import { exitCode, toolDetails } from "./timeline.js";
 
 const DIFF_ROWS = 2000; // drawn at once
 const OPEN_ROWS = 60; // a diff this short is shown without being asked for
-const STATUS = { pending: "waiting", in_progress: "running", completed: "done", failed: "failed" };
+const STATUS = { pending: "waiting", in_progress: "running", completed: "done", failed: "failed", cancelled: "cancelled" };
 const OUTCOME = { allow: "allowed", deny: "denied", cancelled: "cancelled", expired: "expired" };
 const BOXES = { completed: "[x]", in_progress: "[~]" };
 
-/** A drawn item: `node`, and `update(item)` for when it changed. */
-export function draw(item) {
-  const drawn = new (DRAWN[item.kind] ?? DrawnText)(item);
+/** A drawn item: `node`, and `update(item)` for when it changed. `plain`: what the agent says is no Markdown. */
+export function draw(item, plain) {
+  const asText = plain && item.kind === "message";
+  const drawn = new ((asText ? null : DRAWN[item.kind]) ?? DrawnText)(item);
   drawn.update(item);
   return drawn;
 }

@@ -30,6 +30,7 @@ export class SessionView {
     this._rebuild = false;
     this._frame = null;
     this._fetching = false;
+    this._plain = false;
     this._generation = 0; // of the window: what was fetched for an earlier one does not fit
     this.stick = true; // stay at the end as more comes
     this._stream.addEventListener("scroll", () => this._scrolled(), { passive: true });
@@ -44,6 +45,15 @@ export class SessionView {
     this._drawn.clear();
     this._list.replaceChildren();
     this._forgetFetch();
+    this._redraw();
+  }
+
+  /** Whether what the agent says is drawn as it came, or as Markdown. */
+  set plain(plain) {
+    if (plain === this._plain) return;
+    this._plain = plain;
+    this._drawn.clear();
+    this._list.replaceChildren();
     this._redraw();
   }
 
@@ -169,7 +179,7 @@ export class SessionView {
   _drawItem(item) {
     const known = this._drawn.get(item.key);
     if (known === undefined) {
-      const drawn = draw(item);
+      const drawn = draw(item, this._plain);
       this._drawn.set(item.key, { drawn, version: item.version });
       this._list.append(drawn.node);
     } else if (known.version !== item.version) {

@@ -3,6 +3,7 @@
 import { escapeLine, readable } from "./escape.js";
 
 const ITEM_CHARACTERS = 32_768; // of text in one item; more begins another, so that drawing stays cheap
+const OPEN = ["pending", "in_progress"]; // tool calls
 const SPLIT_CHUNK = 16_384; // a chunk of this size may go on in the next one, which then has no update of its own
 
 /** Items in order. Each has a `key` that stays its own, and a `version` that changes with it. */
@@ -136,6 +137,11 @@ export class Timeline {
     if (prompt !== undefined) {
       Object.assign(prompt, { end, version: event.seq });
       changed.push(prompt);
+    }
+    for (const item of this._tools.values()) { // the agent was stopped, and told no more of them
+      if (item.turn !== event.id || !OPEN.includes(item.status)) continue;
+      Object.assign(item, { status: "cancelled", version: event.seq });
+      changed.push(item);
     }
     return changed;
   }

@@ -39,6 +39,11 @@ export class Workspace {
     return [...this.waiting.values()].filter(({ event }) => event.sessionId === sessionId);
   }
 
+  /** Whether its agent says listings and files as they are: Markdown would take their lines apart. */
+  speaksPlain(sessionId) {
+    return this.sessions.get(sessionId)?.agent === "command";
+  }
+
   /** A new connection: what waits is told anew. */
   reconnected() {
     this.waiting.clear();

@@ -149,6 +149,29 @@ test("text merges, a tool call is one row, a question is resolved in its place",
   assert.equal(timeline.items[0].end.exitCode, 0);
 });
 
+test("with its turn, a tool call that was left open ends, and no other one", () => {
+  const timeline = new Timeline();
+  const call = (seq, id, toolCallId, status) =>
+    timeline.apply(event(seq, "agent_stderr", { id, chunk: "", update: { sessionUpdate: "tool_call", toolCallId, title: "x", status } }));
+  call(1, "t1", "asked", "pending");
+  call(2, "t1", "runs", "in_progress");
+  call(3, "t1", "done", "completed");
+  call(4, "t2", "runs", "in_progress");
+  const changed = timeline.apply(event(5, "terminal_state", { exitCode: 130, stopReason: "cancelled" }));
+  const tools = timeline.items.filter(({ kind }) => kind === "tool");
+  assert.deepEqual(tools.map(({ status }) => status), ["cancelled", "cancelled", "completed", "in_progress"]);
+  assert.deepEqual(changed.filter(({ kind }) => kind === "tool").map(({ version }) => version), [5, 5]);
+});
+
+test("the command agent alone speaks plain text", () => {
+  const workspace = new Workspace();
+  const session = (sessionId, agent) => ({ sessionId, agent, head: 0, updatedAt: "2026-01-01T00:00:00Z", queue: [] });
+  assert.ok(!workspace.speaksPlain("s1"));
+  workspace.receive({ type: "session_metadata", session: session("s1", "command") }, 0);
+  workspace.receive({ type: "session_metadata", session: session("s2", "model") }, 0);
+  assert.ok(workspace.speaksPlain("s1") && !workspace.speaksPlain("s2"));
+});
+
 test("updates of any shape are taken as they come", () => {
   const timeline = new Timeline();
   const shapes = [null, 1, "x", [], {}, { sessionUpdate: 3 }, { sessionUpdate: "tool_call" }, { sessionUpdate: "plan", entries: [null, 1, {}] },
