@@ -6,6 +6,8 @@ import dataclasses
 import importlib
 import inspect
 import re
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -194,3 +196,12 @@ def test_links_within_the_documents_lead_somewhere() -> None:
                 heads = re.findall(r"^#+ (.+)$", other.read_text(), flags=re.MULTILINE)
                 anchors = {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
                 assert anchor in anchors, f"{page.name}: {target}"
+
+
+def test_the_program_in_the_readme_runs_and_ends(tmp_path: Path) -> None:
+    program = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), flags=re.MULTILINE | re.DOTALL)[0]
+    (tmp_path / "README.md").write_text("what it reads")
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "what it reads" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("TerminalState(")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -10,8 +11,28 @@ from importlib import import_module
 from myagent.cli.parser import make_parser
 from myagent.cli.parsing import Parser
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # where the output goes
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    try:
+        try:
+            return _run(arguments)
+        finally:  # the interpreter would do it too late for a clear line
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, *FULL) or error.filename is not None:
+            raise
+        from myagent.cli.screen import abandon_stdout
+
+        abandon_stdout()
+        if error.errno != errno.EPIPE:
+            print(f"[remote] cannot write: {error.strerror}", file=sys.stderr)
+        return 1
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     parser = make_parser()
     given = sys.argv[1:] if arguments is None else list(arguments)
     if given[:1] == ["__complete"]:  # what the shells ask; no command for people

@@ -55,7 +55,7 @@ def _shortened(shown: str) -> str:
 
 
 def warning(flag: str) -> str:
-    return whole_line(WARNINGS.get(flag, flag))
+    return WARNINGS[flag] if flag in WARNINGS else whole_line(flag)
 
 
 def diff_lines(diff: Diff) -> Iterator[str]:

@@ -187,3 +187,18 @@ def myagent(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         )  # fmt: skip
 
     return run
+
+
+@pytest.fixture
+def writing_to(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The same as `myagent`, with a standard output of one's own, buffered as for users."""
+
+    def run(output: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+        surroundings = environment(XDG_CONFIG_HOME=str(tmp_path / "home"))
+        surroundings.pop("PYTHONUNBUFFERED", None)
+        return subprocess.run(
+            [*MYAGENT, *arguments], cwd=tmp_path, env=surroundings,
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.PIPE, text=True, timeout=PATIENCE,
+        )  # fmt: skip
+
+    return run

@@ -125,6 +125,8 @@ def test_serve_announces_itself_at_once_and_stops_in_time(serve: Any) -> None:
         f"[remote] directory {serving.directory}",
         "[remote] agent command (no model configured: command mode)",
         f"[remote] auth file {serving.directory}/.myagent/remote/auth.json",
+        f"[remote] page http://127.0.0.1:{port}/ "
+        "(owner: paste the token of the auth file; others: myagent remote invite)",
         f"[remote] connect with: myagent remote client --url ws://127.0.0.1:{port}",
     ]
     assert int(port) > 0

@@ -101,3 +101,60 @@ def _token(serving: Any) -> str:
     import json
 
     return str(json.loads((serving.directory / ".myagent/remote/auth.json").read_text())["token"])
+
+
+def test_a_refused_prompt_says_who_owns_and_a_watcher_that_owns_is_told(
+    serve: Any, terminal: Any, myagent: Any, tmp_path: Path
+) -> None:
+    serve()
+    watcher = terminal("remote", "client", "--label", "anna", cwd=tmp_path)
+    watcher.read_until("--role follower watches without owning")
+    refused = myagent("remote", "client", "--prompt", "help")
+    assert refused.returncode == 3
+    assert "(anna): try again when it has left" in refused.stderr
+    watcher.type("\x03")
+    assert watcher.finish() == 0
+    assert watcher.text.endswith("^C"), "and the prompt of the shell begins on a new line"
+    assert watcher.raw.endswith(b"\n")
+    assert myagent("remote", "client", "--prompt", "help").returncode == 0
+
+
+def test_a_wrong_token_from_a_file_names_the_file(serve: Any, inside: Any, tmp_path: Path) -> None:
+    serving = serve()
+    other = tmp_path / "other"
+    serve(directory=_made(other))
+    done = inside("remote", "client", "--url", serving.url, cwd=other)
+    assert f"(401); the token is that of {other}/.myagent/remote/auth.json" in told(done)
+    assert "auth.json" not in told(inside("remote", "client", "--url", serving.url, "--token", "w" * 43, cwd=other))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ("remote serve --port abc", "argument --port: 'abc' is not a port"),
+        ("remote client --promt=secret", "unknown option --promt; did you mean --prompt?"),
+        ("remote serve --allow-bypass=1", "--allow-bypass takes no value"),
+        ("remote clint", "there is no 'clint'; did you mean client?"),
+        ("remote audit mend", "there is no 'mend'; there is: show, verify"),
+        ("remote audit verify --head abc", "--head takes a hash"),
+        ("remote client surplus", "unexpected argument 'surplus'"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_where_to_look(inside: Any, arguments: str, line: str) -> None:
+    done = inside(*arguments.split())
+    assert done.returncode == 2
+    first, second = done.stderr.splitlines()
+    assert line in first and "secret" not in done.stderr
+    assert second.startswith("see: myagent remote") and second.endswith(" --help")
+
+
+@pytest.mark.parametrize("arguments", [[], ["remote"], ["remote", "token"]], ids=str)
+def test_a_group_alone_shows_its_help(inside: Any, arguments: list[str]) -> None:
+    done = inside(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == inside(*arguments, "--help").stdout
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir()
+    return directory

@@ -195,10 +195,13 @@ async def test_the_command_shows_and_proves_the_trail(tmp_path: Path, capsys: py
     assert (code, records[0]["kind"], records[-1]["kind"]) == (0, "join", "owner")
     one = [json.loads(line) for line in command(capsys, "--json", "--session", first, *here_is)[1].splitlines()]
     assert {each["session"] for each in one} == {first}
-    assert second not in command(capsys, "--session", first, *here_is)[1]
-    assert 'label="a b"' in command(capsys, *here_is)[1]
+    assert second[-8:] not in command(capsys, "--session", first, *here_is)[1]
+    shown = command(capsys, *here_is)[1]
+    assert 'label="a b"' in shown and first[-8:] in shown
+    assert max(map(len, shown.splitlines())) < 120, "for humans; all ids are in --json"
     assert command(capsys, "verify", "--head", noted, *here_is)[0] == 0
     assert command(capsys, "verify", "--head", "0" * 63 + "1", *here_is)[0] == 1
+    assert records[0]["connection"] and "prev" in records[0]
 
 
 async def test_tampering_with_the_file_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

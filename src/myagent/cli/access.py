@@ -18,7 +18,7 @@ from typing import Any
 
 from myagent import control
 from myagent.access import Access, AnyRequest, CreateInvite, ListInvites, RevokeInvites, RotateToken
-from myagent.cli.invitation import qr_code, reach_note
+from myagent.cli.invitation import qr_code, reach_note, revoking
 from myagent.cli.target import AUTH_FILE, TOKEN_VARIABLE
 from myagent.core.audit import entry
 from myagent.core.display import escape
@@ -101,7 +101,7 @@ def run_invite(arguments: argparse.Namespace) -> int:
     request = CreateInvite(
         lifetime=arguments.expires, label=arguments.label, session_id=arguments.session, uses=arguments.uses
     )
-    return _run(arguments, request, lambda answer: _show_invite(answer, arguments.qr))
+    return _run(arguments, request, lambda answer: _show_invite(answer, find_workspace(arguments), arguments.qr))
 
 
 def run_invites(arguments: argparse.Namespace) -> int:
@@ -141,7 +141,7 @@ def _page(server: Answer | None) -> Page | None:
     return Page(**server["page"]) if server else None
 
 
-def _show_invite(answer: Answer, qr: bool | None) -> list[str]:
+def _show_invite(answer: Answer, workspace: Path, qr: bool | None) -> list[str]:
     page = _page(answer["server"])
     what = f"session {answer['sessionId']}" if answer["sessionId"] else "all sessions"
     uses = f", good for {answer['uses']} connections" if answer["uses"] else ""
@@ -154,7 +154,7 @@ def _show_invite(answer: Answer, qr: bool | None) -> list[str]:
             session = f" --session {answer['sessionId']}" if answer["sessionId"] else ""
             client = f"{TOKEN_VARIABLE}={answer['token']} myagent remote client --url {url}{session}"
             lines.append(f"in a terminal:  {client}")
-    lines.append(f"to end it:      myagent remote revoke {answer['id']}")
+    lines.append(f"to end it:      {revoking(answer['id'], workspace)}")
     if page is not None:
         lines += reach_note(page)
         lines += qr_code(answer["link"], page, wanted=qr)

@@ -27,7 +27,9 @@ exit codes: 0 done, 2 wrong usage, 3 not possible here
 """
 
 AUDIT = """\
-Show who did what: joins and leaves, the ownership, prompts, permission requests and decisions, invites.
+Show who did what: joins and leaves, the ownership, prompts, permission requests and decisions, invites. A line has
+the time, what was done, the credential (`owner`, or an invite), and the ends of the ids of the connection and the
+session; --json has everything.
 
 Every record holds the hash of the one before it. `verify` follows this chain, with or without a running server, and
 names the first broken link. Note the head that it prints somewhere else: with --head it is later proved that the
@@ -57,7 +59,7 @@ End invites: at once, for good, and for whoever is connected with them.
 
 REVOKE_EPILOG = """\
 examples:
-  myagent remote revoke inv_0a1b2c3d
+  myagent remote revoke upkihut7
   myagent remote revoke --all
 
 exit codes: 0 done, 2 wrong usage, 3 not possible here

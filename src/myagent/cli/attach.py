@@ -9,7 +9,6 @@ import sys
 from typing import TYPE_CHECKING
 
 from myagent.cli import plain, target
-from myagent.cli.screen import abandon_stdout
 from myagent.client import State, connect
 from myagent.client.address import Address
 from myagent.client.asking import page
@@ -42,11 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise NoTerminal
         return asyncio.run(_run(arguments))
-    except BrokenPipeError:
-        abandon_stdout()
-        return 1
     except MyagentError as error:
-        print(f"[remote] {escape(str(error))}", file=sys.stderr)
+        print(f"[remote] {escape(target.told(error, arguments))}", file=sys.stderr)
         return target.exit_code(error)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,15 @@ from myagent.exceptions import MyagentError
 from myagent.statedir import StateDir
 
 _FIRST = ("n", "time", "kind")  # of every record; what follows is the kind's own
-_HIDDEN = ("prev",)
+_HIDDEN = ("prev", "label", "connection", "credential", "session", "turn", "request", "digest")  # but in --json
+_SHORT = 8  # characters of an id that tell it from others at a glance
 
 
 def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "verify" and arguments.session:
         arguments.usage_error("a chain is verified whole: leave --session out")
+    if arguments.head is not None and not re.fullmatch(r"[0-9a-f]{64}", arguments.head):
+        arguments.usage_error("--head takes a hash, as `audit verify` prints it: 64 digits of 0-9 and a-f")
     if not Path(arguments.cwd).is_dir():
         arguments.usage_error(f"--cwd {arguments.cwd!r} is not a directory")
     try:
@@ -36,6 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _show(path: Path, arguments: argparse.Namespace) -> int:
+    names: dict[str, str] = {}
     with looking_at(path) as connection:
         for _, body in connection.execute("SELECT n, CAST(body AS BLOB) FROM audit ORDER BY n"):
             try:
@@ -44,14 +49,25 @@ def _show(path: Path, arguments: argparse.Namespace) -> int:
                 raise LogUnusable(
                     str(path), "an audit record is damaged", "see `myagent remote audit verify`"
                 ) from None
+            if record.get("kind") == "join" and record.get("label"):
+                names[str(record.get("connection"))] = str(record["label"])
             if arguments.session in (None, record.get("session")):
-                print(body.decode() if arguments.json else _line(record))
+                print(body.decode() if arguments.json else _line(record, names))
     return 0
 
 
-def _line(record: dict[str, Any]) -> str:
+def _line(record: dict[str, Any], names: Mapping[str, str]) -> str:
+    """For a human: when, what, with which credential, by which connection, in which session, and what is the kind's
+    own. Ids are shortened; a label, which anybody may choose, is no more than that."""
+    connection = str(record.get("connection", "-"))
+    credential, short, session = (
+        _word(str(each)[-_SHORT:]) for each in (record.get("credential", "-"), connection, record.get("session", "-"))
+    )
+    label = f"label={_word(names[connection])}" if connection in names else ""
     own = (f"{name}={_word(value)}" for name, value in record.items() if name not in (*_FIRST, *_HIDDEN))
-    return f"{record.get('n')} {_word(record.get('time'))} {_word(record.get('kind'))}  {' '.join(own)}"
+    time, kind = _word(record.get("time"))[:19], _word(record.get("kind"))
+    rest = " ".join(filter(None, (*own, label)))
+    return f"{record.get('n')!s:>5} {time} {kind:<9} {credential:<8} {short:<8} {session:<8}  {rest}".rstrip()
 
 
 def _word(value: object) -> str:

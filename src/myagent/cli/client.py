@@ -10,7 +10,7 @@ import sys
 from myagent.cli import target
 from myagent.cli.driving import NOT_ALLOWED, Driver, Wanted
 from myagent.cli.question import Keyboard
-from myagent.cli.screen import Screen, abandon_stdout
+from myagent.cli.screen import Screen
 from myagent.client import ClientError, Refused, connect
 from myagent.core.display import escape
 from myagent.exceptions import MyagentError
@@ -30,14 +30,17 @@ def run(arguments: argparse.Namespace) -> int:
         return asyncio.run(_run(arguments, screen))
     except Refused as refused:
         missing = refused.status == 404 and arguments.session is not None
-        screen.say(escape(f"there is no session {arguments.session} on that server" if missing else str(refused)))
+        screen.say(
+            escape(
+                f"there is no session {arguments.session} on that server"
+                if missing
+                else target.told(refused, arguments)
+            )
+        )
         return NOT_ALLOWED
     except MyagentError as error:
         screen.say(escape(str(error)))
         return target.exit_code(error)
-    except BrokenPipeError:
-        abandon_stdout()
-        return 1
 
 
 async def _run(arguments: argparse.Namespace, screen: Screen) -> int:

@@ -27,6 +27,7 @@ from myagent.core.messages import (
 from myagent.wording import OUTCOMES, name_line, one_line, request_name
 
 CANCEL_WAIT = 5.0  # seconds for a turn that was cancelled to end
+HOLDS = "while this client is here, nobody else can prompt; --role follower watches without owning"
 NO_TERMINAL = "there is no terminal to ask on"
 
 DONE, FAILED, USAGE, NOT_ALLOWED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -60,6 +61,8 @@ class _Progress:
 
 class Driver:
     """`keyboard` is `None` where there is no terminal to ask on."""
+
+    can_prompt = False  # also when it was given no prompt to begin with
 
     def __init__(self, wanted: Wanted, screen: Screen, keyboard: Keyboard | None) -> None:
         self._wanted = wanted
@@ -111,6 +114,7 @@ class Driver:
             self._screen.say("cancelling the turn; Ctrl+C again leaves at once")
             self._cancelling = asyncio.create_task(self._cancel(session, turn), name="cancel")
         else:
+            self._screen.end_line()
             self._work.cancel()
 
     def terminate(self) -> None:
@@ -146,11 +150,13 @@ class Driver:
         match message:
             case RoleMessage(role=role):
                 self._screen.say(f"role: {role}")
+                if role == "owner" and self._watches and not self.can_prompt:
+                    self._screen.say(HOLDS)
             case Ack() if message.id == self._progress.turn:
                 self._progress.acked, self._progress.session = True, message.session_id
                 self._screen.say(f"session: {escape(message.session_id or '')}")
             case Error():
-                return self._show_error(message)
+                return self._show_error(client, message)
             case OwnerChanged() if self._watches:
                 owner = (
                     "nobody" if message.owner is None else name_line(message.owner.label or message.owner.connection_id)
@@ -188,9 +194,10 @@ class Driver:
                 pass
         return None
 
-    def _show_error(self, error: Error) -> int | None:
+    def _show_error(self, client: Client, error: Error) -> int | None:
         if error.id == self._progress.turn and not self._progress.acked:
-            self._screen.say(one_line(error.message))
+            way = f"; {_way_to_own(client)}" if error.code == "not_owner" else ""
+            self._screen.say(f"{one_line(error.message)}{way}")
             return USAGE if error.code in ("bad_message", "too_large") else NOT_ALLOWED
         for request_id, decision_id in list(self._progress.answered.items()):
             if error.id == decision_id and error.code == "digest_mismatch":
@@ -280,3 +287,17 @@ class Driver:
         except ClientError as error:
             self._screen.say(f"the turn was not cancelled: {error}")
         self._work.cancel()
+
+
+def _way_to_own(client: Client) -> str:
+    """What a follower can do whose prompt was refused."""
+    if client.welcome is not None and client.welcome.scope == "follower":
+        return "this token is an invite's: it can watch, and never prompt"
+    if client.owner is None:
+        return (
+            "nobody owns now: try again without --role follower; after an owner was lost, its place is kept for it "
+            "for some seconds"
+        )
+    label = f" ({name_line(client.owner.label)})" if client.owner.label else ""
+    owner = f"{name_line(client.owner.connection_id)}{label}"
+    return f"the owner is {owner}: try again when it has left, or be handed the ownership in `myagent remote attach`"

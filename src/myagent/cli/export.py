@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TextIO
 
 from myagent.cli import target
-from myagent.cli.screen import abandon_stdout
 from myagent.client.asking import all_events, session
 from myagent.client.errors import Refused
 from myagent.client.incoming import read
@@ -77,14 +76,12 @@ def _run(arguments: argparse.Namespace, work: Callable[[argparse.Namespace, Meta
         metadata = session(address, token, arguments.session)
         work(arguments, metadata, _counted(all_events(address, token, metadata), metadata.head))
     except Refused as refused:
-        _say(f"there is no session {arguments.session} on that server" if refused.status == 404 else str(refused))
+        missing = refused.status == 404
+        _say(f"there is no session {arguments.session} on that server" if missing else target.told(refused, arguments))
         return 3
     except MyagentError as error:
         _say(str(error))
         return target.exit_code(error)
-    except BrokenPipeError:
-        abandon_stdout()
-        return 1
     return 0
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import shutil
 import sys
+from pathlib import Path
 
 import segno
 
+from myagent.core.display import escape
 from myagent.reach import Page
 
 _BORDER = 2  # light modules around the code: half of what ISO/IEC 18004 asks for, and enough for phones
@@ -25,6 +28,12 @@ def reach_note(page: Page) -> list[str]:
     if page.guessed:
         return ["the address is what this machine has on its way out; if others know a name of it: --allowed-host NAME"]
     return []
+
+
+def revoking(invite_id: str, workspace: Path) -> str:
+    """The command that ends an invite, as it is typed from here."""
+    elsewhere = "" if Path.cwd() == workspace else f" --cwd {escape(shlex.quote(str(workspace)))}"
+    return f"myagent remote revoke {invite_id}{elsewhere}"
 
 
 def qr_code(link: str, page: Page, *, wanted: bool | None) -> list[str]:

@@ -6,14 +6,15 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 TYPE_CHECKING = False  # as that of `typing`, which takes longer to import than all of this
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NoReturn
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8765
+FEW = 5  # choices that a wrong one is told all of
 
 EXIT_CODES = "exit codes: 0 done, 1 the turn failed, 2 wrong usage, 3 cannot connect or not allowed, 130 interrupted"
 
@@ -38,7 +39,37 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         self.filled()
-        return super().parse_known_args(args, namespace)
+        given = sys.argv[1:] if args is None else list(args)
+        if self._subparsers is not None:
+            if not given:
+                self.print_help(sys.stderr)
+                self.exit(2)
+            if given[0].startswith("-") and given[0] not in self._option_string_actions:
+                self._refuse(given[:1])
+        found, extras = super().parse_known_args(given, namespace)
+        if extras:
+            self._refuse(extras)
+        return found, extras
+
+    def error(self, message: str) -> NoReturn:
+        """One line that says what is wrong, one where to look: the whole usage would bury it."""
+        message = re.sub(r"^argument (\S+): ignored explicit argument (.*)$", r"\1 takes no value, not \2", message)
+        self.exit(2, f"{self.prog}: error: {message}\nsee: {self.prog} --help\n")
+
+    def _refuse(self, extras: Sequence[str]) -> NoReturn:
+        """Name the first argument that means nothing; an option without its value, which may be a secret."""
+        for each in extras:
+            if each.startswith("-") and each != "--":
+                name = each.partition("=")[0]
+                self.error(f"unknown option {name}{_similar(name, self._option_string_actions)}")
+        self.error(f"unexpected argument {extras[0]!r}")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            known = list(map(str, action.choices))
+            listed = f"; there is: {', '.join(known)}"
+            hint = _similar(str(value), known) or listed if len(known) > FEW else listed
+            raise argparse.ArgumentError(action if action.option_strings else None, f"there is no {value!r}{hint}")
 
 
 def command(
@@ -135,7 +166,14 @@ def _real(text: str, high: int, what: str) -> float:
     return number
 
 
-# --- how help looks -------------------------------------------------------------------------------------------------
+# --- how help and errors look -----------------------------------------------------------------------------------------
+
+
+def _similar(given: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches  # only when something is wrong: help has no time for it
+
+    close = get_close_matches(given, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _formatter(prog: str) -> argparse.HelpFormatter:

@@ -82,6 +82,8 @@ class SharedKeyboard(Keyboard):
 class Sitting(Driver):
     """A watching driver in which one can also write; `fetch` gives a session's last events, as text."""
 
+    can_prompt = True
+
     def __init__(self, screen: Screen, session: str | None, fetch: Callable[[str, int, int], str]) -> None:
         has_terminal = sys.stdin is not None and sys.stdin.isatty()
         self._lines = SharedKeyboard(sys.stdin.fileno(), self._typed) if has_terminal else None
@@ -249,8 +251,8 @@ async def run(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     work = sitting.start(client)
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, sitting.terminate)
+    loop.add_signal_handler(signal.SIGINT, sitting.interrupt)
+    loop.add_signal_handler(signal.SIGTERM, sitting.terminate)
     try:
         return await work
     except asyncio.CancelledError:

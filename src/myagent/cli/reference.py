@@ -21,7 +21,7 @@ The same for every command, as far as they apply:
 | code | meaning |
 |---|---|
 | 0 | done; of a prompt: its turn ended well |
-| 1 | the turn failed or was denied; of `doctor`: something is open; of a pipe: nobody reads it any more |
+| 1 | the turn failed or was denied; of `doctor`: something is open; of the output: nobody reads it, or it is full |
 | 2 | wrong or unsafe usage |
 | 3 | cannot connect, not allowed, or not possible here |
 | 130 | interrupted |
@@ -62,7 +62,7 @@ def _command(parser: Parser) -> Iterator[str]:
 def _usage(parser: argparse.ArgumentParser) -> str:
     required = [_name(action) for action in parser._actions if action.option_strings and action.required]
     given = [
-        f"[{_name(action)} …]" if action.nargs == "*" else _name(action)
+        {"*": f"[{_name(action)} …]", "?": f"[{_name(action)}]"}.get(str(action.nargs), _name(action))
         for action in parser._actions
         if not action.option_strings
     ]
@@ -71,7 +71,8 @@ def _usage(parser: argparse.ArgumentParser) -> str:
 
 def _row(action: argparse.Action) -> str:
     names = ", ".join(f"`{name}`" for name in action.option_strings)
-    value = "" if action.nargs == 0 else f"`{_metavar(action)}`"
+    optional = action.nargs == "?"
+    value = "" if action.nargs == 0 else f"`[{_metavar(action)}]`" if optional else f"`{_metavar(action)}`"
     help_text = (action.help or "") % {"default": action.default} if "%(" in (action.help or "") else action.help or ""
     return f"| {f'{names} {value}'.strip()} | {help_text.replace('|', chr(92) + '|')} |"
 

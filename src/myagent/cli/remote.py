@@ -82,8 +82,8 @@ examples:
   myagent remote client --session remote_20260101120000_0a1b2c3d --after 0     from its beginning
 
 The token is that of --token, else of --remote, else of $MYAGENT_REMOTE_TOKEN, else of .myagent/remote/auth.json in
-this directory or the nearest one above, which is shown to that directory's own server alone. With wss://,
-certificates are checked against the system's authorities, or $SSL_CERT_FILE.
+this directory or the nearest one above, which is shown to this machine (loopback) and to that directory's own server
+alone. With wss://, certificates are checked against the system's authorities, or $SSL_CERT_FILE.
 {EXIT_CODES}
 """
 

@@ -55,6 +55,11 @@ class Screen:
             text = "\n" + text
         self._write(sys.stderr, text)
 
+    def end_line(self) -> None:
+        """On a terminal, end the line on which it has echoed `^C`."""
+        if sys.stderr.isatty():
+            self._write(sys.stderr, "\n")
+
     def answered(self) -> None:
         """Take note that the human ended the line with Enter."""
         self._mid_line.discard(sys.stderr)

@@ -17,7 +17,7 @@ from myagent.agents.choice import NoOptions
 from myagent.agents.exec import UnusableTemplate
 from myagent.agents.presets import UnknownPreset
 from myagent.cli.choosing import chosen
-from myagent.cli.invitation import qr_code, reach_note
+from myagent.cli.invitation import qr_code, reach_note, revoking
 from myagent.core.display import escape
 from myagent.exceptions import MyagentError
 from myagent.notices import Caller, Notices, NotifyUnusable
@@ -147,6 +147,7 @@ def _announcement(server: Server, agent: Agent) -> list[str]:
         f"directory {escape(str(server.workspace))}",
         f"agent {info.name}{f' ({info.note})' if info.note else ''}",
         f"auth file {escape(str(server.auth_path))}",
+        f"page {server.page.address} (owner: paste the token of the auth file; others: myagent remote invite)",
         f"connect with: {escape(command)}",
     ]
 
@@ -160,7 +161,7 @@ def _invite(server: Server, label: str) -> None:
         return
     lines = [
         f"to watch in a browser: {made.link}",
-        f"good until {made.expires_at}; to end it: myagent remote revoke {made.id}",
+        f"good until {made.expires_at}; to end it: {revoking(made.id, server.workspace)}",
         *reach_note(server.page),
     ]
     print("\n".join([f"[remote] {line}" for line in lines] + qr_code(made.link, server.page, wanted=None)), flush=True)

@@ -63,7 +63,7 @@ exit codes: 0 left, 2 wrong usage, 3 cannot connect, not allowed, or lost for go
 EXPORT = """\
 Write a session to a file, with its permission requests and decisions. This takes no role.
 
-  jsonl       the events as the server stores them, one JSON object a line
+  jsonl       the events as the server sends them, one JSON object a line, without the agent's structured updates
   md          Markdown; all that the agent and people wrote is in code blocks
   html        one file without script or outside reference, safe to hand out
   asciicast   a terminal recording, for asciinema and its players; paced evenly, since the log keeps no times

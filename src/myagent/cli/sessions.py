@@ -19,7 +19,7 @@ def run(arguments: argparse.Namespace) -> int:
         address.check_plain(allowed=arguments.insecure_plain)
         sessions = list_sessions(address, target.token(arguments, address))
     except MyagentError as error:
-        print(f"[remote] {error}", file=sys.stderr)
+        print(f"[remote] {target.told(error, arguments)}", file=sys.stderr)
         return target.exit_code(error)
     if arguments.json:
         print(json.dumps(sessions, indent=2))

@@ -14,7 +14,7 @@ from myagent.access import AskStatus
 from myagent.auth import load_owner_token
 from myagent.cli.parsing import DEFAULT_HOST, DEFAULT_PORT
 from myagent.client.address import Address, parse
-from myagent.client.errors import BadCa, BadUrl
+from myagent.client.errors import BadCa, BadUrl, Refused
 from myagent.client.trust import trusting
 from myagent.exceptions import MyagentError
 
@@ -154,6 +154,14 @@ def _is_here(address: Address) -> bool:
     except OSError:
         return False
     return True
+
+
+def told(error: MyagentError, arguments: argparse.Namespace) -> str:
+    """What a failure is told as: of a wrong token that was found in a file, with the file."""
+    given = arguments.token is not None or arguments.remote is not None or os.environ.get(TOKEN_VARIABLE)
+    if isinstance(error, Refused) and error.status == 401 and not given:
+        return f"{error}; the token is that of {_auth_file()}"
+    return str(error)
 
 
 def exit_code(error: MyagentError) -> int:
