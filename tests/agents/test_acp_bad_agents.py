@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from pathlib import Path
 
 import psutil
@@ -17,14 +16,7 @@ from myagent.agents.acp import AcpAgent
 from myagent.agents.ndjson import LINE_BYTES, Lines, LineTooLong
 from myagent.exceptions import AgentUnavailable
 
-
-@pytest.fixture(autouse=True)
-def _nothing_is_left() -> object:
-    """No process of ours and no descriptor is left by any test here."""
-    before = set(os.listdir("/proc/self/fd"))
-    yield
-    assert psutil.Process().children() == []
-    assert set(os.listdir("/proc/self/fd")) == before
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 
 # --- before the first prompt ----------------------------------------------------------------------------------------

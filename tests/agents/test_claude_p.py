@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -41,13 +40,7 @@ CLAUDE = Subject(
 )
 
 
-@pytest.fixture(autouse=True)
-def _nothing_is_left() -> object:
-    """No process of ours and no descriptor is left by any test here."""
-    before = set(os.listdir("/proc/self/fd"))
-    yield
-    assert psutil.Process().children() == []
-    assert set(os.listdir("/proc/self/fd")) == before
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

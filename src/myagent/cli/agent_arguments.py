@@ -1,4 +1,4 @@
-"""The arguments of `myagent agent`, and those that choose a model; imports nothing heavy."""
+"""The arguments of `myagent agent`, and those that choose an agent; imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -44,13 +44,7 @@ def _add_agent(parser: Parser) -> None:
         "`myagent remote serve -- myagent agent --acp`; the client then says the directory and what is allowed",
     )
     add("--cwd", metavar="DIRECTORY", default=".", help="the workspace (default: this directory)")
-    add(
-        "--agent",
-        metavar="NAME",
-        help="command (the default: no model, a prompt is a command), model (see --model), a known agent's name (see "
-        "`myagent remote agents`), or 'exec:COMMAND {prompt}'",
-    )
-    add_model(parser)
+    add_choice(parser)
     add(
         "--permission-mode",
         choices=("plan", "default", "bypassPermissions"),
@@ -62,9 +56,15 @@ def _add_agent(parser: Parser) -> None:
     add("--raw", action="store_true", help="pass the agent's bytes on as they are: it can drive the terminal")
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """Which model the model agent asks."""
+def add_choice(parser: argparse.ArgumentParser) -> None:
+    """Which agent, and which model the model agent asks: what `myagent.cli.choosing` reads."""
     add = parser.add_argument
+    add(
+        "--agent",
+        metavar="NAME",
+        help="command (the default: no model, a prompt is a command), model (see --model), a known agent's name (see "
+        "`myagent remote agents`), or 'exec:COMMAND {prompt}'",
+    )
     add(
         "--model",
         metavar="NAME",

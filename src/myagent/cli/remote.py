@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from myagent.cli.access_arguments import add_access_parsers, add_audit_parser
-from myagent.cli.agent_arguments import add_model
+from myagent.cli.agent_arguments import add_choice
 from myagent.cli.parsing import (
     DEFAULT_HOST,
     DEFAULT_PORT,
@@ -160,13 +160,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         help="of turns that ask for none: plan allows reading alone, default asks before anything is changed or run, "
         "bypassPermissions asks nothing and needs --allow-bypass (default: default)",
     )
-    add(
-        "--agent",
-        metavar="NAME",
-        help="command (the default: no model, a prompt is a command), model (see --model), a known agent's name (see "
-        "`myagent remote agents`), or 'exec:COMMAND {prompt}'",
-    )
-    add_model(parser)
+    add_choice(parser)
     add("agent_command", metavar="-- COMMAND", nargs="*", help="start this agent; it must speak ACP on stdio")
     add(
         "--agent-option", metavar="KEY=VALUE", type=option, action="append", default=[],

@@ -84,7 +84,8 @@ def trusted(arguments: argparse.Namespace, found: Address) -> Address:
 
 
 def token(arguments: argparse.Namespace, address: Address) -> str:
-    """What to show to the server at an address. The token of the directory here is only for the server that holds it.
+    """What to show to the server at an address. The token of the directory here is for this machine
+    and for the server that holds it.
 
     Raises `NoToken`, `NotItsServer`, `UnsafeState` for an auth file that others can read, and as `remotes.token` does.
     """
