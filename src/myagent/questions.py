@@ -12,7 +12,7 @@ from typing import Any
 from myagent.agents import Answer, ToolCall
 from myagent.core.codec import encode
 from myagent.core.messages import Ack, Outcome, PermissionDecision, PermissionResolved, SessionId
-from myagent.core.permissions import EXPIRED, digest_of, policy
+from myagent.core.permissions import EXPIRED, allowed_once, digest_of, policy
 from myagent.core.refusals import AlreadyResolved, UnknownRequest
 from myagent.eventlog import Stored
 from myagent.lane import Lane, iso
@@ -47,6 +47,8 @@ class Questions:
         """Put an agent's question to the owner, and wait for the answer."""
         running = self._lane.sessions[session_id].running
         given = policy(running.turn.mode) if running else None
+        if given is not None and given.kind == "allow" and len(allowed_once(call.options)) > 1:
+            given = None  # it is a choice, and no mode makes one
         if given is not None and running is not None:
             digest = digest_of(call, self._lane.sessions[session_id].cwd)
             fields = {"session": session_id, "turn": turn_id, "tool": call.tool_name, "mode": running.turn.mode}

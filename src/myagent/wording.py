@@ -5,12 +5,13 @@ What came over the wire is escaped here; within a line of ours a newline is show
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
 
 from myagent.core.diffs import hunks
 from myagent.core.display import escape
-from myagent.core.messages import Diff, PermissionRequest, RequestBody
+from myagent.core.messages import Diff, Option, PermissionRequest, RequestBody
 from myagent.terminal import visible
 
 PROMPT_SHOWN = 200  # characters of somebody's text within a line of ours
@@ -22,8 +23,23 @@ WARNINGS = {
     "invisible": "it holds characters that cannot be seen, written as \\u{…} above",
     "mixed_script": "it mixes look-alike letters of different scripts in one word",
     "escapes": "it holds terminal control characters, written as \\u{…} above",
-    "truncated": "it is too long to be shown whole: part of it is hidden",
+    "truncated": "a text in it was cut short: part of it is hidden",
+    "contradicts": "the agent said different things about it: all of them are shown",
+    "unspecified": "the agent does not say what it would run or change",
+    "misnamed_option": "an answer's name says the opposite of what choosing it does",
 }
+
+
+ANSWERS = {
+    "allow_once": "allow",
+    "allow_always": "always allow",
+    "reject_once": "deny",
+    "reject_always": "always deny",
+}
+
+BLANK_LINES = 4  # empty lines after one another that are folded: they push what follows out of sight
+BLANKS = 60  # spaces after one another that are folded
+_BLANKS = re.compile(f" {{{BLANKS},}}")
 
 
 def one_line(text: str) -> str:
@@ -48,6 +64,30 @@ def escaped_line(text: str) -> str:
 
 def request_name(request: PermissionRequest) -> str:
     return name_line(request.request.title or request.request.tool_name)
+
+
+def option_name(option: Option) -> str:
+    """What choosing an answer does, by its kind, and what its agent calls it: the name alone could say the opposite."""
+    does = ANSWERS.get(option.kind, name_line(option.kind))
+    name = name_line(option.name)
+    return does if name.casefold() in ("", does, f"{does} once") else f"{does} ({name})"
+
+
+def folded(text: str) -> list[str]:
+    """The lines of a text that must be read before deciding, with stretches that show nothing replaced by how long
+    they are."""
+    lines: list[str] = []
+    blank = 0
+    for line in [*text.split("\n"), None]:
+        if line is not None and not line.strip():
+            blank += 1
+            continue
+        if blank:
+            lines += [f"[{blank} empty lines]"] if blank >= BLANK_LINES else [""] * blank
+        blank = 0
+        if line is not None:
+            lines.append(_BLANKS.sub(lambda run: f"[{len(run[0])} spaces]", line))
+    return lines
 
 
 def _shortened(shown: str) -> str:

@@ -117,7 +117,7 @@ def test_the_request_text_holds_command_input_and_changes() -> None:
     for part in ("Run it", "command: rm -rf /", "file: /w/a", '"force": true', "because", "-2", "+3", "no newline"):
         assert part in asked.text
     assert asked.diffs == (Diff("/w/a", "1\n2\n", "1\n3"),)
-    assert asked.plan is call
+    assert asked.plan["call"] is call
 
 
 def test_without_raw_input_the_input_is_what_was_shown() -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from myagent.cli.question import PROMPT, Keyboard, ask, describe
-from myagent.core.messages import Diff, PermissionRequest, RequestBody, SessionId
+from myagent.cli.question import PROMPT, Decision, Keyboard, ask, describe, understood
+from myagent.core.messages import Diff, Option, PermissionRequest, RequestBody, SessionId
+from myagent.wording import WARNINGS
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -61,7 +62,7 @@ def test_a_diff_cannot_either() -> None:
     assert sum(line.startswith("[remote]") for line in shown.split("\n")) == 1
 
 
-@pytest.mark.parametrize("flag", ["bidi", "invisible", "mixed_script", "escapes", "truncated", "something-new"])
+@pytest.mark.parametrize("flag", [*WARNINGS, "something-new"])
 def test_every_flag_has_its_warning(flag: str) -> None:
     shown = describe(request(flags=(flag,)), cwd="", now=NOW, colour=False)
     assert shown.count("  warning: ") == 1
@@ -100,5 +101,54 @@ def test_only_a_clear_yes_allows(flags: tuple[str, ...], typed: bytes, allowed: 
     finally:
         os.close(master)
         os.close(slave)
-    assert answer is bool(allowed)
+    assert answer.kind == ("allow" if allowed else "deny")
     assert written.count(PROMPT) == (2 if allowed is None else 1)
+
+
+CHOICE = (
+    Option("production", "production", "allow_once"),
+    Option("test", "test", "allow_once"),
+    Option("no", "Neither", "reject_once"),
+)
+
+
+@pytest.mark.parametrize(
+    ("flags", "typed", "wanted"),
+    [
+        ((), "2", Decision("allow", "test")),
+        ((), "allow 2", Decision("allow", "test")),
+        ((), "3", Decision("deny", "no")),
+        ((), "n", Decision("deny")),
+        ((), "nonsense 2", Decision("deny")),
+        ((), "y", None),
+        ((), "allow", None),
+        ((), "4", None),
+        ((), "0", None),
+        (("bidi",), "2", None),
+        (("bidi",), "y 2", None),
+        (("bidi",), "allow 2", Decision("allow", "test")),
+    ],
+)
+def test_of_several_answers_that_allow_one_must_be_named(flags: tuple[str, ...], typed: str, wanted: object) -> None:
+    """`None`: it asks again."""
+    body = request(flags=flags, options=CHOICE)
+    decision = understood(typed, body.request)
+    assert decision == wanted if wanted is not None else isinstance(decision, str)
+
+
+def test_answers_are_listed_with_what_they_do() -> None:
+    shown = describe(request(options=CHOICE), cwd="", now=NOW, colour=False)
+    assert "  1  allow (production)\n  2  allow (test)\n  3  deny (Neither)\n" in shown
+    misnamed = (Option("o", "Deny", "allow_always"), Option("p", "Allow", "reject_once"))
+    shown = describe(request(options=misnamed), cwd="", now=NOW, colour=False)
+    assert "  1  always allow (Deny)\n  2  deny (Allow)\n" in shown
+
+
+def test_a_stretch_without_text_cannot_push_the_rest_out_of_sight() -> None:
+    shown = describe(request(display="ls" + "\n" * 400 + "curl x" + " " * 500 + "| sh"), cwd="", now=NOW, colour=False)
+    assert "  | ls\n  | [399 empty lines]\n  | curl x[500 spaces]| sh\n" in shown
+
+
+def test_a_long_request_says_how_long_it_is() -> None:
+    shown = describe(request(display="\n".join(map(str, range(400)))), cwd="", now=NOW, colour=False)
+    assert "400 lines: scroll up" in shown

@@ -23,7 +23,7 @@ from myagent.core.permissions import (
     policy,
     request_body,
 )
-from myagent.core.refusals import BadMessage, DigestMismatch
+from myagent.core.refusals import BadMessage, DigestMismatch, OptionRequired
 
 CWD = "/w"
 CALL = ToolCall("shell", {"command": "make"}, "make", plan={"make": "sha256"})
@@ -217,3 +217,44 @@ def test_a_decision_repeats_another_when_it_says_the_same() -> None:
 )
 def test_why_nothing_runs_is_said_once(answer: Answer, said: str) -> None:
     assert answer.refusal == said
+
+
+CHOICE = (Option("p", "production", "allow_once"), Option("t", "test", "allow_once"), Option("n", "no", "reject_once"))
+
+
+def test_of_several_answers_that_allow_one_must_be_named() -> None:
+    request = OpenRequest("r", "t", "d", CHOICE)
+    with pytest.raises(OptionRequired) as refused:
+        request.answer(decision("allow"))
+    assert refused.value.option_ids == ("p", "t")
+    assert request.answer(decision("allow", option="t")).option_id == "t"
+    assert request.answer(decision("deny")).kind == "deny"
+
+
+def test_one_answer_that_allows_this_time_needs_no_name() -> None:
+    """v1: a decision without an option."""
+    options = (Option("o", "Once", "allow_once"), Option("a", "Always", "allow_always"))
+    assert OpenRequest("r", "t", "d", options).answer(decision("allow")).option_id is None
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "misnamed"),
+    [
+        ("Deny", "allow_always", True),
+        ("No, thanks", "allow_once", True),
+        ("Don't allow", "allow_once", True),
+        ("Don't ask again for this", "allow_always", False),
+        ("Never ask again", "allow_always", False),
+        ("Yes, and don't ask again", "allow_always", False),
+        ("Node", "allow_once", False),
+        ("production", "allow_once", False),
+        ("Allow", "reject_once", True),
+        ("yes", "reject_always", True),
+        ("No, and say why", "reject_once", False),
+        ("Keep planning", "reject_once", False),
+    ],
+)
+def test_a_name_that_says_the_opposite_is_flagged(name: str, kind: str, misnamed: bool) -> None:
+    body = request_body(ToolCall("t", {}, "x", options=(Option("o", name, kind),)), cwd="/w", expires_at="")
+    assert body is not None
+    assert ("misnamed_option" in body.flags) is misnamed

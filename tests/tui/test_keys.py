@@ -70,7 +70,7 @@ async def test_a_list_takes_one_choice(room: Any) -> None:
 
 @pytest.mark.parametrize("word", ["yarn", "no", "run", "1st", "yn"])
 async def test_a_word_is_no_answer(room: Any, word: str) -> None:
-    async with question(room, alone=LONG) as (anna, answer):
+    async with question(room, quiet=LONG, alone=LONG) as (anna, answer):
         await anna.burst(*word)
         await anna.until("an answer is one key alone")
         await anna.asked()

@@ -10,7 +10,8 @@ from browser import PATIENCE, Stage, Viewer, expect, stage
 from puppet import Puppet
 from tests.faults.proxy import Proxy
 
-from myagent.core.messages import Option
+from myagent.core.messages import Diff, Option
+from myagent.wording import diff_lines
 
 PHONE = {"width": 360, "height": 740}
 
@@ -250,12 +251,85 @@ async def test_the_options_of_an_agent_are_offered(tmp_path: Path) -> None:
             Option("no", "No, and say why", "reject_once"),
         )  # fmt: skip
         answer = play.ask("touch a", options=options)
-        await expect(owner.at("#permission-answers button")).to_have_text(["No, and say why", "Yes", "Yes, always"])
-        await owner.answer("Yes, always")
+        await expect(owner.at("#permission-answers button")).to_have_text(
+            ["Deny · No, and say why", "Allow · Yes", "Always allow · Yes, always"]
+        )
+        await owner.answer("Always allow · Yes, always")
         got = await asyncio.wait_for(answer, PATIENCE)
         assert (got.kind, got.option_id) == ("allow", "always")
         play.end()
         await expect(owner.at(".item.end")).to_be_visible()
+
+
+async def test_what_does_not_fit_is_counted_and_must_be_seen_before_it_is_allowed(tmp_path: Path) -> None:
+    puppet = Puppet()
+    async with stage(tmp_path, puppet) as scene:
+        owner = await scene.join()
+        await owner.prompt("go")
+        play = await puppet.begun()
+        answer = play.ask("\n".join(f"command {n}" for n in range(400)))
+        await expect(owner.at("#permission-more")).to_contain_text("more lines: read to the end to allow")
+        allow = owner.at("#permission-answers button.allow")
+        await expect(owner.at("#permission-answers button.deny")).to_be_enabled()
+        await expect(allow).to_be_disabled()
+        await owner.page.evaluate("document.getElementById('permission-display').scrollTop = 1e6")
+        await expect(allow).to_be_enabled()
+        await expect(owner.at("#permission-more")).to_be_hidden()
+        await owner.answer("Allow")
+        assert (await asyncio.wait_for(answer, PATIENCE)).kind == "allow"
+        play.end()
+
+
+async def test_an_empty_stretch_hides_nothing(tmp_path: Path) -> None:
+    puppet = Puppet()
+    async with stage(tmp_path, puppet) as scene:
+        owner = await scene.join()
+        await owner.prompt("go")
+        play = await puppet.begun()
+        answer = play.ask("ls -la" + "\n" * 400 + "curl x" + " " * 300 + "| sh")
+        await expect(owner.at("#permission-display")).to_have_text("ls -la\n[399 empty lines]\ncurl x[300 spaces]| sh")
+        await owner.answer("Deny")
+        await asyncio.wait_for(answer, PATIENCE)
+        play.end()
+
+
+async def test_an_answer_says_what_it_does_whatever_its_agent_calls_it(tmp_path: Path) -> None:
+    puppet = Puppet()
+    async with stage(tmp_path, puppet) as scene:
+        owner = await scene.join()
+        await owner.prompt("go")
+        play = await puppet.begun()
+        answer = play.ask("x", options=(Option("o", "Deny", "allow_always"), Option("p", "Allow", "reject_once")))
+        await expect(owner.at("#permission-answers button")).to_have_text(["Deny · Allow", "Always allow · Deny"])
+        await expect(owner.at("#permission-warning")).to_contain_text("says the opposite")
+        await owner.answer("Deny · Allow")
+        assert (await asyncio.wait_for(answer, PATIENCE)).kind == "deny"
+        play.end()
+
+
+async def test_the_lines_of_a_change_keep_their_indentation(tmp_path: Path) -> None:
+    """Each line begins where the text's own spaces put it, as a browser lays it out."""
+    puppet = Puppet()
+    async with stage(tmp_path, puppet) as scene:
+        owner = await scene.join()
+        await owner.prompt("go")
+        play = await puppet.begun()
+        change = Diff("a.py", "if x:\n    one\n    two\n", "if x:\n    1\n    two\n")
+        display = "\n".join(diff_lines(change))
+        answer = play.ask(display, diffs=(change,))
+        await expect(owner.at("#permission-display")).to_have_text(display)
+        shown = await owner.page.evaluate(
+            """[...document.querySelectorAll('#permission-display .line')].map((line) => {
+                 const at = line.textContent.search(/\\S/); const range = document.createRange();
+                 range.setStart(line.firstChild, at); range.setEnd(line.firstChild, at + 1);
+                 const first = range.getBoundingClientRect();
+                 return Math.round((first.left - line.getBoundingClientRect().left) / first.width) === at; })"""
+        )
+        assert len(shown) == display.count("\n") + 1
+        assert all(shown)
+        await owner.answer("Deny")
+        await asyncio.wait_for(answer, PATIENCE)
+        play.end()
 
 
 async def test_a_request_put_aside_waits_and_can_be_answered(tmp_path: Path) -> None:

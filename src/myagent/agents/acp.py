@@ -20,16 +20,17 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from myagent import __version__
-from myagent.agents import Agent, AgentInfo, Answer, Turn, TurnEnd, TurnIO
+from myagent.agents import Agent, AgentInfo, Answer, ToolCall, Turn, TurnEnd, TurnIO
 from myagent.agents.acp_rpc import AUTH_REQUIRED, INVALID_PARAMS, METHOD_NOT_FOUND, Connection, RpcError
 from myagent.agents.acp_session import Running, Session
 from myagent.agents.acp_supervision import Supervision
 from myagent.agents.ndjson import AgentGone
 from myagent.agents.presets import UNKNOWN, Preset, recognised
-from myagent.agents.rendering import JSON, fit, options_of, state_of, tool_call, trimmed
+from myagent.agents.rendering import JSON, fit, options_of, state_of, trimmed
 from myagent.agents.showing import Showing
 from myagent.agents.skills import with_skills
 from myagent.core.messages import Option
+from myagent.core.permissions import allowed_once
 from myagent.exceptions import AgentUnavailable
 
 logger = logging.getLogger(__name__)
@@ -359,8 +360,8 @@ class AcpAgent(Agent):
         running = session.running if session is not None else None
         if running is None or running.stopping:
             return _CANCELLED  # nobody is left who could be asked
-        # A copy: the call is asked about as it was sent, and goes on changing.
-        ask = asyncio.create_task(_ask(running.io, dict(running.showing.merge(call)), options))
+        # Made now: the call is asked about as it was sent, and goes on changing.
+        ask = asyncio.create_task(_ask(running.io, running.showing.asked(call, options)))
         running.asks.add(ask)
         await asyncio.wait({ask})
         running.asks.discard(ask)
@@ -414,14 +415,15 @@ class AcpAgent(Agent):
         return AgentUnavailable(self._label, str(error).rstrip("."), remedy)
 
 
-async def _ask(io: TurnIO, call: JSON, options: tuple[Option, ...]) -> Answer:
-    return await io.ask(tool_call(call, options))
+async def _ask(io: TurnIO, call: ToolCall) -> Answer:
+    return await io.ask(call)
 
 
 def chosen_option(answer: Answer, options: tuple[Option, ...]) -> str | None:
     """The option that says what was decided, by kind (ids differ from agent to agent); `None` where there is none.
 
-    An approval is never made wider than it was given: one without an `option_id` allows this one time.
+    An approval is never made wider than it was given: one without an `option_id` allows this one time. Where several
+    options do that, they are a choice, and one that nobody made is none.
     """
     if answer.kind == "cancelled":
         return None
@@ -429,6 +431,8 @@ def chosen_option(answer: Answer, options: tuple[Option, ...]) -> str | None:
     fitting = {option.option_id: option.kind for option in options if option.kind.startswith(f"{verb}_")}
     if answer.option_id in fitting:
         return answer.option_id
+    if verb == "allow" and len(allowed_once(options)) > 1:
+        return None
     kinds = ("allow_once",) if verb == "allow" else ("reject_once", "reject_always")
     return next((ident for kind in kinds for ident, its in fitting.items() if its == kind), None)
 

@@ -23,7 +23,6 @@ from myagent.agents.ndjson import AgentGone, connected
 from myagent.agents.offers import NotOffered, Offer, offer_named
 from myagent.agents.presets import CLAUDE_ASKS, Preset, hosted_env
 from myagent.agents.rendering import JSON, commands_state, trimmed
-from myagent.agents.rendering import tool_call as to_ask
 from myagent.agents.showing import Showing
 from myagent.agents.skills import with_skills
 from myagent.agents.work import Work
@@ -208,7 +207,7 @@ class _Answering:
         given = request.get("input")
         given = given if isinstance(given, dict) else {}
         call = tool_call(str(request.get("tool_use_id")), str(request.get("tool_name")), given, self._turn.cwd)
-        answer = await self._io.ask(to_ask(dict(self._showing.merge(call)), _OPTIONS))
+        answer = await self._io.ask(self._showing.asked(call, _OPTIONS))
         if answer.kind == "allow":
             return {"behavior": "allow", "updatedInput": given}
         if answer.kind == "cancelled":

@@ -14,7 +14,10 @@ from typing import Any, Literal
 import msgspec
 
 from myagent.agents import ToolCall
+from myagent.agents.said import Said, commands_in
+from myagent.core.diffs import whole_text
 from myagent.core.messages import Diff, Option
+from myagent.core.permissions import REQUEST_BYTES
 
 JSON = dict[str, Any]
 Channel = Literal["stdout", "stderr"]
@@ -26,6 +29,8 @@ STATE_ITEMS = 100  # of commands, options, or values of an option kept for latec
 STATE_CHARS = 120  # of a description kept for latecomers
 TITLE_CHARS = 200
 DIFF_LINES = 20_000  # of both sides together; comparing is quadratic at worst
+
+UNSPECIFIED = "the agent does not say what it would run or change"
 
 _MARKS = {"completed": "x", "in_progress": "~"}
 _HEAD = ("sessionUpdate", "toolCallId", "messageId", "status", "kind")  # what stays of an update that is too large
@@ -52,6 +57,7 @@ class Rendering:
 
     calls: dict[str, JSON] = field(default_factory=dict)
     announced: set[str] = field(default_factory=set)
+    _said: dict[str, Said] = field(default_factory=dict)  # of each call, all that was ever said of it
     _message: object = None  # id of the message being said
     _line_open: dict[Channel, bool] = field(default_factory=lambda: {"stdout": False, "stderr": False})
     _broken: bool = False  # something else was said since the last chunk of the message
@@ -86,7 +92,13 @@ class Rendering:
         call_id = str(call.get("toolCallId"))
         known = self.calls.setdefault(call_id, {})
         known.update((key, value) for key, value in call.items() if value is not None and key != "sessionUpdate")
+        _hear(self._said.setdefault(call_id, Said()), call)
         return known
+
+    def asked(self, call: JSON, options: tuple[Option, ...]) -> ToolCall:
+        """What a human is asked about a call: the call as it stands, and all that was said of it."""
+        known = self.merge(call)
+        return tool_call(dict(known), options, self._said[str(call.get("toolCallId"))])
 
     def close_open_calls(self) -> Iterable[tuple[str, JSON]]:
         """Text and update that close each tool call still open, as if the agent had said that it failed."""
@@ -196,21 +208,45 @@ def options_of(params: JSON) -> tuple[Option, ...]:
     )
 
 
-def tool_call(call: JSON, options: tuple[Option, ...]) -> ToolCall:
-    """What to ask leave for: everything that the agent said of this tool call."""
+def tool_call(call: JSON, options: tuple[Option, ...], said: Said | None = None) -> ToolCall:
+    """What to ask leave for: everything that the agent said of this tool call; `said` is more than the call itself."""
+    if said is None:
+        _hear(said := Said(), call)
     diffs = diffs_of(call)
     raw = call.get("rawInput")
+    kind = str(call.get("kind") or "other")
     shown = {key: call[key] for key in ("title", "kind", "locations", "content") if call.get(key)}
+    parts = [request_text(call, diffs), *earlier(call, said)]
+    if said.unspecified(kind):
+        parts.append(UNSPECIFIED)
+    if said.overflow:
+        parts.append("x" * REQUEST_BYTES)  # nobody can be shown all of it, so nobody is asked
     return ToolCall(
         tool_name=tool_name(call),
         input=raw if raw not in (None, {}) else shown,
-        text=request_text(call, diffs),
+        text="\n".join(parts),
         title=call_title(call),
-        kind=str(call.get("kind") or "other"),
+        kind=kind,
         diffs=diffs,
         options=options,
-        plan=call,
+        plan={"call": call, "said": said.data()},
+        flags=said.flags(call_title(call), kind, _texts(call)),
     )
+
+
+def earlier(call: JSON, said: Said) -> Iterable[str]:
+    """What was said of a call and is not part of it any more, each with what it was said as."""
+    now = request_text(call, diffs_of(call))
+    current = (call.get("rawInput"), call_title(call))
+    rows = [("earlier title", title) for title in said.titles]
+    rows += [("earlier file", path) for path in said.paths]
+    for given in said.inputs:
+        if given != current[0]:
+            rows += [("earlier command", command) for command in commands_in(given)]
+            rows.append(("earlier input", pretty(given)))
+    rows += [("earlier text", text) for text in said.texts]
+    rows += [("earlier change", unified(diff)) for diff in said.diffs]
+    yield from (f"{label}: {text}" for label, text in dict.fromkeys(rows) if text not in now)
 
 
 def tool_name(call: JSON) -> str:
@@ -231,14 +267,22 @@ def request_text(call: JSON, diffs: Sequence[Diff]) -> str:
         parts.extend(f"{key}: {raw[key]}" for key in ("command", "cwd") if isinstance(raw.get(key), str))
     parts.extend(f"file: {path}" for path in dict.fromkeys([*_paths(call), *(diff.path for diff in diffs)]))
     if raw not in (None, {}):
-        parts.append("input: " + msgspec.json.format(msgspec.json.encode(raw), indent=2).decode())
+        parts.append(f"input: {pretty(raw)}")
     parts.extend(_texts(call))
     parts.extend(unified(diff) for diff in diffs)
     return "\n".join(parts)
 
 
+def pretty(value: Any) -> str:
+    """Data as JSON that can be read."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
 def unified(diff: Diff) -> str:
-    """A change as a unified diff; when it is too long to compare, as all of the old and all of the new text."""
+    """A change as a unified diff; when it is too long to compare, as all of the old and all of the new text; when there
+    is no change, as the text."""
+    if diff.old_text == diff.new_text:
+        return whole_text(diff.path, diff.new_text)
     before = [] if diff.old_text is None else diff.old_text.splitlines(keepends=True)
     after = diff.new_text.splitlines(keepends=True)
     name = "/dev/null" if diff.old_text is None else diff.path
@@ -326,6 +370,18 @@ def trimmed(value: Any, chars: int) -> Any:
 def cut(text: str, chars: int) -> str:
     """At most `chars` characters of a text, and how many are missing."""
     return text if len(text) <= chars else f"{text[:chars]}… ({len(text) - chars} more characters)"
+
+
+def _hear(said: Said, call: JSON) -> None:
+    """Keep what one update or request says of a call."""
+    said.add(
+        title=call_title(call) if call.get("title") else "",
+        kind=str(call.get("kind") or ""),
+        given=call.get("rawInput"),
+        texts=_texts(call),
+        diffs=diffs_of(call),
+        paths=_paths(call),
+    )
 
 
 def _outcome(call: JSON) -> Iterable[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from myagent.agents import TurnIO
+from myagent.agents import ToolCall, TurnIO
 from myagent.agents.rendering import JSON, Rendering, fit
+from myagent.core.messages import Option
 
 
 class Showing:
@@ -27,9 +28,9 @@ class Showing:
         """Whether a tool call was announced."""
         return call_id in self._rendering.announced
 
-    def merge(self, call: JSON) -> JSON:
-        """Take over what is said of a tool call elsewhere than in an update; the call as it stands, all of it."""
-        return self._rendering.merge(call)
+    def asked(self, call: JSON, options: tuple[Option, ...]) -> ToolCall:
+        """Take over what a permission request says of its call; what to ask a human, with all that was said before."""
+        return self._rendering.asked(call, options)
 
     async def beside(self, text: str) -> None:
         """Say text that is no part of the answer and that no update tells, such as a command's output as it comes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from myagent.cli.question import Keyboard, ask
+from myagent.cli.question import DENY, Decision, Keyboard, ask
 from myagent.cli.screen import Screen
 from myagent.client import Client, ClientError, Message, State
 from myagent.core.display import escape
@@ -200,8 +200,10 @@ class Driver:
             self._screen.say(f"{one_line(error.message)}{way}")
             return USAGE if error.code in ("bad_message", "too_large") else NOT_ALLOWED
         for request_id, decision_id in list(self._progress.answered.items()):
-            if error.id == decision_id and error.code == "digest_mismatch":
-                del self._progress.answered[request_id]  # it is open still, and not what was shown
+            if error.id == decision_id and error.code in ("digest_mismatch", "option_required"):
+                del self._progress.answered[
+                    request_id
+                ]  # it is open still: not what was shown, or one of several answers is to be named
         self._screen.say(f"error: {one_line(error.message)}")
         return None
 
@@ -227,7 +229,7 @@ class Driver:
             if self._is_shown(request) and not past and request.permission_request_id not in self._progress.answered:
                 if self._keyboard is None:
                     self._screen.say(f"permission denied: {request_name(request)}: {NO_TERMINAL}")
-                    await self._answer(client, request, False, NO_TERMINAL)
+                    await self._answer(client, request, DENY, NO_TERMINAL)
                     continue
                 task = asyncio.create_task(self._ask(client, request, self._keyboard), name="question")
                 self._question = _Question(request.permission_request_id, task)
@@ -235,13 +237,13 @@ class Driver:
 
     async def _ask(self, client: Client, request: PermissionRequest, keyboard: Keyboard) -> None:
         session = client.sessions.get(request.session_id)
-        allowed = await ask(request, keyboard, self._screen.own, cwd=session.cwd if session else "")
+        decision = await ask(request, keyboard, self._screen.own, cwd=session.cwd if session else "")
         self._screen.answered()
-        await self._answer(client, request, allowed, None)
+        await self._answer(client, request, decision, None)
 
-    async def _answer(self, client: Client, request: PermissionRequest, allowed: bool, reason: str | None) -> None:
+    async def _answer(self, client: Client, request: PermissionRequest, given: Decision, reason: str | None) -> None:
         try:
-            decision = await client.decide(request, "allow" if allowed else "deny", reason=reason)
+            decision = await client.decide(request, given.kind, reason=reason, option=given.option)
         except ClientError as error:
             self._screen.say(f"the answer was not sent: {error}")
         else:

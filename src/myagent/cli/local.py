@@ -138,10 +138,10 @@ class Local:
             return Answer("deny", NO_TERMINAL)
         async with self._asking:
             try:
-                allowed = await ask(request, self._keyboard, self._screen.own, cwd=self._cwd, mark=MARK)
+                decision = await ask(request, self._keyboard, self._screen.own, cwd=self._cwd, mark=MARK)
             except asyncio.CancelledError:
                 self._keyboard.discard()  # half an answer is no input for whatever comes next
                 self._screen.say("the question is withdrawn")
                 raise
             self._screen.answered()
-        return Answer("allow" if allowed else "deny")
+        return Answer(decision.kind, option_id=decision.option)

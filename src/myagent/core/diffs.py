@@ -16,6 +16,12 @@ def unified_diff(path: str, before: str | None, after: str) -> str:
     return "".join(f"{line}\n" for line in (*header, *changes)) if changes else ""
 
 
+def whole_text(path: str, text: str) -> str:
+    """A file that is written as it is: its text, every line marked as unchanged."""
+    lines = "".join(f" {part}\n" for line in _lines(text) for part in _ended(line))
+    return f"--- {path}\n+++ {path} (nothing changes)\n{lines}"
+
+
 def hunks(before: str, after: str) -> list[str]:
     """The lines of a unified diff that follow its header, without their newlines; none if the texts are the same.
 

@@ -6,6 +6,7 @@ Deny is the answer to everything unexpected: no decision, too large a request, a
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ import msgspec
 
 from myagent.core.display import escape, flags
 from myagent.core.messages import Diff, Option, Outcome, PermissionDecision, PermissionMode, RequestBody
-from myagent.core.refusals import BadMessage, DigestMismatch
+from myagent.core.refusals import BadMessage, DigestMismatch, OptionRequired
 
 EXPIRED = "nobody decided in time"  # the reason of a request that expired
 REQUEST_BYTES = 1 << 20  # a larger request is denied: nobody reads a megabyte before deciding
@@ -25,7 +26,8 @@ class ToolCall:
 
     `text` is the whole of what a human must read before deciding, raw; the core makes `display` and `flags` of it.
     `input` is the tool's input as JSON-able data. `plan` is JSON-able data on which the digest also depends and which
-    is not shown: the resolved executable, the hashes of files that will be run or changed.
+    is not shown: the resolved executable, the hashes of files that will be run or changed. `flags` are warnings that
+    the adapter has, beside those that the core finds in the text: `contradicts`, `truncated`, `unspecified`.
     """
 
     tool_name: str
@@ -37,6 +39,7 @@ class ToolCall:
     diffs: tuple[Diff, ...] = ()
     options: tuple[Option, ...] = ()
     plan: Any = None
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,8 @@ def digest_of(call: ToolCall, cwd: str) -> str:
 def request_body(call: ToolCall, *, cwd: str, expires_at: str, asked_at: str | None = None) -> RequestBody | None:
     """What is sent for a call; `None` if it is too large to be asked."""
     names = [option.name for option in call.options]
+    found = flags("\n".join(filter(None, (call.text, call.title, call.tool_name, call.reason, *names))))
+    misnamed = ("misnamed_option",) if any(map(is_misnamed, call.options)) else ()
     body = RequestBody(
         tool_name=escape(call.tool_name),
         input=call.input,
@@ -81,7 +86,7 @@ def request_body(call: ToolCall, *, cwd: str, expires_at: str, asked_at: str | N
         title=escape(call.title),
         kind=call.kind,
         display=escape(call.text),
-        flags=flags("\n".join(filter(None, (call.text, call.title, call.tool_name, call.reason, *names)))),
+        flags=(*found, *call.flags, *misnamed),
         diffs=call.diffs,
         options=tuple(Option(option.option_id, escape(option.name), option.kind) for option in call.options),
         digest=digest_of(call, cwd),
@@ -89,6 +94,20 @@ def request_body(call: ToolCall, *, cwd: str, expires_at: str, asked_at: str | N
         expires_at=expires_at,
     )
     return body if len(msgspec.json.encode(body)) <= REQUEST_BYTES else None
+
+
+_REFUSING = re.compile(
+    r"((don'?t|do not|never)(?! ask)|no|not|deny|reject|refuse|cancel|decline|abort|block|stop)\b", re.IGNORECASE
+)
+_ALLOWING = re.compile(r"(yes|allow|always allow|approve|accept|ok|okay|confirm|permit|proceed|run)\b", re.IGNORECASE)
+
+
+def is_misnamed(option: Option) -> bool:
+    """Whether an option's name says the opposite of what choosing it does."""
+    name = option.name.strip()
+    if option.kind.startswith("allow"):
+        return _REFUSING.match(name) is not None
+    return option.kind.startswith("reject") and _ALLOWING.match(name) is not None
 
 
 def policy(mode: PermissionMode) -> Answer | None:
@@ -121,7 +140,14 @@ class OpenRequest(msgspec.Struct, frozen=True):
                 raise BadMessage("the request offers no such option", decision.id)
             if not option.kind.startswith(_OPTION_PREFIX[body.kind]):
                 raise BadMessage("the option says the opposite of the decision's kind", decision.id)
+        elif body.kind == "allow" and len(names := allowed_once(self.options)) > 1:
+            raise OptionRequired(names)
         return Answer(body.kind, body.reason, body.option_id)
+
+
+def allowed_once(options: tuple[Option, ...]) -> tuple[str, ...]:
+    """The ids of the options that allow this one time: several are a choice that somebody has to make."""
+    return tuple(option.option_id for option in options if option.kind == "allow_once")
 
 
 _OPTION_PREFIX = {"allow": "allow", "deny": "reject"}

@@ -127,6 +127,22 @@ class DigestMismatch(Refused):
         return "the decision is for something else than what was asked; the request stays open"
 
 
+class OptionRequired(Refused):
+    """The request offers several answers that allow, so one of them must be chosen."""
+
+    code = "option_required"
+
+    def __init__(self, option_ids: tuple[str, ...]) -> None:
+        super().__init__(option_ids)
+        self.option_ids = option_ids
+
+    def __str__(self) -> str:
+        return (
+            f"the request offers {len(self.option_ids)} answers that allow: "
+            "name one of them in optionId; the request stays open"
+        )
+
+
 class Conflict(Refused):
     code = "conflict"
 
@@ -204,6 +220,7 @@ CODES = tuple(
             UnknownRequest,
             AlreadyResolved,
             DigestMismatch,
+            OptionRequired,
             Conflict,
             QueueFull,
             TooLarge,

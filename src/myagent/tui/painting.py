@@ -24,7 +24,7 @@ from myagent.core.messages import (
 from myagent.export import facts
 from myagent.terminal import visible
 from myagent.tui.story import Item, Said, Told, Tool
-from myagent.wording import diff_in_display, diff_lines, diffs_beyond_display, one_line, warning
+from myagent.wording import diff_in_display, diff_lines, diffs_beyond_display, folded, one_line, warning
 
 TOOL_LINES = 12  # of a tool's output; the raw view has all of it
 
@@ -139,7 +139,7 @@ def request(event: PermissionRequest) -> RenderableType:
 
 def _display(event: PermissionRequest) -> Text:
     """The display, whole; a diff in it has its colours."""
-    lines = visible(event.request.display).split("\n")
+    lines = folded(visible(event.request.display))
     styles = [""] * len(lines)
     for change in event.request.diffs:
         for place in diff_in_display(change, lines) or ():

@@ -18,9 +18,10 @@ from textual.timer import Timer
 from textual.widgets import Input, Static
 
 from myagent.core.messages import Option, PermissionRequest
+from myagent.core.permissions import allowed_once
 from myagent.tui import painting
 from myagent.tui.dialog import Dialog
-from myagent.wording import escaped_line, name_line, request_name, time_left, whole_line
+from myagent.wording import escaped_line, option_name, request_name, time_left, whole_line
 
 QUIET = 0.8  # seconds without any key before one may be an answer: keys that were meant for something else are lost
 ALONE = 0.3  # seconds without another key after it, before an answer is given: else it was the first letter of a word
@@ -58,6 +59,8 @@ class Question(Dialog[Decision | Put | None]):
         self._quiet = quiet
         self._alone = alone
         self._held = ""  # an answer that is given if no other key follows it
+        self._read = False  # the end of what is asked was in sight
+        self._accepted = False  # the warnings of a request with a choice
         self._stray = ""  # the last key that was no answer
         self._timer: Timer | None = None  # runs until keys are taken, or until the answer held is given
         self._keys = Static(id="question-keys")
@@ -92,6 +95,20 @@ class Question(Dialog[Decision | Put | None]):
         body = self.query_one("#question-body")
         others = sum(self.query_one(f"#question-{name}").size.height for name in ("title", "facts", "keys"))
         body.styles.max_height = max(3, self.size.height - others - BORDERS)
+        self.call_after_refresh(self._look)
+
+    def _look(self) -> None:
+        """Notice whether the end of what is asked is in sight."""
+        if self.app.screen is self and not self._read and self._below() <= 0:
+            self._read = True
+        self._show_keys()
+
+    def _below(self) -> int:
+        """How many lines of what is asked are below what can be seen."""
+        body = self.query_one("#question-body")
+        if not body.size.height:  # it was not drawn
+            return 1
+        return max(0, body.virtual_size.height - body.size.height - round(body.scroll_offset.y))
 
     def _wait(self, stray: str = "") -> None:
         """Take no key until none has been pressed for a while."""
@@ -100,7 +117,7 @@ class Question(Dialog[Decision | Put | None]):
 
     def _arm(self) -> None:
         self.armed = True
-        self._show_keys()
+        self._look()
 
     def _hold(self, key: str) -> None:
         self.armed, self._held = False, key
@@ -137,19 +154,32 @@ class Question(Dialog[Decision | Put | None]):
         if self._held:
             self._wait("scroll")
         self.query_one("#question-body").scroll_relative(y=lines, animate=False)
+        self.call_after_refresh(self._look)
 
     @property
-    def _allowing(self) -> str:
-        return "!" if self.flagged else "y"
+    def _allowing(self) -> str | None:
+        """The key that allows, or, where there is a choice, that accepts its warnings; `None` where numbers choose."""
+        if self.flagged and not self._accepted:
+            return "!"
+        return None if self._choice else "!" if self.flagged else "y"
+
+    @property
+    def _choice(self) -> bool:
+        return len(allowed_once(self.request.request.options)) > 1
 
     @property
     def _answers(self) -> list[str]:
-        """The keys that answer."""
-        return [self._allowing, "n", "r", *(str(number) for number, _ in enumerate(self._options, 1))]
+        """The keys that answer. None of them allows before the end of what is asked was in sight."""
+        numbers = [str(n) for n, option in enumerate(self._options, 1) if self._read or _denies(option)]
+        allowing = [self._allowing] if self._read and self._allowing else []
+        return [*allowing, "n", "r", *numbers]
 
     def _answer(self) -> None:
         key = self._held
-        if key == self._allowing:
+        if key == self._allowing and self._choice:
+            self._accepted = True
+            self._wait()
+        elif key == self._allowing:
             self.dismiss(Decision("allow"))
         elif key == "n":
             self.dismiss(Decision("deny"))
@@ -157,14 +187,13 @@ class Question(Dialog[Decision | Put | None]):
             self._ask_reason(True)
         elif key:
             option = self._options[int(key) - 1]
-            kind: Literal["allow", "deny"] = "allow" if option.kind.startswith("allow") else "deny"
-            self.dismiss(Decision(kind, option=option.option_id))
+            self.dismiss(Decision("deny" if _denies(option) else "allow", option=option.option_id))
 
     @property
     def _options(self) -> list[Option]:
         """The agent's own answers; where there are warnings, none that allows: that has its own key."""
         options = self.request.request.options
-        return [each for each in options if not (self.flagged and each.kind.startswith("allow"))][:9]
+        return [each for each in options if _denies(each) or not self.flagged or self._accepted][:9]
 
     def _ask_reason(self, on: bool) -> None:
         self._reason.display = on
@@ -195,8 +224,22 @@ class Question(Dialog[Decision | Put | None]):
                 why = f"{self._stray.upper()} works after Esc"
             shown = Text(f"wait… {why}   Esc look first", style="bold" if self._stray else "dim")
         else:
-            allow = "! allow in spite of the warnings" if self.flagged else "y allow"
-            keys = [allow, "n deny", "r deny with a reason", "Esc look first"]
-            keys += [f"{n} {name_line(option.name)}" for n, option in enumerate(self._options, 1)]
+            keys = [*self._allowing_shown(), "n deny", "r deny with a reason", "Esc look first"]
+            keys += [
+                f"{n} {option_name(each)}" for n, each in enumerate(self._options, 1) if self._read or _denies(each)
+            ]
             shown = Text("   ".join(keys), style="bold")
         self._keys.update(shown)
+
+    def _allowing_shown(self) -> list[str]:
+        if not self._read:
+            return [f"↓ {self._below()} more lines: read to the end to allow"]
+        if self._allowing is None:
+            return []
+        if self._choice:
+            return ["! accept the warnings, then choose"]
+        return ["! allow in spite of the warnings" if self.flagged else "y allow"]
+
+
+def _denies(option: Option) -> bool:
+    return not option.kind.startswith("allow")

@@ -11,7 +11,12 @@ const FLAGS = {
   mixed_script: "a word with letters of several alphabets that look alike",
   escapes: "control characters",
   truncated: "text that was cut: not all of it is shown",
+  contradicts: "different things that the agent said about it",
+  unspecified: "nothing of what it would run or change: the agent does not say",
+  misnamed_option: "an answer whose name says the opposite of what it does",
 };
+
+const ANSWERS = { allow_once: "Allow", allow_always: "Always allow", reject_once: "Deny", reject_always: "Always deny" };
 
 /** `decide(entry, decision)` sends an answer; `now()` is the server's time in milliseconds. */
 export class PermissionDialog {
@@ -23,6 +28,7 @@ export class PermissionDialog {
     this._quietSince = 0; // the last key or press, or the moment it appeared
     this._held = new Set(); // keys that went down before they could count
     this._sending = false;
+    this._seen = false; // the end of what is asked was in sight
     this._dialog.addEventListener("cancel", (event) => {
       event.preventDefault();
       if (this._open()) dismissed(this._entry);
@@ -30,6 +36,10 @@ export class PermissionDialog {
     for (const kind of ["keydown", "keyup", "pointerdown", "click"]) {
       this._dialog.addEventListener(kind, (event) => this._guard(event), { capture: true });
     }
+    this._text = byId("permission-display");
+    this._text.addEventListener("scroll", () => this._look());
+    byId("permission-more").addEventListener("click", () => this._text.scrollBy(0, this._text.clientHeight * 0.9));
+    new ResizeObserver(() => this._look()).observe(this._text);
     byId("permission-read").addEventListener("change", () => this._enable());
     setInterval(() => this._tick(), 1000);
   }
@@ -64,7 +74,7 @@ export class PermissionDialog {
   _begin(entry) {
     const { request } = entry.event;
     this._entry = entry;
-    this._sending = false;
+    this._sending = this._seen = false;
     setText(byId("permission-title"), request.title || request.toolName);
     byId("permission-display").replaceChildren(...drawDisplay(request));
     byId("permission-display").scrollTop = 0;
@@ -72,14 +82,28 @@ export class PermissionDialog {
     byId("permission-reason").hidden = !request.reason;
     const flags = request.flags ?? [];
     byId("permission-flags").hidden = flags.length === 0;
-    setText(byId("permission-warning"), `Look closely. This contains ${flagsText(flags)}. They are written as \\u{…} where they cannot be seen.`);
+    setText(byId("permission-warning"), `Look closely. This contains ${flagsText(flags)}. Characters that cannot be seen are written as \\u{…}.`);
     byId("permission-read").checked = false;
     byId("permission-note").value = "";
     byId("permission-error").hidden = true;
     byId("permission-answers").replaceChildren(...this._answers(request));
     if (!this._dialog.open) this._dialog.showModal();
     byId("permission-focus").focus();
+    this._look();
     this._appeared();
+  }
+
+  /** Notice whether the end of what is asked is in sight, and say how much is not. */
+  _look() {
+    if (this._entry === null || !this._dialog.open) return;
+    const { scrollHeight, scrollTop, clientHeight } = this._text;
+    const below = scrollHeight - scrollTop - clientHeight;
+    if (below <= 2 && clientHeight > 0) this._seen = true;
+    const lines = Math.ceil(below / parseFloat(getComputedStyle(this._text).lineHeight));
+    const more = byId("permission-more");
+    setText(more, `${lines} more ${lines === 1 ? "line" : "lines"}${this._seen ? "" : ": read to the end to allow"}`);
+    more.hidden = below <= 2;
+    this._enable();
   }
 
   _appeared() {
@@ -126,7 +150,11 @@ export class PermissionDialog {
     ];
   }
 
-  _button({ name, optionId }, kind, style) {
+  /** What it does stands first, by its kind: an agent's name for it could say the opposite. */
+  _button({ name, optionId, kind: does }, kind, style) {
+    const word = ANSWERS[does] ?? ANSWERS[`${kind === "deny" ? "reject" : kind}_once`];
+    const same = ["", word.toLowerCase(), `${word} once`.toLowerCase()].includes(name.trim().toLowerCase());
+    const text = same ? word : `${word} · ${name}`;
     const onclick = () => {
       if (this._sending || !this._open()) return;
       this._sending = true;
@@ -139,12 +167,13 @@ export class PermissionDialog {
         ...(kind === "deny" && reason !== "" ? { reason } : {}),
       });
     };
-    return el("button", { type: "button", class: style, "data-kind": kind, text: name, onclick });
+    return el("button", { type: "button", class: style, "data-kind": kind, text, onclick });
   }
 
   _enable() {
     if (this._entry === null) return;
-    const unread = (this._entry.event.request.flags ?? []).length > 0 && !byId("permission-read").checked;
+    const flagged = (this._entry.event.request.flags ?? []).length > 0 && !byId("permission-read").checked;
+    const unread = flagged || !this._seen;
     for (const button of byId("permission-answers").querySelectorAll("button")) {
       button.disabled = this._sending || !this._open() || (unread && button.dataset.kind === "allow");
     }

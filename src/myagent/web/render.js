@@ -269,10 +269,19 @@ export function whatAndWhere({ toolName, kind = "other" }, cwd) {
   return `${toolName}${toolName.toLowerCase() === kind ? "" : ` (${escapeLine(kind)})`} in ${cwd}`;
 }
 
+/** The lines of a text that is decided on; stretches that show nothing are replaced by how long they are. */
+export function folded(text) {
+  return text
+    .replace(/(?:^|(?<=\n))(?:[^\S\n]*\n){4,}/g, (run) => `[${run.split("\n").length - 1} empty lines]\n`)
+    .replace(/(?<=\n)(?:[^\S\n]*\n){3,}[^\S\n]*$/, (run) => `[${run.split("\n").length} empty lines]`)
+    .replace(/ {60,}/g, (run) => `[${run.length} spaces]`)
+    .split("\n");
+}
+
 /** The text that is decided on, exactly; lines of a change are coloured, which changes none of its characters. */
 export function drawDisplay({ display, diffs = [] }) {
-  const lines = display.split("\n");
-  if (diffs.length === 0) return flowing(display);
+  const lines = folded(display);
+  if (diffs.length === 0) return flowing(lines.join("\n"));
   const kinds = { "+": "new", "-": "old", "@": "skip" };
   return lines.map((text, index) =>
     el("span", { class: `line ${kinds[text[0]] ?? "same"}`, text: index < lines.length - 1 ? `${text}\n` : text }));
