@@ -167,6 +167,7 @@ NOT_SETTINGS = {
     "--context",
     "--agent-option",
     "--allow-unsupervised",
+    "--on-unasked",
     "--notify",
     "--notify-after",
     "--notify-details",

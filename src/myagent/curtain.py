@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import replace
 from typing import Any
 
-from myagent.agents import Answer, ToolCall, TurnIO
+from myagent.agents import Answer, ToolCall, TurnIO, UnaskedCall
 from myagent.core.messages import Diff, Option
 from myagent.core.permissions import canonical
 from myagent.redaction import Redactor, Stream
@@ -32,6 +32,9 @@ class Curtain:
 
     async def ask(self, call: ToolCall) -> Answer:
         return await self._io.ask(redacted_call(call, self._redactor))
+
+    async def unasked(self, call: UnaskedCall) -> None:
+        await self._io.unasked(replace(call, title=self._redactor.text(call.title)))
 
     def tell(self, **state: Any) -> None:
         self._io.tell(**self._redactor.data(state))

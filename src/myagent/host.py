@@ -127,6 +127,7 @@ class Host:
         self.lane.failed = self._log_failed
         if self.notices is not None:
             self.lane.happened = self.notices.event
+            self._turns.on_unasked = self.notices.unasked
         first = await self.log.reserve_epochs(EPOCHS)
         self.ownership = Ownership(epoch=first - 1, ceiling=first + EPOCHS - 1, grace=settings.owner_grace)
         await self._turns.close_open()

@@ -69,6 +69,11 @@ class Notices:
             case _:
                 pass
 
+    def unasked(self, session_id: str, what: str) -> None:
+        """Take that a tool call ran without anybody having been asked; `what` is one escaped sentence."""
+        text = what[:DETAIL_CHARACTERS] if self._details else "A tool call ran and nobody was asked."
+        self._say("an agent acts unasked", text, session_id)
+
     def owner(self, *, owned: bool, lost: bool) -> None:
         """Take how the slot moved; `lost`: its owner dropped out, and is no longer waited for."""
         self._owned = owned

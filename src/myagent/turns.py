@@ -11,9 +11,10 @@ from typing import Any
 
 import msgspec
 
-from myagent.agents import Agent, Answer, ToolCall, Turn, TurnEnd
+from myagent.agents import Agent, Answer, ToolCall, Turn, TurnEnd, UnaskedCall
 from myagent.core.audit import entry
 from myagent.core.codec import encode
+from myagent.core.display import escape
 from myagent.core.messages import AgentStderr, AgentStdout, Error, SessionEvent, SessionId, TerminalState
 from myagent.core.refusals import Internal
 from myagent.core.session import QueuedTurn, Session, Step
@@ -55,6 +56,7 @@ class RunningTurn:
     questions: Questions
     chunk_bytes: int  # of a frame
     redactor: Redactor
+    on_unasked: Callable[[str, str], None] | None = None  # calls a human who is not looking
     end: asyncio.Future[TurnEnd] = field(init=False)  # how it ended; the agent can say nothing after that
     cancelling: bool = False
     _task: asyncio.Task[TurnEnd] | None = None
@@ -139,6 +141,28 @@ class RunningTurn:
         await self.settle()  # what was said before the question is shown before it
         return await self.questions.ask(self.session_id, self.turn_id, call)
 
+    async def unasked(self, call: UnaskedCall) -> None:
+        covered = escape(call.title)
+        told = replace(call, title=covered)
+        fields = {"session": self.session_id, "turn": self.turn_id, "tool": covered, "does": call.kind}
+        self.lane.record("unasked", {**fields, "swapped": call.swapped, "standing": call.standing})
+        update = {
+            "sessionUpdate": "_myagent/unasked",
+            "toolCallId": call.call_id,
+            "title": covered,
+            "kind": call.kind,
+            "swapped": call.swapped,
+            "standing": call.standing,
+        }
+        if call.standing and not call.swapped:
+            await self.stderr(f"not asked: {told} (an earlier answer may allow it)\n", update=update)
+            return
+        _log.warning("UNSUPERVISED: session %s: %s", self.session_id, told)
+        self.tell(supervision="unsupervised")
+        if self.on_unasked is not None:
+            self.on_unasked(self.session_id, str(told))
+        await self.stderr(f"UNSUPERVISED: {told}\n", update=update)
+
     def tell(self, **state: Any) -> None:
         self.lane.keep_state(self.session_id, state)
 
@@ -211,6 +235,7 @@ class Turns:
         self._chunk_bytes = chunk_bytes
         self._running: dict[SessionId, RunningTurn] = {}
         self._stopping = False
+        self.on_unasked: Callable[[str, str], None] | None = None  # set before the first turn
 
     def begin(self, session: Session, turn: QueuedTurn) -> None:
         """Run a turn whose `prompt` has just been shown; when the server stops, `close_open` ends it instead."""
@@ -226,7 +251,7 @@ class Turns:
             turn.skill_names,
         )
         running = RunningTurn(
-            session.session_id, turn.id, self._lane, self._questions, self._chunk_bytes, self._redactor
+            session.session_id, turn.id, self._lane, self._questions, self._chunk_bytes, self._redactor, self.on_unasked
         )
         self._running[session.session_id] = running
         running.start(self._agent, asked)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,11 @@ def test_start_tells_what_the_agent_is_and_its_session_serves_the_first_prompt(t
     async def test(hosted: Hosted) -> None:
         await hosted.agent.start()
         info = hosted.agent.info
-        assert (info.name, info.version, info.note) == ("fake", "7.1", "asks leave (mode ask)")
+        assert (info.name, info.version, info.note) == (
+            "fake",
+            "7.1",
+            "unverified: it may or may not ask (mode ask)",
+        )
         first, _ = await hosted.run("say x")
         second, _ = await hosted.run("say x", session="two")
         assert (
@@ -182,7 +187,7 @@ def test_the_request_shows_all_that_will_be_done(tmp_path: Path) -> None:
         assert f"file: {path}" in call.text
         assert "+hello" in call.text
         assert [option.kind for option in call.options] == ["allow_always", "allow_once", "reject_once"]
-        assert call.plan["toolCallId"].startswith("call-")
+        assert call.plan["call"]["toolCallId"].startswith("call-")
 
     hosting(test, tmp_path)
 
@@ -202,7 +207,7 @@ def test_an_approval_is_never_made_wider_than_it_was_given(tmp_path: Path) -> No
 
 # --- modes ----------------------------------------------------------------------------------------------------------
 
-QWEN = PRESETS["qwen"]
+QWEN = replace(PRESETS["qwen"], verified=("7.1", "7.1"))  # as the fake says that it is
 
 
 @pytest.mark.parametrize("by", ["mode", "config"])
@@ -223,7 +228,27 @@ def test_a_plan_mode_that_is_not_known_to_hold_is_not_used(tmp_path: Path) -> No
     async def test(hosted: Hosted) -> None:
         assert await hosted.says("mode", mode="plan") == "default"
 
-    hosting(test, tmp_path, "--modes", "plan,default")
+    hosting(test, tmp_path, "--modes", "plan,default", preset=replace(QWEN, plan=None))
+
+
+def test_no_plan_turn_is_run_by_an_agent_that_was_not_verified_to_keep_it(tmp_path: Path) -> None:
+    wanted: list[str] = []
+
+    async def refused(hosted: Hosted) -> None:
+        end, _ = await hosted.run("say hello", mode="plan")
+        assert end.stop_reason == "failed"
+        assert "plan mode was not verified" in str(end.message)
+
+    async def accepted(hosted: Hosted) -> None:
+        end, told = await hosted.run("mode", mode="plan")
+        assert (end.stop_reason, told.out) == ("end_turn", wanted[-1])
+        assert "plan mode: whether this agent changes nothing in it was not verified" in told.err
+
+    hosting(refused, tmp_path, "--modes", "plan,default")
+    hosting(refused, tmp_path)
+    for modes, mode in (("yolo,plan", "plan"), ("yolo,x#plan", "x#plan"), ("yolo,x", "yolo")):
+        wanted.append(mode)
+        hosting(accepted, tmp_path, "--modes", modes, allow_unsupervised=True)
 
 
 def test_an_agent_that_refuses_its_bypass_mode_asks_instead(tmp_path: Path) -> None:

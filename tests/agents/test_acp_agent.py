@@ -25,6 +25,7 @@ from myagent.agents import Agent
 from myagent.agents.acp import AcpAgent
 from myagent.agents.acp_agent import AcpSide
 from myagent.agents.command import CommandAgent
+from myagent.agents.tripwire import RanUnasked
 from myagent.statedir import PrivateFiles
 
 OURS = (sys.executable, "-m", "myagent", "agent", "--acp")
@@ -71,7 +72,7 @@ def test_the_contract_notices_one_that_approves_by_itself(tmp_path: Path) -> Non
 
     populate(tmp_path)
     rogue = replace(HOSTED, make=lambda root: Bypassing(OURS, cwd=root))
-    with pytest.raises(AssertionError):
+    with pytest.raises(RanUnasked):
         asyncio.run(contract.asks_before_it_changes_anything(rogue, tmp_path))
 
 

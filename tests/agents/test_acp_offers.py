@@ -31,7 +31,10 @@ def test_what_was_chosen_is_set_in_every_session_and_told(
         await hosted.agent.start()
         assert {row["id"]: row["value"] for row in hosted.agent.info.state["config"]} == chosen
         assert hosted.agent.info.note == "; ".join(
-            ["asks leave (it has no modes)", *(f"{name}={value}" for name, value in options.items())]
+            [
+                "unverified: it may or may not ask (it has no modes)",
+                *(f"{name}={value}" for name, value in options.items()),
+            ]
         )
         for session in ("one", "two"):
             _, told = await hosted.run("chosen", session=session)
@@ -46,7 +49,7 @@ def test_a_choice_leaves_the_mode_alone(tmp_path: Path) -> None:
 
     async def test(hosted: Hosted) -> None:
         await hosted.agent.start()
-        assert hosted.agent.info.note == "asks leave (mode ask); effort=low"
+        assert hosted.agent.info.note == "unverified: it may or may not ask (mode ask); effort=low"
         assert await hosted.says("mode") == "ask"
 
     hosting(

@@ -68,7 +68,7 @@ def test_claude_is_told_with_each_session_what_to_ask_for(tmp_path: Path, accept
             options = told["claudeCode"]["options"]
             assert options["settingSources"] == ["user"]
             assert options["settings"]["permissions"]["ask"] == list(CLAUDE_ASKS)
-            assert hosted.agent.info.note == "asks leave (mode default)"
+            assert hosted.agent.info.note == "unverified: it may or may not ask (mode default)"
 
     arguments = ("--name", "claude-agent-acp", "--modes", "auto,default")
     hosting(test, tmp_path, *arguments, allow_unsupervised=accepted)
@@ -78,7 +78,8 @@ def test_a_model_that_is_asked_without_a_key_is_said(tmp_path: Path) -> None:
     async def test(hosted: Hosted) -> None:
         await hosted.agent.start()
         assert hosted.agent.info.note == (
-            "asks leave (mode default); no GEMINI_API_KEY: it asks the model at GOOGLE_GEMINI_BASE_URL without a key"
+            "unverified: it may or may not ask (mode default); "
+            "no GEMINI_API_KEY: it asks the model at GOOGLE_GEMINI_BASE_URL without a key"
         )
 
     nothing = {"GEMINI_API_KEY": "", "GOOGLE_GENAI_USE_VERTEXAI": ""}

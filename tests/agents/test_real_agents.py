@@ -77,7 +77,7 @@ def test_words_stream_and_a_write_is_asked_for(real: Real, tmp_path: Path) -> No
         file = place.workspace / "hello.txt"
         prompt = f"STUB please write FILE={file} now"
         async with place.hosted() as agent:
-            assert re.match(r"asks leave \(mode [\w-]+\)", agent.info.note)
+            assert re.match(r"asks (?:to leave its sandbox )?\(mode [\w-]+\)", agent.info.note)
             denied = Recorder(DENY)
             end = await agent.run(place.turn(prompt), denied)
             assert not file.exists()

@@ -16,7 +16,7 @@ from myagent import __version__
 
 HEAVY = ("asyncio", "websockets", "msgspec", "sqlite3", "ssl")
 SERVE_OPTIONS = {
-    "--agent", "--agent-option", "--allow-unsupervised", "--model", "--base-url", "--context",
+    "--agent", "--agent-option", "--allow-unsupervised", "--on-unasked", "--model", "--base-url", "--context",
     "--help", "--host", "--port", "--cwd", "--permission-mode", "--allow-bypass", "--owner-grace", "--on-owner-leave",
     "--permission-timeout", "--tls-cert", "--tls-key", "--insecure-plain", "--allow-origin", "--allowed-host",
     "--max-connections", "--retain-events", "--base-path", "--metrics-open", "--invite",

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def text(client: Client, turn_id: str, kind: str = "agent_stdout") -> str:
 async def test_an_acp_agent_asks_through_the_server(tmp_path: Path) -> None:
     """It begins in a mode that approves by itself, and is put into the one that asks."""
     async with process(tmp_path, "--", *FAKE, "--modes", "yolo,default") as (server, here):
-        assert "agent fake (asks leave (mode default))" in server.said
+        assert "agent fake (unverified: it may or may not ask (mode default))" in server.said
         owner, follower = await here.join(), await here.join()
         end = await here.turn(owner, "say one two")
         assert (end["exitCode"], text(owner, end["id"])) == (0, "one two ")
@@ -44,7 +45,7 @@ async def test_an_acp_agent_asks_through_the_server(tmp_path: Path) -> None:
 
 async def test_the_owner_chooses_among_the_agents_own_options(tmp_path: Path) -> None:
     async with process(tmp_path, "--", *FAKE) as (server, here):
-        assert "asks leave (it has no modes)" in server.said
+        assert "unverified: it may or may not ask (it has no modes)" in server.said
         owner = await here.join()
         turn = await owner.send("user_message", prompt="write made yes")
         request = await owner.until("permission_request", id=turn)
@@ -57,7 +58,7 @@ async def test_the_owner_chooses_among_the_agents_own_options(tmp_path: Path) ->
 async def test_what_was_chosen_of_an_agents_offers_is_set_and_shown(tmp_path: Path) -> None:
     chosen = ("--agent-option", "model=small", "--agent-option", "fast=on")
     async with process(tmp_path, *chosen, "--", *FAKE, "--offer", "config") as (server, here):
-        assert "asks leave (it has no modes); model=small; fast=on" in server.said
+        assert "unverified: it may or may not ask (it has no modes); model=small; fast=on" in server.said
         owner = await here.join()
         end = await here.turn(owner, "chosen")
         assert json.loads(text(owner, end["id"])).items() >= {"m1": "small", "effort": "low", "fast": True}.items()
@@ -90,7 +91,7 @@ async def test_claude_by_its_own_protocol_asks_through_the_server(tmp_path: Path
     (tmp_path / "store").mkdir()
     options = ("--agent", "claude-p", "--", *claude, "--store", str(tmp_path / "store"))
     async with process(tmp_path, *options) as (server, here):
-        assert "agent Claude Code (asks leave (mode default))" in server.said
+        assert "agent Claude Code (unverified: it may or may not ask (mode default))" in server.said
         owner, follower = await here.join(), await here.join()
         denied = await here.turn(owner, "write made no", allow=False)
         assert denied["exitCode"] == 0 and not (tmp_path / "made").exists()
@@ -220,3 +221,25 @@ async def test_a_plain_command_that_is_cancelled_ends_130_and_is_gone(tmp_path: 
         end = await owner.until("terminal_state", id=turn)
         assert (end["exitCode"], end["stopReason"]) == (130, "cancelled")
         assert gone(int(said["chunk"]))
+
+
+async def test_what_ran_unasked_is_told_to_everybody_and_kept(tmp_path: Path) -> None:
+    call = {"toolCallId": "c", "title": "Run it", "kind": "execute", "status": "completed"}
+    async with process(tmp_path, "--", *FAKE) as (_, here):
+        owner, follower = await here.join(), await here.join()
+        await owner.acked(await owner.send("hello", client={"name": "test"}, wants=["updates"]))
+        end = await here.turn(owner, f"show {json.dumps([{'sessionUpdate': 'tool_call', **call}])}")
+        await follower.until("terminal_state", id=end["id"])
+        for client in (owner, follower):
+            assert "UNSUPERVISED: Run it: it ran and nobody was asked\n" in text(client, end["id"], "agent_stderr")
+        updates = [event["update"] for event in owner.of("agent_stderr") if "update" in event]
+        assert updates[-1]["sessionUpdate"] == "_myagent/unasked"
+        assert {"toolCallId": "c", "title": "Run it", "kind": "execute"}.items() <= updates[-1].items()
+        late = await here.join()
+        assert late.welcome["sessions"][0]["agentState"]["supervision"] == "unsupervised"
+    audit = subprocess.run(
+        [sys.executable, "-m", "myagent", "remote", "audit", "--cwd", str(tmp_path), "--json"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    told = [json.loads(line) for line in audit.stdout.splitlines()]
+    assert [(each["tool"], each["does"]) for each in told if each["kind"] == "unasked"] == [("Run it", "execute")]

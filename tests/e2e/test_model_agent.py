@@ -131,7 +131,7 @@ async def test_over_acp_it_is_an_agent_like_any_other(tmp_path: Path) -> None:
     async with model_server() as url:
         command = (sys.executable, "-m", "myagent", "agent", "--acp", "--model", "stub", "--base-url", f"{url}/v1")
         async with process(tmp_path, "--", *command, env=env) as (server, here):
-            assert "agent myagent model (asks leave (mode default))" in server.said
+            assert "agent myagent model (asks (mode default), as verified with this version)" in server.said
             owner, follower = await here.join(), await here.join()
             turn = await owner.send("user_message", prompt="STUB FILE=hello.txt MARKER-42")
             request = await owner.until("permission_request", id=turn)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -76,7 +77,7 @@ def text(client: Client, turn_id: str) -> str:
 async def test_a_write_is_asked_for_and_a_follower_sees_all_of_it(real: Real, tmp_path: Path) -> None:
     asking = preset(real.name).asking
     async with at_work(real, tmp_path) as place, place.served() as (server, here):
-        assert f"asks leave (mode {asking})" in server.said
+        assert re.search(rf"asks (to leave its sandbox )?\(mode {asking}\), as verified", server.said)
         owner, follower = await here.join(), await here.join()
         assert (owner.role, follower.role) == ("owner", "follower")
 
@@ -139,7 +140,7 @@ async def test_opencodes_own_settings_count_only_where_that_was_accepted(tmp_pat
     OPENCODE.need()
     async with at_work(OPENCODE, tmp_path) as place:
         async with place.served(OPENCODE_PERMISSION="{}") as (server, here):
-            assert "asks leave" in server.said
+            assert "asks (mode" in server.said
             owner = await here.join()
             await here.turn(owner, place.prompt, allow=False)
             assert len(owner.of("permission_request")) == 1 and not place.file.exists()

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from myagent.core.messages import PermissionMode
 from myagent.core.permissions import Answer, ToolCall
 
-__all__ = ["Agent", "AgentInfo", "Answer", "ToolCall", "Turn", "TurnEnd", "TurnIO"]
+__all__ = ["Agent", "AgentInfo", "Answer", "ToolCall", "Turn", "TurnEnd", "TurnIO", "UnaskedCall"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,23 @@ class TurnEnd:
     agent_session_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class UnaskedCall:
+    """A tool call of a hosted agent that ran, or runs, and that nobody was asked about. `swapped`: somebody was, about
+    another command; `standing`: an answer that was given for more than one call may cover it."""
+
+    call_id: str
+    title: str
+    kind: str
+    swapped: bool = False
+    standing: bool = False
+
+    def __str__(self) -> str:
+        if self.swapped:
+            return f"{self.title}: it runs another command than the one that was allowed"
+        return f"{self.title}: it ran and nobody was asked"
+
+
 class TurnIO(Protocol):
     """The host's side of a running turn, in the hands of the agent."""
 
@@ -65,6 +82,9 @@ class TurnIO(Protocol):
 
         In mode `plan` everything asked for is denied, in `bypassPermissions` everything is allowed, at once.
         """
+
+    async def unasked(self, call: UnaskedCall) -> None:
+        """Tell everybody, at once, that a tool call ran without anybody having been asked."""
 
     def tell(self, **state: Any) -> None:
         """Keep latest-only state of the session (title, mode, commands, usage) for `session_metadata`."""

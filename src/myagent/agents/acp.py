@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from myagent import __version__
-from myagent.agents import Agent, AgentInfo, Answer, ToolCall, Turn, TurnEnd, TurnIO
+from myagent.agents import Agent, AgentInfo, Answer, ToolCall, Turn, TurnEnd, TurnIO, UnaskedCall
 from myagent.agents.acp_rpc import AUTH_REQUIRED, INVALID_PARAMS, METHOD_NOT_FOUND, Connection, RpcError
 from myagent.agents.acp_session import Running, Session
 from myagent.agents.acp_supervision import Supervision
@@ -29,6 +29,7 @@ from myagent.agents.presets import UNKNOWN, Preset, recognised
 from myagent.agents.rendering import JSON, fit, options_of, state_of, trimmed
 from myagent.agents.showing import Showing
 from myagent.agents.skills import with_skills
+from myagent.agents.tripwire import OnUnasked, RanUnasked, Tripwire
 from myagent.core.messages import Option
 from myagent.core.permissions import allowed_once
 from myagent.exceptions import AgentUnavailable
@@ -40,6 +41,7 @@ START_SECONDS = 60.0  # for an answer to anything but a prompt; opencode takes 3
 CANCEL_SECONDS = 5.0  # for a prompt to end after session/cancel, before the agent is killed
 LATE_UPDATES = 200  # said between turns, kept for the next one
 
+_NOBODY = Answer("cancelled")
 _CANCELLED: JSON = {"outcome": {"outcome": "cancelled"}}
 
 
@@ -50,6 +52,8 @@ class AcpAgent(Agent):
         argv: The command; without a `preset`, what it says of itself chooses one.
         env: Variables for the agent on top of the inherited ones.
         allow_unsupervised: Host it also when it may run tools without asking.
+        on_unasked: What happens when it runs something that nobody was asked about: everybody is told, and `stop` ends
+            the turn; `None` is `stop` for an agent that was verified to ask, else `tell`.
         options: What to choose of what each session offers (model, effort, …), by id or category.
 
     `tally` counts what became of every line of the agent: response; answered, refused (its requests); rendered, passed
@@ -66,13 +70,16 @@ class AcpAgent(Agent):
         env: Mapping[str, str] | None = None,
         allow_unsupervised: bool = False,
         options: Mapping[str, str] | None = None,
+        on_unasked: OnUnasked | None = None,
         start_seconds: float = START_SECONDS,
         cancel_seconds: float = CANCEL_SECONDS,
     ) -> None:
         self._argv, self._cwd, self._own_env = tuple(argv), cwd, dict(env or {})
         self._start_seconds, self._cancel_seconds = start_seconds, cancel_seconds
         self._label = preset.name if preset is not UNKNOWN else Path(argv[0]).name
-        self._rules = Supervision(self._label, preset, options or {}, allow_unsupervised=allow_unsupervised)
+        self._rules = Supervision(
+            self._label, preset, options or {}, allow_unsupervised=allow_unsupervised, on_unasked=on_unasked
+        )
         self._info = AgentInfo(name=self._label)
         self._connection: Connection | None = None
         self._connecting = asyncio.Lock()
@@ -105,7 +112,8 @@ class AcpAgent(Agent):
             name=self._info.name,
             version=self._info.version,
             note=self._rules.note(session, self._rules.env(self._own_env)),
-            state={key: session.state[key] for key in ("mode", "config") if key in session.state},
+            state={key: session.state[key] for key in ("mode", "config") if key in session.state}
+            | {"supervision": self._rules.verdict(session)},
         )
 
     async def run(self, turn: Turn, io: TurnIO) -> TurnEnd:
@@ -116,7 +124,7 @@ class AcpAgent(Agent):
         except (AgentGone, RpcError, AgentUnavailable) as error:
             return self._failed(error, turn.agent_session_id)
         text, left_out = with_skills(turn, self._commands())
-        running = session.running = Running(io, Showing(io), asyncio.get_running_loop().create_future())
+        running = session.running = self._begin(session, turn, io)
         prompt = asyncio.create_task(
             connection.request(
                 "session/prompt",
@@ -125,7 +133,9 @@ class AcpAgent(Agent):
             name=f"acp-prompt-{turn.turn_id}",
         )
         try:
-            io.tell(**session.state)
+            io.tell(**session.state, supervision=self._rules.verdict(session))
+            if turn.mode == "plan" and self._rules.verdict(session) != "verified":
+                await io.stderr("plan mode: whether this agent changes nothing in it was not verified\n")
             if left_out:
                 await io.stderr(left_out)
             for update in session.late:
@@ -135,11 +145,15 @@ class AcpAgent(Agent):
             if running.failed.done():
                 running.failed.result()
             result = prompt.result()
+            await running.showing.finish()
+            if running.failed.done():
+                running.failed.result()
         except (AgentGone, RpcError) as error:
             await running.showing.close_calls()
             return self._failed(error, session.agent_id)
         finally:
             try:
+                await running.showing.finish()
                 if not prompt.done() or running.failed.done():
                     await self._stop(connection, session, running, prompt)
             finally:
@@ -151,6 +165,25 @@ class AcpAgent(Agent):
         if reason != "end_turn":
             await running.showing.close_calls()
         return TurnEnd(str(reason or "end_turn"), agent_session_id=session.agent_id)
+
+    def _begin(self, session: Session, turn: Turn, io: TurnIO) -> Running:
+        """A turn that is about to be prompted; what runs unasked in it is told, where anybody would have been asked."""
+        failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if turn.mode == "bypassPermissions" or self._rules.why_unsupervised(session) not in (
+            None,
+            ", as it did before",
+        ):
+            return Running(io, Showing(io), failed)
+
+        def unasked(call: UnaskedCall) -> None:
+            if call.standing and not call.swapped:
+                return
+            session.unasked = True
+            if self._rules.stops() and not failed.done():
+                failed.set_exception(RanUnasked(self._label, call.title))
+
+        tripwire = Tripwire(sandboxed=self._rules.preset.sandboxed, standing=session.standing)
+        return Running(io, Showing(io, tripwire, unasked), failed)
 
     async def close(self) -> None:
         connection, self._connection = self._connection, None
@@ -231,6 +264,7 @@ class AcpAgent(Agent):
         self._can_load = isinstance(capabilities, dict) and capabilities.get("loadSession") is True
         name = str(said.get("title") or said.get("name") or self._label)
         self._info = AgentInfo(name=trimmed(name, 100), version=trimmed(str(said.get("version", "")), 100))
+        self._rules.version = self._info.version
         methods = result.get("authMethods")
         methods = [row for row in methods if isinstance(row, dict)] if isinstance(methods, list) else []
         self._login = self._rules.preset.login or "; or ".join(
@@ -333,9 +367,12 @@ class AcpAgent(Agent):
         if state is not None:
             self.tally["state"] += 1
             session.state |= state
+            before = session.modes.current if session.modes else None
             session.follow(update)
             if running is not None:
                 running.io.tell(**state)
+                if session.modes is not None and session.modes.current != before:
+                    await running.showing.line(f"the agent changed its mode: {before} → {session.modes.current}")
         elif session.replaying:
             self.tally["replayed"] += 1
         elif running is not None:
@@ -366,12 +403,18 @@ class AcpAgent(Agent):
         await asyncio.wait({ask})
         running.asks.discard(ask)
         if ask.cancelled():
+            running.showing.answered(call, _NOBODY)
             return _CANCELLED
         if (error := ask.exception()) is not None:
+            running.showing.answered(call, _NOBODY)
             running.fail(error)
             return _CANCELLED
         answer = ask.result()
         chosen = chosen_option(answer, options)
+        always = any(each.option_id == chosen and each.kind != "allow_once" for each in options)
+        running.showing.answered(call, answer if chosen is not None else _NOBODY, always=always)
+        if session is not None and always and answer.kind == "allow":
+            session.standing = True
         if answer.kind in ("deny", "expired"):  # ACP has no place for the reason
             await running.io.stderr(f"{answer.refusal}\n")
         elif answer.kind == "allow" and chosen is None:

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from myagent import __version__
-from myagent.agents import Agent, Answer, ToolCall, Turn, TurnEnd
+from myagent.agents import Agent, Answer, ToolCall, Turn, TurnEnd, UnaskedCall
 from myagent.agents.acp_rpc import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, RpcError
 from myagent.agents.ndjson import READ_BYTES, Lines
 from myagent.agents.rendering import JSON, content_text
@@ -265,6 +265,9 @@ class _Side:
         offered = [{"optionId": each.option_id, "name": each.name, "kind": each.kind} for each in options]
         params = {"sessionId": self._turn.session_id, "toolCall": tool_call, "options": offered}
         return _decision(await self._client.ask("session/request_permission", params), options)
+
+    async def unasked(self, call: UnaskedCall) -> None:
+        """Only of hosted agents, and this is none."""
 
     def tell(self, **state: Any) -> None:
         """There is no update for what is told here."""

@@ -44,6 +44,8 @@ class Session:
     replaying: bool = False
     heard: asyncio.Event = field(default_factory=asyncio.Event)  # an update came
     running: Running | None = None
+    unasked: bool = False  # it ran something that nobody was asked about
+    standing: bool = False  # a human chose an answer of the agent's that allows more than one call
 
     def settle(self, result: JSON) -> None:
         """Take over what the answer to session/new or session/load says of the session."""

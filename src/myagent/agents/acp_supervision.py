@@ -5,24 +5,48 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
 from myagent.agents.acp_rpc import RpcError
 from myagent.agents.acp_session import Session
 from myagent.agents.offers import NotOffered, offer_named
 from myagent.agents.presets import Modes, Preset, hosted_env
 from myagent.agents.rendering import JSON
+from myagent.agents.tripwire import OnUnasked
 from myagent.core.messages import PermissionMode
 from myagent.exceptions import AgentUnavailable
 
+Verdict = Literal["verified", "unverified", "unsupervised"]
 Call = Callable[[str, JSON], Awaitable[JSON]]  # a request to the agent that is at hand
+
+
+class PlanUnverified(AgentUnavailable):
+    """A plan turn of an agent of which nobody has seen that it then changes nothing."""
+
+    def __init__(self, agent: str) -> None:
+        super().__init__(
+            agent,
+            "whether it changes nothing in plan mode was not verified, so no plan turn is run",
+            "prompt in the default mode, or host it with --allow-unsupervised",
+        )
 
 
 class Supervision:
     """The wishes of the preset and the operator. `preset` changes when the agent is recognised by its own words."""
 
-    def __init__(self, label: str, preset: Preset, options: Mapping[str, str], *, allow_unsupervised: bool) -> None:
+    def __init__(
+        self,
+        label: str,
+        preset: Preset,
+        options: Mapping[str, str],
+        *,
+        allow_unsupervised: bool,
+        on_unasked: OnUnasked | None = None,
+    ) -> None:
         self.label, self.preset, self.options = label, preset, dict(options)
         self.allow_unsupervised = allow_unsupervised
+        self.version = ""  # what the agent says that it is
+        self._on_unasked = on_unasked
 
     def env(self, own: Mapping[str, str]) -> dict[str, str]:
         """The agent's environment: inherited, with what its preset sets, and what we were given for it."""
@@ -38,18 +62,39 @@ class Supervision:
             path.write_text(self.preset.files[key])
         return {key: str(path) for key, path in paths.items()}
 
+    def why_unsupervised(self, session: Session) -> str | None:
+        """Why a session's tools may run with nobody asked; `None` where the agent is to ask."""
+        modes = session.modes
+        if not self.preset.asks or (modes is not None and modes.wanted("default", self.preset) is None):
+            return ""
+        if given := self._given():
+            return f", as {', '.join(given)} says"
+        if self.allow_unsupervised and self.preset.session_meta:
+            return ", as its own settings say"
+        return ", as it did before" if session.unasked else None
+
+    def verdict(self, session: Session) -> Verdict:
+        """What we know of whether a session's agent asks before it changes or runs anything."""
+        if self.why_unsupervised(session) is not None:
+            return "unsupervised"
+        return "verified" if self.preset.is_verified(self.version) else "unverified"
+
+    def stops(self) -> bool:
+        """Whether a turn ends with a tool call that nobody was asked about."""
+        return (self._on_unasked or ("stop" if self.preset.is_verified(self.version) else "tell")) == "stop"
+
     def note(self, session: Session, env: Mapping[str, str]) -> str:
         """One line for the operator: whether it asks, what was chosen, and what is odd."""
         modes = session.modes
         mode = f"mode {modes.current}" if modes else "it has no modes"
-        if not self.preset.asks or (modes is not None and modes.wanted("default", self.preset) is None):
-            said = f"UNSUPERVISED: it may run tools without asking ({mode})"
-        elif given := self._given():
-            said = f"UNSUPERVISED: it may run tools without asking, as {', '.join(given)} says ({mode})"
-        elif self.allow_unsupervised and self.preset.session_meta:
-            said = f"UNSUPERVISED: it may run tools without asking, as its own settings say ({mode})"
-        else:
-            said = f"asks leave ({mode})"
+        match self.verdict(session):
+            case "unsupervised":
+                said = f"UNSUPERVISED: it may run tools without asking{self.why_unsupervised(session)} ({mode})"
+            case "verified":
+                what = "asks to leave its sandbox" if self.preset.sandboxed else "asks"
+                said = f"{what} ({mode}), as verified with this version"
+            case _:
+                said = f"unverified: it may or may not ask ({mode})"
         chosen = (f"{name}={value}" for name, value in self.options.items())
         return "; ".join(part for part in (said, *chosen, self.preset.caution(env)) if part)
 
@@ -76,8 +121,13 @@ class Supervision:
         """Put the session into the agent's mode for ours; raises `AgentUnavailable` when it would not ask."""
         modes = session.modes
         wanted = modes.wanted(mode, self.preset) if modes else None
+        if mode == "plan" and not self.allow_unsupervised and self.verdict(session) != "verified":
+            raise PlanUnverified(self.label)
         if not self.preset.asks or (modes is not None and wanted is None):
             if self.allow_unsupervised:
+                planned = modes.planning() if modes is not None and mode == "plan" else None
+                if modes is not None and planned is not None:
+                    await _set_mode(session, modes, planned, call)
                 return
             offers = f" (it is in mode {modes.current}, and offers {', '.join(modes.available)})" if modes else ""
             raise AgentUnavailable(

@@ -11,6 +11,7 @@ from myagent.agents.claude_p import ClaudePrintAgent
 from myagent.agents.command import CommandAgent
 from myagent.agents.exec import ExecAgent
 from myagent.agents.presets import CLAUDE_P, UNKNOWN, preset
+from myagent.agents.tripwire import OnUnasked
 from myagent.exceptions import MyagentError
 
 EXEC = "exec:"
@@ -34,6 +35,7 @@ def choose(
     cwd: Path,
     allow_unsupervised: bool = False,
     options: Mapping[str, str] | None = None,
+    on_unasked: OnUnasked | None = None,
 ) -> Agent:
     """The agent that `--agent NAME` and `-- COMMAND` mean; without either, the command agent.
 
@@ -52,4 +54,11 @@ def choose(
         return CommandAgent()
     known = UNKNOWN if name is None else preset(name)
     host = ClaudePrintAgent if known.name == CLAUDE_P else AcpAgent
-    return host(command or known.argv, cwd=cwd, preset=known, allow_unsupervised=allow_unsupervised, options=options)
+    return host(
+        command or known.argv,
+        cwd=cwd,
+        preset=known,
+        allow_unsupervised=allow_unsupervised,
+        on_unasked=on_unasked,
+        options=options,
+    )

@@ -16,15 +16,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from myagent.agents import Agent, AgentInfo, Turn, TurnEnd, TurnIO
+from myagent.agents import Agent, AgentInfo, Answer, Turn, TurnEnd, TurnIO, UnaskedCall
+from myagent.agents.acp_supervision import PlanUnverified
 from myagent.agents.claude_stream import Stream, end_of, tool_call
 from myagent.agents.claude_talk import ClaudeTalk, Judged, Refused, Taken
 from myagent.agents.ndjson import AgentGone, connected
 from myagent.agents.offers import NotOffered, Offer, offer_named
-from myagent.agents.presets import CLAUDE_ASKS, Preset, hosted_env
+from myagent.agents.presets import CLAUDE_ASKS, Preset, hosted_env, version_of
 from myagent.agents.rendering import JSON, commands_state, trimmed
 from myagent.agents.showing import Showing
 from myagent.agents.skills import with_skills
+from myagent.agents.tripwire import OnUnasked, RanUnasked, Tripwire
 from myagent.agents.work import Work
 from myagent.core.messages import Option
 from myagent.exceptions import AgentUnavailable
@@ -41,6 +43,7 @@ _ASKING = (
     *("--permission-mode", "default", "--setting-sources", "user"),
     *("--settings", json.dumps({"permissions": {"ask": CLAUDE_ASKS}})),
 )
+_NOBODY = Answer("cancelled")
 _OPTIONS = (Option("allow", "Allow", "allow_once"), Option("reject", "Reject", "reject_once"))
 
 
@@ -51,6 +54,7 @@ class ClaudePrintAgent(Agent):
         argv: The program, and arguments that come before ours.
         options: `model` and `effort`, as it offers them.
         allow_unsupervised: Follow the user's and the directory's settings, which may allow tools without asking.
+        on_unasked: As `AcpAgent`.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class ClaudePrintAgent(Agent):
         env: Mapping[str, str] | None = None,
         options: Mapping[str, str] | None = None,
         allow_unsupervised: bool = False,
+        on_unasked: OnUnasked | None = None,
         start_seconds: float = START_SECONDS,
         cancel_seconds: float = CANCEL_SECONDS,
     ) -> None:
@@ -73,6 +78,9 @@ class ClaudePrintAgent(Agent):
         self._supervised = not allow_unsupervised
         self._start_seconds, self._cancel_seconds = start_seconds, cancel_seconds
         self._info = AgentInfo(name=preset.name)
+        self._verified = False
+        self._on_unasked = on_unasked
+        self._unasked: set[str] = set()  # sessions in which it ran something that nobody was asked about
         self._work = Work()
         self.tally: Counter[str] = Counter()
 
@@ -96,12 +104,24 @@ class ClaudePrintAgent(Agent):
                 offer_named(offers, name).params(value, called=name)
             except NotOffered as error:
                 raise AgentUnavailable(self._preset.name, str(error)) from error
-        asks = "asks leave (mode default)"
+        alone = len(self._argv) - len(_STREAM) - (len(_ASKING) if self._supervised else 0) == 1
+        version = await asyncio.to_thread(version_of, self._argv[0], self._env) if alone else ""
+        version = version.partition(" ")[0]
+        self._verified = self._preset.is_verified(version)
+        asks = "unverified: it may or may not ask (mode default)"
         if not self._supervised:
             asks = "UNSUPERVISED: it may run tools without asking, as its settings say"
+        elif self._verified:
+            asks = "asks (mode default), as verified with this version"
         note = "; ".join([asks, *(f"{name}={value}" for name, value in self._options.items())])
         config = [offer.state() | {"value": self._options.get(offer.names[0])} for offer in offers]
-        self._info = AgentInfo(name="Claude Code", note=note, state={"mode": "default", "config": config})
+        state = {"mode": "default", "config": config, "supervision": self._verdict()}
+        self._info = AgentInfo(name="Claude Code", version=version, note=note, state=state)
+
+    def _verdict(self) -> str:
+        if not self._supervised or self._unasked:
+            return "unsupervised"
+        return "verified" if self._verified else "unverified"
 
     async def run(self, turn: Turn, io: TurnIO) -> TurnEnd:
         return await self._work.run(self._run(turn, io), name=f"claude turn {turn.turn_id}")
@@ -112,6 +132,8 @@ class ClaudePrintAgent(Agent):
 
     async def _run(self, turn: Turn, io: TurnIO) -> TurnEnd:
         earlier = turn.agent_session_id
+        if turn.mode == "plan" and self._verdict() == "unverified":
+            return TurnEnd("failed", 1, str(PlanUnverified(self._preset.name)), earlier)
         if earlier is not None:
             end = await self._answer(turn, io, resume=("--resume", earlier))
             if end is not None:
@@ -122,7 +144,8 @@ class ClaudePrintAgent(Agent):
 
     async def _answer(self, turn: Turn, io: TurnIO, *, resume: tuple[str, ...] = ()) -> TurnEnd | None:
         """Let one process answer the prompt; `None` when it could not begin the session that it was to."""
-        showing = Showing(io)
+        failed: asyncio.Future[JSON] = asyncio.get_running_loop().create_future()
+        showing = self._showing(turn, io, failed)
         answering = _Answering(turn, io, showing)
         try:
             talk = await self._open((*self._chosen, *resume), answering.take, answering.may_use, cwd=turn.cwd)
@@ -132,13 +155,17 @@ class ClaudePrintAgent(Agent):
         try:
             said = await self._initialize(talk)
             commands = commands_state(said.get("commands"))
-            io.tell(mode="default", commands=commands)
+            io.tell(mode="default", commands=commands, supervision=self._verdict())
             prompt, left_out = with_skills(turn, {row["name"] for row in commands})
             if left_out:
                 await io.stderr(left_out)
             prompted = True
             await talk.prompt(prompt)
-            result = await talk.result
+            await asyncio.wait({talk.result, failed}, return_when=asyncio.FIRST_COMPLETED)
+            await showing.finish()
+            if failed.done():
+                await self._interrupt(talk)
+            result = await (failed if failed.done() else talk.result)
         except (AgentGone, Refused, AgentUnavailable) as error:
             if resume and answering.session_id is None and talk.has_ended:
                 return None
@@ -149,9 +176,24 @@ class ClaudePrintAgent(Agent):
                 await self._interrupt(talk)
             raise
         finally:
+            failed.cancel()
+            await showing.finish()
             await talk.close()
             await showing.close_calls()
         return None if resume and answering.session_id is None else end_of(result)
+
+    def _showing(self, turn: Turn, io: TurnIO, failed: asyncio.Future[JSON]) -> Showing:
+        """A turn's side of what is shown; what runs unasked in it is told, where anybody would have been asked."""
+        if turn.mode == "bypassPermissions" or not self._supervised:
+            return Showing(io)
+
+        def unasked(call: UnaskedCall) -> None:
+            stops = (self._on_unasked or ("stop" if self._verified else "tell")) == "stop"
+            self._unasked.add(turn.session_id)
+            if stops and not failed.done():
+                failed.set_exception(RanUnasked(self._preset.name, call.title))
+
+        return Showing(io, Tripwire(), unasked)
 
     async def _open(
         self, arguments: tuple[str, ...], take: Taken, may_use: Judged, *, cwd: Path | None = None
@@ -207,7 +249,12 @@ class _Answering:
         given = request.get("input")
         given = given if isinstance(given, dict) else {}
         call = tool_call(str(request.get("tool_use_id")), str(request.get("tool_name")), given, self._turn.cwd)
-        answer = await self._io.ask(self._showing.asked(call, _OPTIONS))
+        answer = _NOBODY
+        asked = self._showing.asked(call, _OPTIONS)
+        try:
+            answer = await self._io.ask(asked)
+        finally:
+            self._showing.answered(call, answer)
         if answer.kind == "allow":
             return {"behavior": "allow", "updatedInput": given}
         if answer.kind == "cancelled":

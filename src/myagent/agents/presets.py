@@ -7,6 +7,7 @@ installs anything: what is missing is said, with the command that would install 
 from __future__ import annotations
 
 import os
+import re
 import select
 import shutil
 import signal
@@ -16,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from myagent import __version__
 from myagent.core.messages import PermissionMode
 from myagent.exceptions import MyagentError
 
@@ -50,6 +52,8 @@ class Preset:
     `auth` pairs an environment variable with the method to authenticate with when that variable is set.
     `asks` is false for an agent that runs tools without asking in every mode.
     `gateway` is the variable with a model's address at which it takes itself to be signed in, also without a key.
+    `verified` is the first and the last version with which all this was tried; another one may do otherwise.
+    `sandboxed`: it runs commands unasked in a sandbox that lets them change nothing, and asks to leave that.
     `note` is said when it cannot be used: what people run into.
     """
 
@@ -67,7 +71,16 @@ class Preset:
     bypass: str | None = None
     asks: bool = True
     gateway: str = ""
+    verified: tuple[str, str] | None = None
+    sandboxed: bool = False
     note: str = ""
+
+    def is_verified(self, version: str) -> bool:
+        """Whether the agent's version lies in the range that was tried."""
+        if self.verified is None:
+            return False
+        first, last = map(_release, self.verified)
+        return first <= _release(version) <= last
 
     def auth_method(self, env: Mapping[str, str], offered: list[str]) -> str | None:
         """How to authenticate with what the environment has, if the agent offers that."""
@@ -80,6 +93,12 @@ class Preset:
         return f"no {self.auth[0][0]}: it asks the model at {self.gateway} without a key"
 
 
+def _release(version: str) -> tuple[int, ...]:
+    """The numbers of a version, to be compared; none for what is no version."""
+    match = re.match(r"v?(\d+(?:\.\d+)+)(?![\w.-])", version.strip())
+    return tuple(map(int, match[1].split("."))) if match else ()
+
+
 UNKNOWN = Preset(name="agent")
 CLAUDE_P = "claude-p"  # the one that speaks a protocol of its own, and not ACP
 
@@ -90,6 +109,7 @@ PRESETS: dict[str, Preset] = {
             name="opencode",
             argv=("opencode", "acp"),
             names=("opencode",),
+            verified=("1.18.33", "1.18.34"),
             install="npm install -g opencode-ai",
             env={
                 "OPENCODE_PERMISSION": _opencode_permission(),
@@ -104,6 +124,7 @@ PRESETS: dict[str, Preset] = {
             name="gemini",
             argv=("gemini", "--acp"),
             names=("gemini-cli",),
+            verified=("0.61.0", "0.61.0"),
             install="npm install -g @google/gemini-cli",
             env={"GEMINI_CLI_NO_RELAUNCH": "1"},
             auth=(("GEMINI_API_KEY", "gemini-api-key"), ("GOOGLE_GENAI_USE_VERTEXAI", "vertex-ai")),
@@ -117,6 +138,7 @@ PRESETS: dict[str, Preset] = {
             name="qwen",
             argv=("qwen", "--acp"),
             names=("qwen-code",),
+            verified=("0.15.10", "0.15.10"),
             install="npm install -g @qwen-code/qwen-code (0.15.10 is the last one for Node 20)",
             files={"QWEN_CODE_SYSTEM_SETTINGS_PATH": '{"permissions": {"ask": ["Edit", "Bash", "WebFetch"]}}'},
             auth=(("OPENAI_API_KEY", "openai"),),
@@ -129,6 +151,7 @@ PRESETS: dict[str, Preset] = {
             name="claude",
             argv=("claude-agent-acp",),
             names=("@agentclientprotocol/claude-agent-acp", "@zed-industries/claude-code-acp", "claude-agent-acp"),
+            verified=("0.49.0", "0.49.0"),
             install="npm install -g @agentclientprotocol/claude-agent-acp",
             login="set ANTHROPIC_API_KEY, or run `claude /login`",
             asking="default",
@@ -144,6 +167,7 @@ PRESETS: dict[str, Preset] = {
         Preset(
             name=CLAUDE_P,
             argv=("claude",),
+            verified=("2.1.197", "2.1.197"),
             install="npm install -g @anthropic-ai/claude-code",
             login="set ANTHROPIC_API_KEY, or run `claude` once and sign in",
             asking="default",
@@ -152,6 +176,8 @@ PRESETS: dict[str, Preset] = {
             name="codex",
             argv=("codex-acp",),
             names=("@agentclientprotocol/codex-acp", "codex-acp"),
+            verified=("2.6.0", "2.6.0"),
+            sandboxed=True,
             install="npm install -g @agentclientprotocol/codex-acp",
             env={"NO_BROWSER": "1", "INITIAL_AGENT_MODE": "read-only"},
             auth=(("OPENAI_API_KEY", "api-key"), ("CODEX_API_KEY", "api-key")),
@@ -180,7 +206,9 @@ PRESETS: dict[str, Preset] = {
 }
 
 
-OWN = Preset(name="myagent", names=("myagent",), asking="default", plan="plan")  # `myagent agent --acp`
+OWN = Preset(
+    name="myagent", names=("myagent",), asking="default", plan="plan", verified=(__version__, __version__)
+)  # `myagent agent --acp`
 
 
 class UnknownPreset(MyagentError):
@@ -223,11 +251,16 @@ def find(preset: Preset, env: Mapping[str, str] | None = None) -> Found:
     path = shutil.which(preset.argv[0], path=env.get("PATH"))
     if path is None:
         return Found(preset, None)
+    return Found(preset, path, version_of(path, hosted_env(env, preset.env)))
+
+
+def version_of(program: str, env: Mapping[str, str]) -> str:
+    """The last line that a program says when asked for its version, or nothing. Blocks for as long as that takes."""
     try:
-        said = _said([path, "--version"], hosted_env(env, preset.env)).strip()
+        said = _said([program, "--version"], env).strip()
     except OSError:
-        return Found(preset, path)
-    return Found(preset, path, said.splitlines()[-1] if said else "")
+        return ""
+    return said.splitlines()[-1] if said else ""
 
 
 def _said(argv: list[str], env: Mapping[str, str]) -> str:
@@ -293,6 +326,10 @@ class Modes:
                 return self._first(preset.bypass) or asking
             case _:
                 return asking
+
+    def planning(self) -> str | None:
+        """The mode that the agent itself takes for planning: `plan`, or an address that ends so (copilot)."""
+        return next((mode for mode in self.available if re.split(r"[#/]", mode)[-1] == "plan"), None)
 
     def _first(self, *candidates: str | None) -> str | None:
         return next((mode for mode in candidates if mode is not None and mode in self.available), None)

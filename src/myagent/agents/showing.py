@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from myagent.agents import ToolCall, TurnIO
-from myagent.agents.rendering import JSON, Rendering, fit
+import asyncio
+from collections.abc import Callable
+
+from myagent.agents import Answer, ToolCall, TurnIO, UnaskedCall
+from myagent.agents.rendering import JSON, Rendering, call_title, fit
+from myagent.agents.tripwire import Tripwire
 from myagent.core.messages import Option
+
+ASKING_SECONDS = 5.0  # in which an agent that tells of a call as begun may still ask about it (opencode, codex-acp)
 
 
 class Showing:
-    """One turn's side of the conversation with whoever watches it."""
+    """One turn's side of the conversation with whoever watches it.
 
-    def __init__(self, io: TurnIO) -> None:
+    Args:
+        io: Where it is shown.
+        tripwire: What notices calls that nobody was asked about; without one, nothing does.
+        unasked: What to do besides telling of such a call.
+    """
+
+    def __init__(
+        self, io: TurnIO, tripwire: Tripwire | None = None, unasked: Callable[[UnaskedCall], None] | None = None
+    ) -> None:
         self._io = io
+        self._tripwire, self._unasked = tripwire, unasked
+        self._asking = 0  # requests that wait for a human: what else the agent has begun may have to queue behind them
+        self._timers: set[asyncio.Task[None]] = set()
         self._gaps = not getattr(io, "updates_only", False)  # a side that has no text puts what it shows apart itself
         self._rendering = Rendering()
 
@@ -22,6 +39,8 @@ class Showing:
         if rendered.gap and self._gaps:
             await say(rendered.gap)
         await say(rendered.text, update=fit(update))
+        if self._tripwire is not None and update.get("sessionUpdate") in ("tool_call", "tool_call_update"):
+            await self._watch(self._tripwire, str(update.get("toolCallId")))
         return bool(rendered.text)
 
     def knows(self, call_id: str) -> bool:
@@ -30,7 +49,25 @@ class Showing:
 
     def asked(self, call: JSON, options: tuple[Option, ...]) -> ToolCall:
         """Take over what a permission request says of its call; what to ask a human, with all that was said before."""
+        if self._tripwire is not None:
+            self._asking += 1
+            self._tripwire.asks(call)
         return self._rendering.asked(call, options)
+
+    def answered(self, call: JSON, answer: Answer, *, always: bool = False) -> None:
+        """Take the answer to what was asked; `always`: it allows more than this call."""
+        if self._tripwire is not None:
+            self._asking -= 1
+            self._tripwire.answered(self._rendering.calls[str(call.get("toolCallId"))], answer, always=always)
+
+    async def finish(self) -> None:
+        """Tell of the calls that had begun, and that nobody was ever asked about; the turn is over."""
+        for timer in self._timers:
+            timer.cancel()
+        if self._tripwire is not None:
+            for call in list(self._rendering.calls.values()):
+                if self._tripwire.is_unasked(call):
+                    await self._tell(self._tripwire, call)
 
     async def beside(self, text: str) -> None:
         """Say text that is no part of the answer and that no update tells, such as a command's output as it comes."""
@@ -42,6 +79,32 @@ class Showing:
         """Say one line beside the answer."""
         rendered = self._rendering.beside(f"{sentence}\n", on_new_line=True)
         await self._io.stderr(rendered.gap * self._gaps + rendered.text)
+
+    async def _watch(self, tripwire: Tripwire, call_id: str) -> None:
+        call = self._rendering.calls[call_id]
+        match tripwire.sees(call):
+            case "unasked":
+                await self._tell(tripwire, call)
+            case "begun":
+                timer = asyncio.create_task(self._wait(tripwire, call), name=f"unasked {call_id}")
+                self._timers.add(timer)
+                timer.add_done_callback(self._timers.discard)
+            case _:
+                pass
+
+    async def _wait(self, tripwire: Tripwire, call: JSON) -> None:
+        """Give an agent time to ask about a call that it told of as begun."""
+        await asyncio.sleep(ASKING_SECONDS)
+        while self._asking:  # noqa: ASYNC110 -- it may take hours, and then its turn in the queue as well
+            await asyncio.sleep(ASKING_SECONDS)
+        if tripwire.is_unasked(call):
+            await self._tell(tripwire, call)
+
+    async def _tell(self, tripwire: Tripwire, call: JSON) -> None:
+        unasked = tripwire.tells(call, call_title(call))
+        await self._io.unasked(unasked)
+        if self._unasked is not None:
+            self._unasked(unasked)
 
     async def close_calls(self) -> None:
         """Say of each tool call still open that it was stopped."""

@@ -39,4 +39,11 @@ def chosen(arguments: argparse.Namespace, cwd: Path, *, cover: Callable[[Any], A
     if given:
         arguments.usage_error("--model, --base-url and --context belong to --agent model")
     allow_unsupervised = getattr(arguments, "allow_unsupervised", False)
-    return choose(arguments.agent, command, cwd=cwd, allow_unsupervised=allow_unsupervised, options=options)
+    return choose(
+        arguments.agent,
+        command,
+        cwd=cwd,
+        allow_unsupervised=allow_unsupervised,
+        on_unasked=getattr(arguments, "on_unasked", None),
+        options=options,
+    )

@@ -10,7 +10,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-from myagent.agents import Agent, Answer, ToolCall, Turn, TurnEnd
+from myagent.agents import Agent, Answer, ToolCall, Turn, TurnEnd, UnaskedCall
 from myagent.agents.exec import UnusableTemplate
 from myagent.agents.presets import UnknownPreset
 from myagent.cli import acp
@@ -119,6 +119,9 @@ class Local:
             self.nobody_reads = True
             if self._work is not None:
                 self._work.cancel()
+
+    async def unasked(self, call: UnaskedCall) -> None:
+        self._screen.say(f"UNSUPERVISED: {one_line(str(call))}")
 
     def tell(self, **state: Any) -> None:
         """Nobody comes late."""

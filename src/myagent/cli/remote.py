@@ -172,6 +172,12 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="host an agent although it runs tools without asking anybody",
     )
+    add(
+        "--on-unasked",
+        choices=("stop", "tell"),
+        help="what happens when a hosted agent runs or changes something and nobody was asked: everybody is told, and "
+        "stop ends the turn (default: stop for an agent that was verified to ask, else tell)",
+    )
     add("--allow-bypass", action="store_true", help="let the owner ask for turns that need no permission")
     add(
         "--owner-grace",

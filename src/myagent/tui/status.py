@@ -45,6 +45,8 @@ def line(client: Client, metadata: Metadata | None, followers: int, since: Since
         parts.append(f"owner: {name_line(owner.label or owner.connection_id) if owner else 'nobody'}")
     parts.append(f"{followers} follower{'' if followers == 1 else 's'}")
     if metadata is not None:
+        if (metadata.agent_state or {}).get("supervision") == "unsupervised":
+            parts.append("UNSUPERVISED")
         parts += [f"{one_line(metadata.agent)} ({one_line(metadata.mode)})", metadata.state]
         parts.append(one_line(metadata.title))
     text = Text.assemble(((client.role or "?").upper(), "bold"), "  ", (standing, f"bold {colour}"), "  ")

@@ -61,9 +61,11 @@ function stateText({ state, lastExitCode }, waits) {
   return state === "failed" ? `failed, exit ${lastExitCode}` : state;
 }
 
+const SUPERVISION = { verified: "asks first", unverified: "may or may not ask", unsupervised: "UNSUPERVISED" };
+
 export function drawSessionHead(session) {
   setText(byId("session-name"), session ? escapeLine(session.title) || session.sessionId : "New session");
-  const facts = session ? [session.agent, session.mode, usage(session.agentState?.usage), session.cwd] : [];
+  const facts = session ? [session.agent, SUPERVISION[session.agentState?.supervision], session.mode, usage(session.agentState?.usage), session.cwd] : [];
   setText(byId("session-facts"), facts.filter(Boolean).map((fact) => escapeLine(String(fact))).join(" · "));
 }
 
