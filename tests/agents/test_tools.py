@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from myagent.agents import search, tools
-from myagent.agents.plan import HASHED_BYTES, PlanChanged, command_plan, content_digest, differences
+from myagent.agents.plan import HASHED_BYTES, PlanChanged, command_plan, content_digest, dependence, differences
 from myagent.agents.process import child_environment
 from myagent.agents.search import PatternInvalid
 from myagent.agents.tools import EditFailed, SearchFailed, Tools, unified_diff
@@ -374,6 +374,81 @@ def test_the_plan_sees_the_files_that_a_line_names(tmp_path: Path, line: str) ->
     (tmp_path / "run.sh").write_text("THIS IS RUN.SH\n")  # of the same length
     changed = differences(before, command_plan(argv, cwd=tmp_path, env=child_environment()))
     assert changed in (["file run.sh"], ["file link"])
+
+
+# Ways to name a script that only the shell can resolve.
+RESOLVED_LATER = [
+    'sh "$PWD/run.sh"',
+    "cd a && cd b && sh x.sh",
+    "cd a; cd ../a/b; . ./x.sh",
+    "(cd a && (cd b && sh x.sh))",
+    "sh r*.sh",
+    "sh ru?.sh",
+    "sh [r]un.sh",
+    "sh {run,none}.sh",
+    "for f in *.sh; do sh $f; done",
+    "X=run; sh $X.sh",
+    "X=ru; Y=n.sh; sh $X$Y",
+    "find . -name 'run.sh' -exec sh {} ';'",
+    "find . -name x.sh | xargs -n1 sh",
+    "ls | grep run | while read f; do sh $f; done",
+    'eval "sh ru""n.sh"',
+    "sh $(ls | head -1)",
+    "sh <(cat a/b/x.sh)",
+    "sh ./$(basename run.sh)",
+    "case x in x) sh run.sh;; esac",
+    "until sh a/b/x.sh; do :; done",
+]
+
+
+@pytest.mark.parametrize("line", RESOLVED_LATER)
+@pytest.mark.parametrize("swap", ["written", "replaced", "renamed directory"])
+def test_what_only_the_shell_can_resolve_is_looked_at_as_a_whole(tmp_path: Path, line: str, swap: str) -> None:
+    make(tmp_path, "run.sh", "a/b/x.sh", "other/b/x.sh", ".myagent/log", ".git/index")
+    argv = ("/bin/sh", "-c", line)
+    before = command_plan(argv, cwd=tmp_path, env=child_environment())
+    for path in (".myagent/log", ".git/index"):
+        (tmp_path / path).write_text("goes on changing")
+    assert differences(before, command_plan(argv, cwd=tmp_path, env=child_environment())) == []
+    for path in ("run.sh", "a/b/x.sh"):
+        place = tmp_path / path
+        status = place.stat()
+        if swap == "written":
+            place.write_text("x" * status.st_size)
+            os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns))
+        elif swap == "replaced":
+            (tmp_path / "new").write_text("y")
+            (tmp_path / "new").rename(place)
+    if swap == "renamed directory":
+        (tmp_path / "a").rename(tmp_path / "was")
+        (tmp_path / "other").rename(tmp_path / "a")
+        (tmp_path / "run.sh").rename(tmp_path / "was.sh")
+    changed = differences(before, command_plan(argv, cwd=tmp_path, env=child_environment()))
+    assert {"file run.sh", "file a/b/x.sh"} <= set(changed)
+    assert "depends on files that may change" in dependence(line, before)
+
+
+def test_a_directory_with_too_many_files_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("myagent.agents.plan.TREE_FILES", 3)
+    make(tmp_path, *(f"f{n}" for n in range(5)))
+    plan = command_plan(("/bin/sh", "-c", "cat *"), cwd=tmp_path, env=child_environment())
+    assert "more than 3" in dependence("cat *", plan)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("ls -la", ""),
+        ("sh run.sh", ""),
+        ("echo make it so", "what make reads by itself"),
+        ("make all && npm  test", "what make, npm read by themselves"),
+        ("python -m pytest", "what python -m, pytest read by themselves"),
+        ("cat a.txt | sort", ""),
+    ],
+)
+def test_what_a_program_reads_by_itself_is_said(tmp_path: Path, line: str, said: str) -> None:
+    text = dependence(line, command_plan(("/bin/sh", "-c", line), cwd=tmp_path, env=child_environment()))
+    assert text == (f"depends on files that may change: {said}" if said else "")
 
 
 def test_a_file_in_a_directory_that_the_line_names_is_seen(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """What a permission was asked for, as facts that can be taken again at launch: what changed in between is not run.
 
 A plan is JSON-able: a name that a human understands ("file run.sh") → what was found there. The permission's digest
-depends on it. It sees what a shell line names, not what the named programs go on to read: a Makefile that `make` finds
-by itself is not in it. The moment between the second look and the launch stays, as it does for every check of a path.
+depends on it. It sees what a shell line names. Of a line that names files in ways that only the shell can resolve (a
+pattern, a variable, a loop, `find -exec`) it sees every file of the directory. It does not see what the named programs
+go on to read by themselves, as `make` its Makefile: `dependence` says so. The moment between the second look and the
+launch stays, as it does for every check of a path.
 """
 
 from __future__ import annotations
@@ -23,7 +25,20 @@ from myagent.agents.workspace import ToolFailed, shown
 HASHED_BYTES = 1 << 20  # a file up to this size is known by its content; a larger one by size, times and inode
 HASHED_FILES = 64  # of one command line; further ones are known by size, times and inode
 NAMED_DIRECTORIES = 16  # of one command line, in which its other words are looked for
+TREE_FILES = 20_000  # of the workspace, that a line which names them by patterns depends on
 NESTED_LINES = 3  # `sh -c "sh -c '…'"`: how deep command lines are looked for in words
+
+# What makes a line name files that are not written in it: expansions, patterns, and commands that run what they find.
+_RESOLVED_LATER = re.compile(
+    r"[$`*?\[{]|<\(|\b(?:cd|pushd)\b.*\b(?:cd|pushd)\b|(?:^|[\s;|&(])(?:find|fd|xargs|parallel|eval|for|while|until|read|case)\s",
+    re.DOTALL,
+)
+# Programs that read files of the directory by themselves, and run what stands there.
+_READERS = re.compile(
+    r"(?:^|[\s;|&(/])(make|just|task|rake|npm|npx|pnpm|yarn|bun|deno|cargo|go|gradle|gradlew|mvn|ant|bazel|cmake|ninja|"
+    r"meson|tox|nox|pytest|pre-commit|docker-compose|docker|vagrant|ansible-playbook|terraform|composer|bundle|git|"
+    r"python3? +-m|uv|poetry|hatch|pip3?|dotnet|swift|mix|sbt|stack|cabal)(?=$|[\s;|&)])"
+)
 
 Plan = dict[str, Any]
 
@@ -61,6 +76,8 @@ def command_plan(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> P
     named = [path for word in words if os.path.isdir(path := _joined(cwd, word))]
     bases = [cwd, *named[:NAMED_DIRECTORIES]]
     hashed = 0
+    if _RESOLVED_LATER.search(argv[-1]):
+        plan |= _tree(cwd)
     for word in words:
         if executable := shutil.which(word, path=search_path):
             plan[f"command {shown(word)}"] = [os.path.realpath(executable), _look(Path(executable), with_content=False)]
@@ -70,6 +87,45 @@ def command_plan(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> P
                 plan[f"file {shown(os.path.relpath(path, cwd))}"] = [os.path.realpath(path), found]
                 hashed += isinstance(found, str)
     return plan
+
+
+def dependence(line: str, plan: Plan) -> str:
+    """What a human should know of the files on which a command line depends; empty where the plan holds all of them."""
+    said = []
+    if "more files than can be looked at" in plan:
+        said.append(f"files that its patterns and variables name: here are more than {TREE_FILES}")
+    elif _RESOLVED_LATER.search(line):
+        said.append("files elsewhere that its patterns and variables name; those in this directory are checked again")
+    if readers := list(dict.fromkeys(" ".join(match.split()) for match in _READERS.findall(line))):
+        said.append(f"what {', '.join(readers)} {'reads by itself' if len(readers) == 1 else 'read by themselves'}")
+    return f"depends on files that may change: {'; and '.join(said)}" if said else ""
+
+
+def _tree(root: Path) -> Plan:
+    """Every file below a directory, and every link, by facts that cannot be set back. Not what git and we write."""
+    found: Plan = {}
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        try:
+            entries = sorted(os.scandir(root / below), key=lambda entry: entry.name)
+        except OSError:  # gone, or not ours to read: a fact too
+            found[f"file {shown(below)}"] = []
+            continue
+        for entry in entries:
+            path = os.path.join(below, entry.name)
+            if path == ".myagent" or (below == ".git" and entry.name not in ("hooks", "config")):
+                continue
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(path)
+                else:
+                    found[f"file {shown(path)}"] = _facts(entry.stat(follow_symlinks=False))
+            except OSError:
+                found[f"file {shown(path)}"] = []
+            if len(found) > TREE_FILES or len(waiting) > TREE_FILES:
+                return {"more files than can be looked at": TREE_FILES}
+    return found
 
 
 def _words(line: str, depth: int = NESTED_LINES) -> Iterator[str]:

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 from myagent.agents import ToolCall, search
-from myagent.agents.plan import Plan, PlanChanged, command_plan, content_digest, differences
+from myagent.agents.plan import Plan, PlanChanged, command_plan, content_digest, dependence, differences
 from myagent.agents.process import Sink, child_environment, run
 from myagent.agents.workspace import FILE_BYTES, Contents, FileFailed, Place, ToolFailed, Workspace, decoded
 from myagent.core.diffs import unified_diff
@@ -156,7 +156,7 @@ class Tools:
         call = ToolCall(
             tool_name="Bash",
             input={"command": line},
-            text=line,
+            text="\n\n".join(filter(None, (line, dependence(line, plan)))),
             title=_title(line),
             kind="execute",
             plan=plan,
