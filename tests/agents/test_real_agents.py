@@ -22,6 +22,7 @@ from myagent.agents import Turn
 from myagent.agents.acp import AcpAgent
 from myagent.agents.claude_p import ClaudePrintAgent
 from myagent.agents.presets import preset
+from myagent.agents.tripwire import RanUnasked
 from myagent.core.messages import PermissionMode
 from myagent.exceptions import AgentUnavailable
 
@@ -131,7 +132,7 @@ def test_bypassing_writes(real: Real, tmp_path: Path) -> None:
 
 
 def test_opencode_by_itself_would_not_ask(tmp_path: Path) -> None:
-    """Negative control: without what its preset sets, it writes, and nobody was asked."""
+    """Negative control: without what its preset sets, it writes, and nobody was asked: it is found out and stopped."""
     OPENCODE.need()
 
     def setup(home: Path, url: str) -> dict[str, str]:
@@ -141,8 +142,9 @@ def test_opencode_by_itself_would_not_ask(tmp_path: Path) -> None:
         file = place.workspace / "hello.txt"
         async with place.hosted() as agent:
             told = Recorder(DENY)
-            await agent.run(place.turn(f"STUB please write FILE={file} now"), told)
-            assert told.asked == []
+            with pytest.raises(RanUnasked):
+                await agent.run(place.turn(f"STUB please write FILE={file} now"), told)
+            assert (told.asked, len(told.unasked_calls)) == ([], 1)
             assert file.exists()
 
     at_work(replace(OPENCODE, setup=setup), tmp_path, test)
@@ -173,11 +175,12 @@ def test_it_asks_whatever_the_directory_allows(real: Real, supervised: bool, tmp
         (place.workspace / name).parent.mkdir()
         (place.workspace / name).write_text(content if isinstance(content, str) else json.dumps(content))
         file = place.workspace / "hello.txt"
-        async with place.hosted(**({} if supervised else settings)) as agent:
+        async with place.hosted(on_unasked="tell", **({} if supervised else settings)) as agent:
             told = Recorder(DENY)
             await agent.run(place.turn(f"STUB please write FILE={file} now"), told)
             asked = supervised or real in (GEMINI, CODEX)
             assert (len(told.asked), file.exists()) == (int(asked), not asked)
+            assert len(told.unasked_calls) == int(not asked and real is not CLAUDE_P), "what it did alone is found out"
 
     at_work(real, tmp_path, test)
 
