@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from myagent.agents.command import CommandAgent
+from myagent.agents.builtin.command import CommandAgent
 from myagent.client import Client, Message, connect
 from myagent.core.messages import (
     AgentStderr,

@@ -13,7 +13,7 @@ import terminal_screenshots
 from playwright.async_api import Browser, Page, async_playwright
 
 from myagent.agents import AgentInfo, ToolCall, Turn, TurnEnd, TurnIO
-from myagent.agents.tools import Tools
+from myagent.agents.tools.tools import Tools
 from myagent.server import Server, Settings
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"

@@ -17,10 +17,10 @@ from typing import Any
 import msgspec
 
 from myagent.core.messages import SessionId
+from myagent.delivery.fanout import Cursor, Fanout
+from myagent.delivery.window import SLICE_BYTES, Run, frame
 from myagent.eventlog import Draft, Stored, Unit, with_update
 from myagent.eventlog.memory import MemoryLog
-from myagent.fanout import Cursor, Fanout
-from myagent.run import SLICE_BYTES, Run, frame
 
 SESSIONS = [SessionId(name) for name in ("r", "s", "t")]
 SIZES = [10, 2_000, 30_000, 66_000]  # characters of an event's text

@@ -15,10 +15,10 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from myagent import connection, door, server
 from myagent.__main__ import main
 from myagent.core import messages
 from myagent.core.refusals import CODES
+from myagent.server import admission, connection, server
 from myagent.settings import LIMITS, Settings
 
 ROOT = Path(__file__).parent.parent
@@ -116,12 +116,12 @@ def test_close_codes() -> None:
 
 
 def test_routes() -> None:
-    assert set(get_args(door.Route)) == set(ROUTES)
+    assert set(get_args(admission.Route)) == set(ROUTES)
     assert sorted(row[0] for row in rows("Routes")) == sorted(ROUTES.values())
 
 
 def test_statuses() -> None:
-    source = inspect.getsource(door) + inspect.getsource(server)
+    source = inspect.getsource(admission) + inspect.getsource(server)
     sent = {int(status) for status in re.findall(r"\b(?:Rejected|_response)\(\s*(\d{3})\b", source)}
     text = sections()["Checks, in this order"] + sections()["Routes"]
     assert {status for status in sent if str(status) not in text} == set()

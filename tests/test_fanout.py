@@ -15,10 +15,10 @@ from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from myagent.core.messages import SessionId
+from myagent.delivery.fanout import Cursor, Fanout, Group
+from myagent.delivery.window import SLICE_BYTES, Entry, Run, View
 from myagent.eventlog import Draft, Stored, Unit
 from myagent.eventlog.memory import MemoryLog
-from myagent.fanout import Cursor, Fanout, Group
-from myagent.run import SLICE_BYTES, Entry, Run, View
 
 sys.path.insert(0, str(Path(__file__).parent))  # `--import-mode=importlib` does not
 

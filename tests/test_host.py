@@ -15,10 +15,10 @@ import pytest
 from myagent.agents import AgentInfo, ToolCall, Turn, TurnEnd, TurnIO
 from myagent.core.messages import Claim, ConnectionId, DecisionBody, PermissionDecision, Release, Scope, UserMessage
 from myagent.core.refusals import NotAllowed, NotClaimable, Refused, StaleOwner
+from myagent.delivery.fanout import Cursor
 from myagent.eventlog.memory import MemoryLog
 from myagent.exceptions import MyagentError
-from myagent.fanout import Cursor
-from myagent.host import Host
+from myagent.host.host import Host
 from myagent.settings import Settings
 
 sys.path.insert(0, str(Path(__file__).parent))  # `--import-mode=importlib` does not

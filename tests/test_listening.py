@@ -6,9 +6,9 @@ import asyncio
 import socket
 from pathlib import Path
 
-from myagent.agents.command import CommandAgent
-from myagent.listening import stop_listening
+from myagent.agents.builtin.command import CommandAgent
 from myagent.server import Server, Settings
+from myagent.server.tls import stop_listening
 
 
 async def accepted_just_now(port: int) -> socket.socket:

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from puppet import Puppet  # type: ignore[import-not-found]
 
-from myagent import notices
 from myagent.client import connect
 from myagent.core.messages import PermissionRequest, TerminalState
-from myagent.notices import Caller, Notices, NotifyUnusable
+from myagent.host import notifications
+from myagent.host.notifications import Caller, Notices, NotifyUnusable
 from myagent.server import Server, Settings
 
 PATIENCE = 10.0
@@ -107,7 +107,7 @@ async def test_details_are_told_when_asked_for(tmp_path: Path) -> None:
 async def test_a_long_turn_that_ends_without_an_owner(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stays: bool
 ) -> None:
-    monkeypatch.setattr(notices, "LONG_TURN", 0.0)
+    monkeypatch.setattr(notifications, "LONG_TURN", 0.0)
     shared = Shared(tmp_path, after=1000.0)
     async with shared.server, shared.client(role="follower") as follower:
         owner = shared.client()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from myagent.reach import Page, find_page, is_loopback, own_address
+from myagent.server.addresses import Page, find_page, is_loopback, own_address
 from myagent.settings import Settings
 
 CERT = {"tls_cert": Path("cert.pem"), "tls_key": Path("key.pem")}

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
-from myagent import run as run_module
+from myagent.delivery import window as run_module
+from myagent.delivery.window import ENTRY_BYTES, SLICE_BYTES, Entry, Run, View, frame
 from myagent.eventlog import Stored, with_update
-from myagent.run import ENTRY_BYTES, SLICE_BYTES, Entry, Run, View, frame
 
 SESSIONS = ["r", "s"]
 LARGE = 1 << 30

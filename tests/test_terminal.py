@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from myagent.terminal import TerminalFilter, visible
+from myagent.text.terminal import TerminalFilter, visible
 
 ESC, BEL, ST = "\x1b", "\x07", "\x1b\\"
 

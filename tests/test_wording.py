@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from myagent.wording import seconds_since, time_left
+from myagent.text.wording import seconds_since, time_left
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 

@@ -18,12 +18,12 @@ import time
 from pathlib import Path
 
 from myagent.agents import AgentInfo, Turn, TurnEnd, TurnIO
-from myagent.agents.process import child_environment, run
+from myagent.agents.processes.process import child_environment, run
 from myagent.core.codec import encode
 from myagent.core.messages import AgentStdout, SessionId, UserMessage
 from myagent.core.session import Session
 from myagent.eventlog import Draft, EventLog, Stored, Unit
-from myagent.lane import METADATA
+from myagent.host.session_store import METADATA
 from myagent.server import Server, Settings
 
 CHUNK = "hello hello hello"

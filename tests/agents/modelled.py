@@ -13,8 +13,8 @@ import pytest
 from tests.agents.contract import Subject
 from tests.agents.model_server import model_server
 
-from myagent.agents.conversation import Files
-from myagent.agents.model import CONTEXT_CHARACTERS, Choice, ModelAgent
+from myagent.agents.builtin.conversation import Files
+from myagent.agents.builtin.model import CONTEXT_CHARACTERS, Choice, ModelAgent
 
 needs_models = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("pydantic_ai", "openai", "dotenv")),

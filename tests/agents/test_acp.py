@@ -15,8 +15,8 @@ from tests.agents.contract import check_updates
 from tests.agents.recorder import ALLOW, DENY, Recorder
 
 from myagent.agents import Answer, Turn, TurnEnd
-from myagent.agents.acp import AcpAgent
-from myagent.agents.presets import PRESETS, UNKNOWN, Preset
+from myagent.agents.acp.host import AcpAgent
+from myagent.agents.acp.presets import PRESETS, UNKNOWN, Preset
 from myagent.core.messages import PermissionMode
 from myagent.exceptions import AgentUnavailable
 

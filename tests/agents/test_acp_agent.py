@@ -21,12 +21,12 @@ from tests.agents.contract import Check, Subject, populate
 from tests.agents.modelled import Modelled, calls, needs_models, script
 from tests.agents.recorder import WAIT_SECONDS
 
+from myagent.access.state_directory import PrivateFiles
 from myagent.agents import Agent
-from myagent.agents.acp import AcpAgent
-from myagent.agents.acp_agent import AcpSide
-from myagent.agents.command import CommandAgent
+from myagent.agents.acp.agent import AcpSide
+from myagent.agents.acp.host import AcpAgent
+from myagent.agents.builtin.command import CommandAgent
 from myagent.agents.tripwire import RanUnasked
-from myagent.statedir import PrivateFiles
 
 OURS = (sys.executable, "-m", "myagent", "agent", "--acp")
 

@@ -12,8 +12,8 @@ from tests.agents.contract import all_gone, check_updates
 from tests.agents.recorder import Recorder
 from tests.agents.test_acp import Hosted, hosting
 
-from myagent.agents.acp import AcpAgent
-from myagent.agents.ndjson import LINE_BYTES, Lines, LineTooLong
+from myagent.agents.acp.host import AcpAgent
+from myagent.agents.processes.ndjson import LINE_BYTES, Lines, LineTooLong
 from myagent.exceptions import AgentUnavailable
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
@@ -255,7 +255,7 @@ def test_closing_lets_the_agents_children_write_what_must_be_kept(
     tmp_path: Path, grace: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Negative control: without the grace it is lost."""
-    monkeypatch.setattr("myagent.agents.piped.GRACE_SECONDS", grace)
+    monkeypatch.setattr("myagent.agents.processes.piped.GRACE_SECONDS", grace)
 
     async def test(hosted: Hosted) -> None:
         await hosted.run(f"scribe {tmp_path}/history")

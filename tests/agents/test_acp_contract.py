@@ -13,7 +13,7 @@ import pytest
 from tests.agents import contract
 from tests.agents.contract import CHECKS, Check, Subject, populate
 
-from myagent.agents.acp import AcpAgent
+from myagent.agents.acp.host import AcpAgent
 
 HERE = Path(__file__).parent
 

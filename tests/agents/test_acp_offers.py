@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.agents.test_acp import Hosted, hosting
 
-from myagent.agents.offers import NotOffered, offer_named, offers_of
+from myagent.agents.acp.offers import NotOffered, offer_named, offers_of
 from myagent.exceptions import AgentUnavailable
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"

@@ -13,8 +13,8 @@ from tests.agents.contract import check_updates
 from tests.agents.recorder import ALLOW, DENY, Recorder
 
 from myagent.agents import Turn
-from myagent.agents.acp import AcpAgent
-from myagent.agents.presets import PRESETS, UNKNOWN
+from myagent.agents.acp.host import AcpAgent
+from myagent.agents.acp.presets import PRESETS, UNKNOWN
 
 HERE = Path(__file__).parent
 TRANSCRIPTS = sorted((HERE / "transcripts").glob("*.jsonl"))

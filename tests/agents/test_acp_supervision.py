@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.agents.test_acp import Hosted, hosting
 
-from myagent.agents.presets import CLAUDE_ASKS, PRESETS
+from myagent.agents.acp.presets import CLAUDE_ASKS, PRESETS
 
 QWEN = "QWEN_CODE_SYSTEM_SETTINGS_PATH"
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from myagent.agents.acp import AcpAgent
+from myagent.agents.acp.host import AcpAgent
+from myagent.agents.acp.presets import PRESETS, UnknownPreset
+from myagent.agents.builtin.command import CommandAgent
 from myagent.agents.choice import choose
-from myagent.agents.command import CommandAgent
 from myagent.agents.exec import ExecAgent, UnusableTemplate
-from myagent.agents.presets import PRESETS, UnknownPreset
 
 
 def test_each_way_of_naming_an_agent(tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ from tests.agents.contract import CHECKS, Check, Subject, check_updates, populat
 from tests.agents.recorder import ALLOW, DENY, Recorder
 
 from myagent.agents import Answer, Turn, TurnEnd
-from myagent.agents.claude_p import ClaudePrintAgent
-from myagent.agents.claude_stream import tool_call
-from myagent.agents.presets import CLAUDE_P, preset
+from myagent.agents.acp.presets import CLAUDE_P, preset
+from myagent.agents.claude.agent import ClaudePrintAgent
+from myagent.agents.claude.stream import tool_call
 from myagent.agents.rendering import diffs_of
 from myagent.exceptions import AgentUnavailable
 

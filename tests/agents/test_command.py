@@ -11,7 +11,7 @@ from tests.agents.contract import check_updates, turn
 from tests.agents.recorder import ALLOW, DENY, Recorder
 
 from myagent.agents import Answer, TurnEnd
-from myagent.agents.command import HELP, PIECE_CHARACTERS, CommandAgent
+from myagent.agents.builtin.command import HELP, PIECE_CHARACTERS, CommandAgent
 
 
 def run(root: Path, prompt: str, answer: Answer = ALLOW) -> tuple[TurnEnd, Recorder]:

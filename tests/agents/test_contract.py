@@ -14,10 +14,11 @@ from tests.agents import contract
 from tests.agents.contract import CHECKS, Check, Subject, populate
 from tests.agents.modelled import MODEL, needs_models
 
-from myagent.agents import Agent, Answer, ToolCall, Turn, TurnEnd, TurnIO, tools
-from myagent.agents.command import CommandAgent
+from myagent.agents import Agent, Answer, ToolCall, Turn, TurnEnd, TurnIO
+from myagent.agents.builtin.command import CommandAgent
 from myagent.agents.exec import ExecAgent
-from myagent.agents.process import _Child
+from myagent.agents.processes.process import _Child
+from myagent.agents.tools import tools
 
 COMMAND = Subject(
     name="command",
@@ -125,7 +126,7 @@ def test_the_contract_notices_a_process_that_is_left(tmp_path: Path, monkeypatch
             os.kill(child._process.pid, number)
 
     monkeypatch.setattr(_Child, "_signal", only_the_leader)
-    monkeypatch.setattr("myagent.agents.process.GRACE_SECONDS", 0.05)
+    monkeypatch.setattr("myagent.agents.processes.process.GRACE_SECONDS", 0.05)
     monkeypatch.setattr(contract, "END_SECONDS", 0.2)
     subject = replace(COMMAND, lingers="!sleep 1000 & echo $$ $! | tee pids; wait")
     try:

@@ -93,7 +93,7 @@ def test_cancelled_it_is_interrupted_first_then_told_to_end_then_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ignored: str, expected: str | None
 ) -> None:
     if expected is None:
-        monkeypatch.setattr("myagent.agents.process.GRACE_SECONDS", 0.2)
+        monkeypatch.setattr("myagent.agents.processes.process.GRACE_SECONDS", 0.2)
     traps = "".join(f"trap : {name}; " for name in ignored.split())
     if expected is not None:
         traps += f"trap 'echo {expected} >ended; exit' {expected}; "

@@ -21,14 +21,15 @@ from tests.agents.contract import does_nothing_without_an_allow
 from tests.agents.modelled import MODEL, TELL, Modelled, calls, needs_models, script
 from tests.agents.recorder import ALLOW, DENY, WAIT_SECONDS, Recorder
 
-from myagent.agents import Answer, ToolCall, Turn, TurnEnd, toolbox
-from myagent.agents import model as model_module
-from myagent.agents.conversation import load, within
-from myagent.agents.model import Choice, ModelAgent
+from myagent.access.state_directory import PrivateFiles, UnsafeState
+from myagent.agents import Answer, ToolCall, Turn, TurnEnd
+from myagent.agents.builtin import model as model_module
+from myagent.agents.builtin.conversation import load, within
+from myagent.agents.builtin.model import Choice, ModelAgent
+from myagent.agents.tools import toolbox
 from myagent.core.messages import PermissionMode
 from myagent.exceptions import AgentUnavailable
-from myagent.redaction import Redactor
-from myagent.statedir import PrivateFiles, UnsafeState
+from myagent.redaction.redactor import Redactor
 
 pytestmark = needs_models
 KEY = "key-of-nobody-0123456789"
@@ -410,7 +411,7 @@ GARBAGE = {
 async def test_a_failure_is_one_line_and_a_failed_turn(
     tmp_path: Path, prompt: str, why: str, monkeypatch: pytest.MonkeyPatch, quiet_log: None
 ) -> None:
-    monkeypatch.setattr("myagent.agents.endpoint.TRIES", 0)
+    monkeypatch.setattr("myagent.agents.builtin.endpoint.TRIES", 0)
     async with started(tmp_path) as agent:
         end, io = await ask(agent, prompt)
         assert (end.stop_reason, end.exit_code) == ("failed", 1)
@@ -421,7 +422,7 @@ async def test_a_failure_is_one_line_and_a_failed_turn(
 
 
 async def test_an_endpoint_that_is_not_there_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("myagent.agents.endpoint.TRIES", 0)
+    monkeypatch.setattr("myagent.agents.builtin.endpoint.TRIES", 0)
     agent = ModelAgent(Choice(model="m", base_url="http://127.0.0.1:1/v1"), cwd=tmp_path, env={})
     await agent.start()
     try:
@@ -499,7 +500,7 @@ def test_without_the_extra_it_says_how_to_install_it_and_costs_nothing(tmp_path:
     code = (
         "import asyncio, sys, pathlib\n"
         "sys.modules['pydantic_ai'] = None\n"
-        "from myagent.agents.model import *\n"
+        "from myagent.agents.builtin.model import *\n"
         "assert 'openai' not in sys.modules and 'pydantic' not in sys.modules\n"
         "try: asyncio.run(ModelAgent(Choice(model='m'), cwd=pathlib.Path()).start())\n"
         "except AgentUnavailable as error: print(error)\n"

@@ -10,8 +10,8 @@ import psutil
 import pytest
 from tests.agents.contract import all_gone
 
-from myagent.agents import presets
-from myagent.agents.presets import (
+from myagent.agents.acp import presets
+from myagent.agents.acp.presets import (
     CLAUDE_P,
     PRESETS,
     UNKNOWN,

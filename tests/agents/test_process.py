@@ -13,8 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
-from myagent.agents import process
-from myagent.agents.process import READ_BYTES, NotStarted, child_environment, run
+from myagent.agents.processes import process
+from myagent.agents.processes.process import READ_BYTES, NotStarted, child_environment, run
 
 WAIT_SECONDS = 30.0  # for what must happen; a bound, not a measure
 

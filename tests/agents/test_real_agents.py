@@ -19,9 +19,9 @@ from tests.agents.real import CLAUDE, CLAUDE_P, CODEX, EVERY, GEMINI, OPENCODE, 
 from tests.agents.recorder import ALLOW, DENY, Recorder
 
 from myagent.agents import Turn
-from myagent.agents.acp import AcpAgent
-from myagent.agents.claude_p import ClaudePrintAgent
-from myagent.agents.presets import preset
+from myagent.agents.acp.host import AcpAgent
+from myagent.agents.acp.presets import preset
+from myagent.agents.claude.agent import ClaudePrintAgent
 from myagent.agents.tripwire import RanUnasked
 from myagent.core.messages import PermissionMode
 from myagent.exceptions import AgentUnavailable

@@ -9,9 +9,9 @@ from tests.agents.recorder import Recorder
 from tests.agents.test_acp import Hosted, hosting
 
 from myagent.agents import Agent, Turn
-from myagent.agents.command import CommandAgent
+from myagent.agents.acp.skills import with_skills
+from myagent.agents.builtin.command import CommandAgent
 from myagent.agents.exec import ExecAgent
-from myagent.agents.skills import with_skills
 
 
 def test_a_skill_that_the_agent_offers_begins_the_prompt(tmp_path: Path) -> None:

@@ -18,12 +18,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from myagent.agents import search, tools
-from myagent.agents.plan import HASHED_BYTES, PlanChanged, command_plan, content_digest, dependence, differences
-from myagent.agents.process import child_environment
-from myagent.agents.search import PatternInvalid
-from myagent.agents.tools import EditFailed, SearchFailed, Tools, unified_diff
-from myagent.agents.workspace import FileFailed, PathRefused
+from myagent.agents.processes.process import child_environment
+from myagent.agents.tools import search, tools
+from myagent.agents.tools.plan import HASHED_BYTES, PlanChanged, command_plan, content_digest, dependence, differences
+from myagent.agents.tools.search import PatternInvalid
+from myagent.agents.tools.tools import EditFailed, SearchFailed, Tools, unified_diff
+from myagent.agents.tools.workspace import FileFailed, PathRefused
 
 
 def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
@@ -157,7 +157,8 @@ async def test_a_pattern_that_would_take_for_ever_is_stopped_and_holds_up_nobody
 def test_a_search_whose_server_was_killed_ends_by_itself(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("a" * 40 + "b\n")
     alone = (
-        "import sys; from myagent.agents import search; search.ALONE_SECONDS = 1; sys.exit(search.main(sys.argv[1:]))"
+        "import sys; from myagent.agents.tools import search; "
+        "search.ALONE_SECONDS = 1; sys.exit(search.main(sys.argv[1:]))"
     )
     done = subprocess.run([sys.executable, "-c", alone, str(tmp_path), "(a+)+$", "."], check=False)
     assert done.returncode == -signal.SIGALRM
@@ -429,7 +430,7 @@ def test_what_only_the_shell_can_resolve_is_looked_at_as_a_whole(tmp_path: Path,
 
 
 def test_a_directory_with_too_many_files_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("myagent.agents.plan.TREE_FILES", 3)
+    monkeypatch.setattr("myagent.agents.tools.plan.TREE_FILES", 3)
     make(tmp_path, *(f"f{n}" for n in range(5)))
     plan = command_plan(("/bin/sh", "-c", "cat *"), cwd=tmp_path, env=child_environment())
     assert "more than 3" in dependence("cat *", plan)

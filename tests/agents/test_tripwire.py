@@ -14,7 +14,7 @@ from tests.agents.recorder import ALLOW, DENY, Recorder
 from tests.agents.test_acp import Hosted, hosting
 
 from myagent.agents import Answer
-from myagent.agents.presets import PRESETS
+from myagent.agents.acp.presets import PRESETS
 from myagent.agents.showing import Showing
 from myagent.agents.tripwire import RanUnasked, Tripwire
 

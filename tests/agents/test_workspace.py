@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from myagent.agents import workspace as workspace_module
-from myagent.agents.workspace import FILE_BYTES, FileFailed, PathRefused, Place, Workspace, decoded
+from myagent.agents.tools import workspace as workspace_module
+from myagent.agents.tools.workspace import FILE_BYTES, FileFailed, PathRefused, Place, Workspace, decoded
 
 SECRET = "the owner's token"
 

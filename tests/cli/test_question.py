@@ -12,7 +12,7 @@ import pytest
 
 from myagent.cli.question import PROMPT, Decision, Keyboard, ask, describe, understood
 from myagent.core.messages import Diff, Option, PermissionRequest, RequestBody, SessionId
-from myagent.wording import WARNINGS
+from myagent.text.wording import WARNINGS
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

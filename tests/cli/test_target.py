@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from wire import scene
 
-from myagent.auth import load_owner_token
+from myagent.access.credentials import load_owner_token
 from myagent.cli import target
 from myagent.client.address import parse
 

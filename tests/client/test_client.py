@@ -17,7 +17,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from myagent.agents.command import CommandAgent
+from myagent.agents.builtin.command import CommandAgent
 from myagent.client import (
     BadToken,
     BadUrl,

@@ -16,10 +16,10 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import State
 
-import myagent.server
-from myagent.agents.command import CommandAgent
-from myagent.connection import Connection
+import myagent.server.server
+from myagent.agents.builtin.command import CommandAgent
 from myagent.server import Server, Settings
+from myagent.server.connection import Connection
 
 
 class EchoConnection(Connection):
@@ -68,7 +68,7 @@ class EchoConnection(Connection):
 async def echo_server(workspace: Path) -> AsyncIterator[str]:
     """Serve the echo; yields the relay's URL."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(myagent.server, "Connection", EchoConnection)
+        patch.setattr(myagent.server.server, "Connection", EchoConnection)
         async with Server(workspace, CommandAgent(), Settings(max_connections=64)) as server:
             relaying: set[asyncio.Task[None]] = set()
 

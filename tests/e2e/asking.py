@@ -9,9 +9,8 @@ from typing import Any
 from raw import Answer, Raw, request
 from wire import Scene
 
-from myagent import control
-from myagent.access import AnyRequest, CreateInvite
-from myagent.server import Server
+from myagent.access.registry import AnyRequest, CreateInvite
+from myagent.server import Server, control
 
 
 async def ask(server: Server, what: AnyRequest) -> Any:

@@ -14,8 +14,8 @@ from wire import Client, Scene, decide
 
 from myagent.core.messages import SessionId
 from myagent.eventlog.memory import MemoryLog
+from myagent.host.turns import GATHER_BYTES, Turns
 from myagent.server import Server, Settings
-from myagent.turns import GATHER_BYTES, Turns
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
 

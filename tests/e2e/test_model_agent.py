@@ -16,7 +16,7 @@ from tests.agents.model_server import CONTENT, model_server
 from tests.agents.modelled import TELL, Modelled, calls, needs_models, script
 from wire import Client, Scene, decide, scene
 
-from myagent.statedir import PrivateFiles
+from myagent.access.state_directory import PrivateFiles
 
 pytestmark = needs_models
 KEY = "key-of-nobody-0123456789"

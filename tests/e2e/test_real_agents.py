@@ -21,7 +21,7 @@ from tests.agents.model_server import CONTENT, WORDS, model_server
 from tests.agents.real import CLAUDE, CLAUDE_P, EVERY, GEMINI, OPENCODE, Real, a_minute_later
 from wire import Client, Scene, decide
 
-from myagent.agents.presets import preset
+from myagent.agents.acp.presets import preset
 
 
 @dataclass

@@ -10,7 +10,7 @@ from puppet import Puppet
 from wire import Client, Scene, scene
 
 from myagent.agents import Turn, TurnEnd, TurnIO
-from myagent.agents.command import CommandAgent
+from myagent.agents.builtin.command import CommandAgent
 from myagent.exceptions import MyagentError
 
 

@@ -20,7 +20,7 @@ from puppet import PATIENCE
 from websockets.asyncio.client import ClientConnection, connect
 
 from myagent.agents import Agent
-from myagent.agents.command import CommandAgent
+from myagent.agents.builtin.command import CommandAgent
 from myagent.server import Server, Settings
 
 EVENTS = {"prompt", "agent_stdout", "agent_stderr", "permission_request", "permission_resolved", "terminal_state"}

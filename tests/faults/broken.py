@@ -9,8 +9,8 @@ from typing import Any
 
 from myagent.__main__ import main
 from myagent.core.session import Step
-from myagent.lane import Lane
-from myagent.turns import Turns
+from myagent.host.session_store import Lane
+from myagent.host.turns import Turns
 
 
 def ack_before_commit() -> None:

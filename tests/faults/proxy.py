@@ -8,7 +8,7 @@ import socket
 import struct
 from typing import Literal, Self
 
-from myagent.listening import stop_listening
+from myagent.server.tls import stop_listening
 
 Way = Literal["up", "down"]  # to the server; to the client
 

@@ -12,10 +12,10 @@ import random
 from dataclasses import dataclass, field
 
 from myagent.core.messages import SessionId
+from myagent.delivery.fanout import Cursor, Fanout
+from myagent.delivery.window import Run
 from myagent.eventlog import Draft, Stored, Unit
 from myagent.eventlog.memory import MemoryLog
-from myagent.fanout import Cursor, Fanout
-from myagent.run import Run
 
 SESSIONS = ("a", "b", "c")
 WINDOW_BYTES = 6000  # small, so that readers fall below it

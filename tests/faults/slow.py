@@ -14,9 +14,9 @@ from tests.faults.proxy import Proxy
 from tests.faults.serving import LOCAL, InProcess, Program, script, stored
 from tests.faults.wire import Wire
 
-from myagent.connection import Connection
-from myagent.run import SLICE_BYTES
+from myagent.delivery.window import SLICE_BYTES
 from myagent.server import Settings
+from myagent.server.connection import Connection
 
 FRAME_BYTES = 64 * 1024  # the largest that an output chunk makes
 MEASURED_BYTES = 14 * 1024  # of an output event in these tests

@@ -11,8 +11,8 @@ from tests.faults import schedules
 from tests.faults.schedules import Outcome, play
 
 from myagent.client import MissingEvents
-from myagent.fanout import Cursor, Replay
-from myagent.run import Run
+from myagent.delivery.fanout import Cursor, Replay
+from myagent.delivery.window import Run
 
 
 def played(directory: Path, seeds: range, *, program: bool = False) -> list[Outcome]:

@@ -16,12 +16,12 @@ import pytest
 from tests.faults.serving import InProcess, ScriptedAgent, script, stored
 from tests.faults.wire import EVENTS, Wire
 
-from myagent import host, lane, questions
-from myagent.agents.command import CommandAgent
-from myagent.connection import Connection
+from myagent.agents.builtin.command import CommandAgent
 from myagent.eventlog import LogUnusable, Unit, database
 from myagent.eventlog.sqlite import SqliteLog
+from myagent.host import host, permission_requests, session_store
 from myagent.server import Server, Settings
+from myagent.server.connection import Connection
 
 SPACE = "3m"
 LINES = 400
@@ -201,7 +201,7 @@ class Jumping(datetime):
 @pytest.fixture
 def wall_clock(monkeypatch: pytest.MonkeyPatch) -> type[Jumping]:
     """The one that the rooms read; what is measured in seconds goes by the monotonic one."""
-    for room in (host, lane, questions):
+    for room in (host, session_store, permission_requests):
         monkeypatch.setattr(room, "datetime", Jumping)
     monkeypatch.setattr(Jumping, "jump", timedelta())
     return Jumping

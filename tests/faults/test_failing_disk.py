@@ -13,7 +13,7 @@ from tests.eventlog.watched_disk import Sync, watched
 from tests.faults.serving import READY_SECONDS, InProcess, Program, script, stored
 from tests.faults.wire import Wire
 
-from myagent.lane import Lane
+from myagent.host.session_store import Lane
 from myagent.server import Settings
 
 SETTINGS = Settings(owner_grace=0)

@@ -24,9 +24,9 @@ from tests.faults.takeovers import (
 from tests.faults.wire import Wire
 
 from myagent.client.view import View
-from myagent.connection import Connection
 from myagent.core.ownership import Ownership
 from myagent.server import Settings
+from myagent.server.connection import Connection
 
 QUICK = Settings(allowed_hosts=LOCAL, heartbeat=0.4, close_timeout=0.1)
 

@@ -13,8 +13,9 @@ import pytest
 from tests.faults.serving import InProcess, ScriptedAgent, script, stored
 from tests.faults.wire import Json, Wire
 
-from myagent.agents import Turn, TurnEnd, TurnIO, tools
-from myagent.agents.command import CommandAgent
+from myagent.agents import Turn, TurnEnd, TurnIO
+from myagent.agents.builtin.command import CommandAgent
+from myagent.agents.tools import tools
 from myagent.core.session import Session, Step
 from myagent.server import Server, Settings
 

@@ -14,10 +14,10 @@ from tests.faults.proxy import Proxy
 from tests.faults.serving import LOCAL, InProcess, ScriptedAgent, script, stored
 from tests.faults.wire import Gone, Wire
 
-from myagent.connection import Connection
 from myagent.eventlog import Unit
 from myagent.eventlog.sqlite import SqliteLog
 from myagent.server import Server, Settings
+from myagent.server.connection import Connection
 
 
 class HeldLog(SqliteLog):

@@ -10,7 +10,7 @@ from tests.faults.proxy import Proxy
 from tests.faults.serving import LOCAL, InProcess, script
 from tests.faults.wire import EVENTS, Json, Wire
 
-from myagent.fanout import Fanout
+from myagent.delivery.fanout import Fanout
 from myagent.server import Settings
 
 KEEP = 40

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from tests.faults.simulation import count_wrong, simulate
 
-from myagent import fanout, run
-from myagent.fanout import Cursor, Replay
+from myagent.delivery import fanout, window
+from myagent.delivery.fanout import Cursor, Replay
 
 SHORT, LONG = 100, 10_000
 KEPT = (None, 10, 1)
@@ -16,7 +16,7 @@ KEPT = (None, 10, 1)
 
 @pytest.fixture(autouse=True)
 def _small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (fanout, run):
+    for module in (fanout, window):
         monkeypatch.setattr(module, "SLICE_BYTES", 1500)
 
 
@@ -50,7 +50,7 @@ def test_subscribing_after_the_replay_would_be_found(monkeypatch: pytest.MonkeyP
 def test_not_leaving_out_what_was_replayed_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control: an event comes from the log, and from the window again."""
     monkeypatch.setattr(
-        run.Run, "slice_without", lambda self, view, session, index, skip: self.slice(view, session, index)
+        window.Run, "slice_without", lambda self, view, session, index, skip: self.slice(view, session, index)
     )
     assert count_wrong(range(20))[1]
 

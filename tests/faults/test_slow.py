@@ -13,9 +13,9 @@ from tests.faults.serving import LOCAL, InProcess, script, stored
 from tests.faults.slow import BOUND, PATIENT, flood, memory_of_a_flood
 from tests.faults.wire import Gone, Wire
 
-from myagent import server as server_module
-from myagent.connection import Connection
 from myagent.server import Settings
+from myagent.server import server as server_module
+from myagent.server.connection import Connection
 
 
 def test_readers_that_never_read_cost_no_more_than_a_slice_each(tmp_path: Path) -> None:

@@ -10,14 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from myagent.agents.command import CommandAgent
-from myagent.connection import Connection
+from myagent.access.state_directory import write_private
+from myagent.agents.builtin.command import CommandAgent
 from myagent.core import codec
 from myagent.core.refusals import BadJson, BadMessage, UnknownType
 from myagent.eventlog.memory import MemoryLog
-from myagent.page import page_files
 from myagent.server import Server, Settings
-from myagent.statedir import write_private
+from myagent.server.connection import Connection
+from myagent.server.static import page_files
 
 TOKEN = "fuzz-" + "t" * 38
 STATUSES = {101, 200, 308, 400, 401, 403, 404, 405, 414, 426, 429, 431, 503, 505}  # of any answer; 500 is none of them
@@ -254,7 +254,7 @@ def plant_in_decoder() -> Callable[[], None]:
 
 def plant_in_handshake() -> Callable[[], None]:
     """Compare what was shown as text, which fails on bytes that are none (HTTP 500, or worse, in many servers)."""
-    from myagent.door import Door
+    from myagent.server.admission import Door
 
     right = Door._check_credential
 

@@ -13,7 +13,7 @@ from asking import ask, invite, of, trail
 from puppet import Puppet
 from wire import decide, scene
 
-from myagent.access import RevokeInvites
+from myagent.access.registry import RevokeInvites
 from myagent.core.audit import GENESIS, chained, entry, hash_of, verify
 from myagent.eventlog import EventLog, Unit
 from myagent.eventlog.memory import MemoryLog

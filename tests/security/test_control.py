@@ -15,11 +15,11 @@ import pytest
 from asking import ask, knock
 from wire import scene
 
-from myagent import control
-from myagent.access import CreateInvite, ListInvites, RotateToken
+from myagent.access.registry import CreateInvite, ListInvites, RotateToken
+from myagent.access.state_directory import UnsafeState
 from myagent.cli import access as command
-from myagent.control import ControlSocket, Declined
-from myagent.statedir import UnsafeState
+from myagent.server import control
+from myagent.server.control import ControlSocket, Declined
 
 
 async def test_the_socket_is_private_and_goes_with_the_server(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from wire import scene
 from myagent.__main__ import main
 from myagent.cli.doctor import Prober
 from myagent.client.address import parse
-from myagent.door import Door
+from myagent.server.admission import Door
 
 
 async def examine(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, list[str]]:

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from wire import scene
 
-from myagent.agents.command import CommandAgent
+from myagent.access.state_directory import AlreadyServed, UnsafeState
+from myagent.agents.builtin.command import CommandAgent
 from myagent.exceptions import MyagentError
-from myagent.server import CannotListen, Server, Settings
-from myagent.statedir import AlreadyServed, UnsafeState
+from myagent.server.server import CannotListen, Server, Settings
 
 GOOD = b'{"version":1,"token":"' + b"A" * 43 + b'","createdAt":"2026-01-01T00:00:00Z"}\n'
 

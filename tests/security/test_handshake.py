@@ -17,8 +17,8 @@ from puppet import PATIENCE
 from raw import KEY, Answer, Raw, frame, request
 from wire import scene
 
-from myagent import server as server_module
 from myagent.server import Server
+from myagent.server import server as server_module
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
 

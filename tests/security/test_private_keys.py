@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wire import scene
 
-from myagent.redaction import MASK, Redactor, Stream
+from myagent.redaction.redactor import MASK, Redactor, Stream
 
 BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 KINDS = ["", "RSA ", "OPENSSH ", "PGP "]

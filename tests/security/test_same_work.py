@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from myagent import auth, invites
-from myagent.auth import Authenticator
-from myagent.invites import Invites, make_token
+from myagent.access import credentials, invites
+from myagent.access.credentials import Authenticator
+from myagent.access.invites import Invites, make_token
 
 TOKEN = "o" * 43
 
@@ -72,10 +72,12 @@ def test_every_wrong_credential_is_digested_once_and_compared_twice_in_constant_
             compared.append((len(one), len(other)))
             return hmac.compare_digest(one, other)
 
-    monkeypatch.setattr(auth, "hmac", Counted)
+    monkeypatch.setattr(credentials, "hmac", Counted)
     monkeypatch.setattr(invites, "hmac", Counted)
     assert store.authenticator.check(WRONG[wrong](store)) is None
     assert compared == [(32, 32), (32, 32)]  # digests: neither length nor place of a difference shows
     right = store.authenticator.check([b"Bearer " + store.live.encode()])
     assert right is not None and right.scope == "follower"
-    assert store.authenticator.check([b"Bearer " + TOKEN.encode()]) == auth.Credential(auth.OWNER, "owner")
+    assert store.authenticator.check([b"Bearer " + TOKEN.encode()]) == credentials.Credential(
+        credentials.OWNER, "owner"
+    )

@@ -11,10 +11,10 @@ from raw import Answer, Raw, request
 from websockets.asyncio.client import connect
 from wire import Scene, scene
 
-from myagent.access import RevokeInvites, RotateToken
-from myagent.auth import Credential
-from myagent.failures import ADDRESSES, Failures
-from myagent.tickets import LIMIT_EACH, Tickets
+from myagent.access.credentials import Credential
+from myagent.access.registry import RevokeInvites, RotateToken
+from myagent.access.tickets import LIMIT_EACH, Tickets
+from myagent.server.rate_limit import ADDRESSES, Failures
 
 
 def origin(here: Scene) -> str:

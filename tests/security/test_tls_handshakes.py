@@ -19,11 +19,10 @@ from pathlib import Path
 import pytest
 import trustme
 
-from myagent import listening
-from myagent.agents.command import CommandAgent
+from myagent.agents.builtin.command import CommandAgent
 from myagent.client import connect
 from myagent.core.messages import TerminalState
-from myagent.server import Server, Settings
+from myagent.server import Server, Settings, tls
 
 CROWD = 300
 PATIENCE = 30.0  # seconds; only a failing test waits so long
@@ -124,8 +123,8 @@ async def drive(server: Server, certified: Certified) -> None:
 async def test_of_handshakes_that_never_end_the_oldest_make_room(
     tmp_path: Path, certified: Certified, monkeypatch: pytest.MonkeyPatch, silence: None
 ) -> None:
-    monkeypatch.setattr(listening, "HANDSHAKES", 8)
-    monkeypatch.setattr(listening, "UNDISTURBED", 0.0)
+    monkeypatch.setattr(tls, "HANDSHAKES", 8)
+    monkeypatch.setattr(tls, "UNDISTURBED", 0.0)
     async with Server(tmp_path, CommandAgent(), certified.settings()) as server:
         with ExitStack() as stack:
             crowd = [stack.enter_context(await arrive(server)) for _ in range(CROWD)]
@@ -139,8 +138,8 @@ async def test_handshakes_without_a_bound_would_be_found(
     tmp_path: Path, certified: Certified, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Negative control: then the oldest are still there."""
-    monkeypatch.setattr(listening, "HANDSHAKES", CROWD + 1)
-    monkeypatch.setattr(listening, "UNDISTURBED", 0.0)
+    monkeypatch.setattr(tls, "HANDSHAKES", CROWD + 1)
+    monkeypatch.setattr(tls, "UNDISTURBED", 0.0)
     async with Server(tmp_path, CommandAgent(), certified.settings()) as server:
         with ExitStack() as stack:
             crowd = [stack.enter_context(await arrive(server)) for _ in range(CROWD)]
@@ -152,8 +151,8 @@ async def test_who_is_slow_has_a_time_in_which_nobody_pushes(
     tmp_path: Path, certified: Certified, monkeypatch: pytest.MonkeyPatch, silence: None
 ) -> None:
     """Those who come meanwhile wait, and are let in as soon as one is done."""
-    monkeypatch.setattr(listening, "HANDSHAKES", 2)
-    monkeypatch.setattr(listening, "UNDISTURBED", PATIENCE)
+    monkeypatch.setattr(tls, "HANDSHAKES", 2)
+    monkeypatch.setattr(tls, "UNDISTURBED", PATIENCE)
     async with Server(tmp_path, CommandAgent(), certified.settings()) as server:
         with ExitStack() as stack:
             slow = [stack.enter_context(await arrive(server)) for _ in range(2)]
@@ -165,8 +164,8 @@ async def test_who_is_slow_has_a_time_in_which_nobody_pushes(
 async def test_a_crowd_that_comes_at_once_is_let_in(
     tmp_path: Path, certified: Certified, monkeypatch: pytest.MonkeyPatch, silence: None
 ) -> None:
-    monkeypatch.setattr(listening, "HANDSHAKES", 4)
-    monkeypatch.setattr(listening, "UNDISTURBED", PATIENCE)
+    monkeypatch.setattr(tls, "HANDSHAKES", 4)
+    monkeypatch.setattr(tls, "UNDISTURBED", PATIENCE)
     async with Server(tmp_path, CommandAgent(), certified.settings()) as server:
         with ExitStack() as stack:
             crowd = [stack.enter_context(await arrive(server)) for _ in range(40)]
@@ -225,7 +224,7 @@ async def test_the_memory_of_a_handshake_that_failed_is_free_at_once(certified: 
     gc.disable()
     try:
         async with await loop.create_server(begin, "127.0.0.1", 0, start_serving=False) as server:
-            listener = listening.TlsListener(server, begin, context, 600.0)
+            listener = tls.TlsListener(server, begin, context, 600.0)
             for said in (b"\x16\x03\x01", b"no TLS"):
                 with socket.socket() as client:
                     client.setblocking(False)
@@ -242,11 +241,11 @@ async def test_the_memory_of_a_handshake_that_failed_is_free_at_once(certified: 
 async def test_without_descriptors_nobody_is_accepted_until_there_are_some(
     tmp_path: Path, certified: Certified, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listening, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(tls, "RETRY_SECONDS", 0.01)
     refused = asyncio.Event()
     heard = logging.Handler()
     heard.emit = lambda record: refused.set()  # type: ignore[method-assign]
-    log = logging.getLogger(listening.__name__)
+    log = logging.getLogger(tls.__name__)
     async with Server(tmp_path, CommandAgent(), certified.settings()) as server:
         limits = resource.getrlimit(resource.RLIMIT_NOFILE)
         with closing(socket.socket()) as client:

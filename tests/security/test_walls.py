@@ -13,9 +13,9 @@ from asking import invite, of, trail
 from puppet import Puppet
 from wire import Client, Scene, decide, scene
 
-from myagent import walls
-from myagent.agents import spawned
-from myagent.redaction import MASK
+from myagent.agents.processes import spawned
+from myagent.redaction.redactor import MASK
+from myagent.server import process_origin
 
 TAKE_OVER = """
 import asyncio, json, sys
@@ -187,7 +187,7 @@ async def test_the_agent_cannot_take_the_free_slot_with_the_real_token(
 
 async def test_without_the_wall_the_agent_takes_the_slot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The negative control."""
-    monkeypatch.setattr(walls, "holds_connection", lambda peer, own: False)
+    monkeypatch.setattr(process_origin, "holds_connection", lambda peer, own: False)
     script = tmp_path / "take_over.py"
     script.write_text(TAKE_OVER)
     async with scene(tmp_path, permission_mode="bypassPermissions", allow_bypass=True) as here:
@@ -224,9 +224,9 @@ async def test_other_local_programs_own_as_ever_while_a_turn_runs(tmp_path: Path
 def test_a_process_that_is_not_there_is_not_inside() -> None:
     spawned.started(2**22 + 1)
     try:
-        assert not walls.is_inside(2**22 + 2)
-        assert not walls.holds_connection(("127.0.0.1", 1), ("127.0.0.1", 2))
-        assert walls.is_inside(2**22 + 1)
+        assert not process_origin.is_inside(2**22 + 2)
+        assert not process_origin.holds_connection(("127.0.0.1", 1), ("127.0.0.1", 2))
+        assert process_origin.is_inside(2**22 + 1)
     finally:
         spawned.ended(2**22 + 1)
-    assert not walls.is_inside(2**22 + 1)
+    assert not process_origin.is_inside(2**22 + 1)

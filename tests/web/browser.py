@@ -13,7 +13,7 @@ import pytest
 from puppet import PATIENCE
 from wire import Scene, scene
 
-from myagent.invites import boot_clock
+from myagent.access.invites import boot_clock
 
 try:
     from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, async_playwright, expect

@@ -11,7 +11,7 @@ from puppet import Puppet
 from tests.faults.proxy import Proxy
 
 from myagent.core.messages import Diff, Option
-from myagent.wording import diff_lines
+from myagent.text.wording import diff_lines
 
 PHONE = {"width": 360, "height": 740}
 

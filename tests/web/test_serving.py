@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from puppet import PATIENCE, Puppet
 from wire import Scene, decide, scene
 
-from myagent.page import page_files
+from myagent.server.static import page_files
 
 NAMES = sorted(page_files())
 PARTS = (

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from myagent.agents import Agent
-from myagent.agents.acp import AcpAgent
-from myagent.agents.claude_p import ClaudePrintAgent
-from myagent.agents.command import CommandAgent
+from myagent.agents.acp.host import AcpAgent
+from myagent.agents.acp.presets import CLAUDE_P, UNKNOWN, preset
+from myagent.agents.builtin.command import CommandAgent
+from myagent.agents.claude.agent import ClaudePrintAgent
 from myagent.agents.exec import ExecAgent
-from myagent.agents.presets import CLAUDE_P, UNKNOWN, preset
 from myagent.agents.tripwire import OnUnasked
 from myagent.exceptions import MyagentError
 

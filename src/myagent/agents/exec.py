@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from myagent.agents import Agent, AgentInfo, ToolCall, Turn, TurnEnd, TurnIO
-from myagent.agents.plan import Plan, PlanChanged, differences
-from myagent.agents.presets import hosted_env
-from myagent.agents.process import run
-from myagent.agents.skills import with_skills
+from myagent.agents.acp.presets import hosted_env
+from myagent.agents.acp.skills import with_skills
+from myagent.agents.processes.process import run
+from myagent.agents.tools.plan import Plan, PlanChanged, differences
 from myagent.agents.work import Work
 from myagent.core.messages import Option
 from myagent.exceptions import AgentUnavailable, MyagentError

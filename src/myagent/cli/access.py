@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from myagent import control
-from myagent.access import Access, AnyRequest, CreateInvite, ListInvites, RevokeInvites, RotateToken
+from myagent.access.registry import Access, AnyRequest, CreateInvite, ListInvites, RevokeInvites, RotateToken
+from myagent.access.state_directory import StateDir
 from myagent.cli.invitation import qr_code, reach_note, revoking
 from myagent.cli.target import AUTH_FILE, TOKEN_VARIABLE
 from myagent.core.audit import entry
@@ -25,9 +25,9 @@ from myagent.core.display import escape
 from myagent.eventlog import Unit
 from myagent.eventlog.sqlite import SqliteLog
 from myagent.exceptions import MyagentError
-from myagent.lane import now
-from myagent.reach import Page
-from myagent.statedir import StateDir
+from myagent.host.session_store import now
+from myagent.server import control
+from myagent.server.addresses import Page
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
 

@@ -8,9 +8,9 @@ import stat
 import sys
 
 from myagent.agents import Agent
-from myagent.agents.acp_agent import AcpSide
+from myagent.agents.acp.agent import AcpSide
 from myagent.exceptions import MyagentError
-from myagent.redaction import Redactor
+from myagent.redaction.redactor import Redactor
 
 
 class NoPipes(MyagentError):

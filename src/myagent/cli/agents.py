@@ -6,7 +6,7 @@ import argparse
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 
-from myagent.agents.presets import PRESETS, Found, find
+from myagent.agents.acp.presets import PRESETS, Found, find
 from myagent.core.display import escape
 
 

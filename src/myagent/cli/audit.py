@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from myagent.access.state_directory import StateDir
 from myagent.cli.access import find_workspace
 from myagent.core.audit import GENESIS, hash_of, verify
 from myagent.core.display import escape
 from myagent.eventlog import LogUnusable
 from myagent.eventlog.database import looking_at
 from myagent.exceptions import MyagentError
-from myagent.statedir import StateDir
 
 _FIRST = ("n", "time", "kind")  # of every record; what follows is the kind's own
 _HIDDEN = ("prev", "label", "connection", "credential", "session", "turn", "request", "digest")  # but in --json

@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from myagent.access.state_directory import PrivateFiles
 from myagent.agents import Agent
+from myagent.agents.builtin.model import CONTEXT_CHARACTERS, Choice, ModelAgent
 from myagent.agents.choice import NoOptions, choose
-from myagent.agents.model import CONTEXT_CHARACTERS, Choice, ModelAgent
-from myagent.statedir import PrivateFiles
 
 DIRECTORY = "agent"  # below `.myagent`
 FILE_BYTES = 64 << 20  # of a conversation; also of one that was kept with a larger --context than now

@@ -135,7 +135,7 @@ def _values(action: argparse.Action, before: Sequence[str]) -> list[Candidate]:
     if action.choices is not None:
         return [Candidate(str(choice)) for choice in action.choices]
     if action.dest == "remote" or (action.dest == "name" and "logout" in before):
-        from myagent import remotes
+        from myagent.client import remotes
 
         return list(map(Candidate, remotes.names()))
     if action.dest == "session":
@@ -147,7 +147,7 @@ def _values(action: argparse.Action, before: Sequence[str]) -> list[Candidate]:
 def _sessions(before: Sequence[str]) -> list[Candidate]:
     from myagent.cli import target
     from myagent.client.asking import list_sessions
-    from myagent.wording import one_line
+    from myagent.text.wording import one_line
 
     given = {name: _given(before, f"--{name}") for name in ("remote", "url", "host", "port", "token", "ca")}
     arguments = argparse.Namespace(**given, usage_error=_stop)

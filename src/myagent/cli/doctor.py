@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from myagent import control
-from myagent.access import AskStatus, ListInvites
+from myagent.access.registry import AskStatus, ListInvites
+from myagent.access.state_directory import StateDir
 from myagent.cli import target
 from myagent.client.address import Address
 from myagent.client.errors import CannotConnect
 from myagent.client.trust import why_untrusted
 from myagent.core.display import escape
 from myagent.exceptions import MyagentError
-from myagent.statedir import StateDir
+from myagent.server import control
 
 SECONDS = 5.0  # for one answer
 ANSWER_BYTES = 4096

@@ -24,7 +24,7 @@ from myagent.core.messages import (
     RoleMessage,
     TerminalState,
 )
-from myagent.wording import OUTCOMES, name_line, one_line, request_name
+from myagent.text.wording import OUTCOMES, name_line, one_line, request_name
 
 CANCEL_WAIT = 5.0  # seconds for a turn that was cancelled to end
 HOLDS = "while this client is here, nobody else can prompt; --role follower watches without owning"

@@ -21,7 +21,7 @@ from myagent.core.messages import Metadata
 from myagent.exceptions import MyagentError
 from myagent.export import render, with_gaps
 from myagent.export.asciicast import steps
-from myagent.terminal import RESET
+from myagent.text.terminal import RESET
 
 TOLD_EVERY = 5000  # events between two lines of progress; shorter exports say nothing
 

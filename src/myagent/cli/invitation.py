@@ -12,7 +12,7 @@ from pathlib import Path
 import segno
 
 from myagent.core.display import escape
-from myagent.reach import Page
+from myagent.server.addresses import Page
 
 _BORDER = 2  # light modules around the code: half of what ISO/IEC 18004 asks for, and enough for phones
 _LIGHT_ON_DARK = "\x1b[38;5;231;48;5;16m{}\x1b[0m"  # whatever the terminal's own colours are

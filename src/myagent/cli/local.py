@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from myagent.agents import Agent, Answer, ToolCall, Turn, TurnEnd, UnaskedCall
+from myagent.agents.acp.presets import UnknownPreset
 from myagent.agents.exec import UnusableTemplate
-from myagent.agents.presets import UnknownPreset
 from myagent.cli import acp
 from myagent.cli.choosing import chosen
 from myagent.cli.driving import DONE, FAILED, INTERRUPTED, NO_TERMINAL, NOT_ALLOWED, USAGE
@@ -22,8 +22,8 @@ from myagent.core.display import escape
 from myagent.core.messages import PermissionMode, PermissionRequest, SessionId
 from myagent.core.permissions import TOO_LARGE, policy, request_body
 from myagent.exceptions import MyagentError
-from myagent.redaction import Redactor
-from myagent.wording import one_line, request_name
+from myagent.redaction.redactor import Redactor
+from myagent.text.wording import one_line, request_name
 
 MARK = "[agent]"
 TURN = "turn"

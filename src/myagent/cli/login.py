@@ -9,8 +9,8 @@ import os
 import sys
 from dataclasses import replace
 
-from myagent import remotes as kept
 from myagent.cli.target import exit_code
+from myagent.client import remotes as kept
 from myagent.client.address import parse
 from myagent.client.asking import list_sessions
 from myagent.client.errors import BadToken

@@ -25,7 +25,7 @@ from myagent.core.messages import Ack, Connections
 from myagent.exceptions import MyagentError
 from myagent.export.asciicast import steps
 from myagent.export.parts import uncoloured
-from myagent.wording import name_line, one_line
+from myagent.text.wording import name_line, one_line
 
 HISTORY = 50  # events that /history shows, unless told
 BLOCK = '"""'  # a line of its own before and after a prompt of several lines

@@ -13,8 +13,8 @@ from typing import Literal
 
 from myagent.core.messages import PermissionRequest, RequestBody
 from myagent.core.permissions import allowed_once
-from myagent.terminal import RESET, visible
-from myagent.wording import diff_lines, escaped_line, folded, option_name, time_left, warning, whole_line
+from myagent.text.terminal import RESET, visible
+from myagent.text.wording import diff_lines, escaped_line, folded, option_name, time_left, warning, whole_line
 
 MARK = "[remote]"  # begins a line of our own
 PROMPT = "Allow? [y/N] "

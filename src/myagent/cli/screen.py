@@ -7,7 +7,7 @@ import re
 import sys
 from typing import TextIO
 
-from myagent.terminal import RESET, TerminalFilter
+from myagent.text.terminal import RESET, TerminalFilter
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 

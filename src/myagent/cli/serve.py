@@ -13,16 +13,16 @@ import sys
 from pathlib import Path
 
 from myagent.agents import Agent
+from myagent.agents.acp.presets import UnknownPreset
 from myagent.agents.choice import NoOptions
 from myagent.agents.exec import UnusableTemplate
-from myagent.agents.presets import UnknownPreset
 from myagent.cli.choosing import chosen
 from myagent.cli.invitation import qr_code, reach_note, revoking
 from myagent.core.display import escape
 from myagent.exceptions import MyagentError
-from myagent.notices import Caller, Notices, NotifyUnusable
-from myagent.redaction import BadPattern, RedactingFormatter, Redactor
-from myagent.server import ExposedPlain, Server
+from myagent.host.notifications import Caller, Notices, NotifyUnusable
+from myagent.redaction.redactor import BadPattern, RedactingFormatter, Redactor
+from myagent.server.server import ExposedPlain, Server
 from myagent.settings import Settings
 
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 -- how to reach here what listens everywhere

@@ -9,14 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from myagent import control, remotes
-from myagent.access import AskStatus
-from myagent.auth import load_owner_token
+from myagent.access.credentials import load_owner_token
+from myagent.access.registry import AskStatus
 from myagent.cli.parsing import DEFAULT_HOST, DEFAULT_PORT
+from myagent.client import remotes
 from myagent.client.address import Address, parse
 from myagent.client.errors import BadCa, BadUrl, Refused
 from myagent.client.trust import trusting
 from myagent.exceptions import MyagentError
+from myagent.server import control
 
 URL_VARIABLE = "MYAGENT_REMOTE_URL"
 CA_VARIABLE = "MYAGENT_REMOTE_CA"

@@ -23,8 +23,8 @@ from myagent.core.messages import (
     TerminalState,
 )
 from myagent.export import facts
-from myagent.terminal import RESET, TerminalFilter, visible
-from myagent.wording import diff_lines, diffs_beyond_display, warning
+from myagent.text.terminal import RESET, TerminalFilter, visible
+from myagent.text.wording import diff_lines, diffs_beyond_display, warning
 
 WIDTH, HEIGHT = 100, 30
 OUTPUT_PAUSE = 0.25  # seconds before each piece of output

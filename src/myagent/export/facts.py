@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from myagent.core.messages import Gap, Metadata, PermissionRequest, PermissionResolved, Prompt, TerminalState
-from myagent.wording import OUTCOMES, escaped_line, name_line, one_line, request_name, whole_line
+from myagent.text.wording import OUTCOMES, escaped_line, name_line, one_line, request_name, whole_line
 
 
 def title(metadata: Metadata) -> str:

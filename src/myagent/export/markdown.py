@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from myagent.core.messages import Gap, Metadata, PermissionRequest, PermissionResolved, Prompt, TerminalState
 from myagent.export import facts
 from myagent.export.parts import Output, Part
-from myagent.terminal import visible
-from myagent.wording import diff_lines, diffs_beyond_display, warning
+from myagent.text.terminal import visible
+from myagent.text.wording import diff_lines, diffs_beyond_display, warning
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>#|~&])")
 

@@ -16,7 +16,7 @@ from myagent.core.messages import (
     Prompt,
     TerminalState,
 )
-from myagent.terminal import TerminalFilter
+from myagent.text.terminal import TerminalFilter
 
 JOINED = 1 << 20  # characters of output in one part at most, more or less
 

@@ -36,6 +36,7 @@ from myagent.core.messages import (
     Welcome,
 )
 from myagent.exceptions import MyagentError
+from myagent.text.wording import OUTCOMES, name_line, one_line
 from myagent.tui import lists, status
 from myagent.tui.copying import copies, copy
 from myagent.tui.finding import Finder, Pages
@@ -44,7 +45,6 @@ from myagent.tui.question import ALONE, QUIET, Decision, Question
 from myagent.tui.story import OutOfOrder, Story
 from myagent.tui.style import CSS
 from myagent.tui.timeline import Timeline
-from myagent.wording import OUTCOMES, name_line, one_line
 
 PAGE = 500  # events fetched at a time
 TELL_PAUSE = 0.05  # seconds in which what changes below the stream is gathered

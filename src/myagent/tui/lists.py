@@ -14,8 +14,8 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from myagent.core.messages import ConnectionInfo, Metadata
+from myagent.text.wording import name_line, one_line, whole_line
 from myagent.tui.dialog import Dialog
-from myagent.wording import name_line, one_line, whole_line
 
 HELP = """\
 Enter, Ctrl+J   submit the prompt, a new line in it (Alt+Enter, too)

@@ -22,9 +22,9 @@ from myagent.core.messages import (
     TerminalState,
 )
 from myagent.export import facts
-from myagent.terminal import visible
+from myagent.text.terminal import visible
+from myagent.text.wording import diff_in_display, diff_lines, diffs_beyond_display, folded, one_line, warning
 from myagent.tui.story import Item, Said, Told, Tool
-from myagent.wording import diff_in_display, diff_lines, diffs_beyond_display, folded, one_line, warning
 
 TOOL_LINES = 12  # of a tool's output; the raw view has all of it
 

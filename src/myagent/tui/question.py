@@ -19,9 +19,9 @@ from textual.widgets import Input, Static
 
 from myagent.core.messages import Option, PermissionRequest
 from myagent.core.permissions import allowed_once
+from myagent.text.wording import escaped_line, option_name, request_name, time_left, whole_line
 from myagent.tui import painting
 from myagent.tui.dialog import Dialog
-from myagent.wording import escaped_line, option_name, request_name, time_left, whole_line
 
 QUIET = 0.8  # seconds without any key before one may be an answer: keys that were meant for something else are lost
 ALONE = 0.3  # seconds without another key after it, before an answer is given: else it was the first letter of a word

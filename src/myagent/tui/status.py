@@ -10,7 +10,7 @@ from rich.text import Text
 
 from myagent.client import Client, State
 from myagent.core.messages import Metadata, PermissionRequest
-from myagent.wording import name_line, one_line, request_name, seconds_since
+from myagent.text.wording import name_line, one_line, request_name, seconds_since
 
 NAME_CHARACTERS = 28  # of a request, or of a reason, so that the rest of the line has room
 

@@ -21,7 +21,7 @@ from myagent.core.messages import (
     TerminalState,
 )
 from myagent.export.parts import uncoloured
-from myagent.terminal import TerminalFilter
+from myagent.text.terminal import TerminalFilter
 
 # Of text in one item: what grows is drawn anew as a whole, so output is drawn in parts. A message is Markdown as a
 # whole or not at all, so it may be longer.

@@ -1,0 +1,98 @@
+"""Who may connect: the owner token, invites, and the check of an `Authorization` header."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from myagent.access.invites import Invites
+from myagent.access.state_directory import UnsafeState, read_private, write_private
+from myagent.core.messages import Scope, SessionId
+
+TOKEN_BYTES = 32  # 256 bits, written URL-safe in 43 characters
+_BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] ([A-Za-z0-9_-]{43,256})")  # RFC 6750; the scheme ignores case
+
+
+class AuthFile(msgspec.Struct, frozen=True, rename="camel"):
+    """What `auth.json` holds."""
+
+    version: int
+    token: str
+    created_at: str
+
+
+OWNER = "owner"  # the owner token's credential id
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What a verified token may do. `credential_id` names it in records; it is no secret. With a `session_id` it sees
+    that session alone."""
+
+    credential_id: str
+    scope: Scope
+    session_id: SessionId | None = None
+
+
+class Authenticator:
+    """Checks what a request shows. Only digests are kept and compared, in constant time, as bytes."""
+
+    def __init__(self, token: str, invites: Invites) -> None:
+        self.rotate(token)
+        self._invites = invites
+
+    def rotate(self, token: str) -> None:
+        """Take another owner token for the right one."""
+        self._owner = hashlib.sha256(token.encode()).digest()
+
+    def check(self, headers: Sequence[bytes]) -> Credential | None:
+        """Judge all `Authorization` header values of a request: exactly one, well-formed and right, or `None`. The same
+        is done whatever is wrong."""
+        matched = _BEARER.fullmatch(headers[0]) if len(headers) == 1 else None
+        shown = matched.group(1) if matched else b""
+        digest = hashlib.sha256(shown).digest()
+        owns = hmac.compare_digest(digest, self._owner)
+        invite = self._invites.find(shown, digest)
+        if owns:
+            return Credential(OWNER, "owner")
+        if invite is not None:
+            return Credential(invite.id, invite.scope, SessionId(invite.session_id) if invite.session_id else None)
+        return None
+
+    def still_good(self, credential: Credential) -> bool:
+        """Whether a credential that was right has been neither revoked nor expired since."""
+        return credential.credential_id == OWNER or self._invites.is_live(credential.credential_id)
+
+
+def load_owner_token(path: Path) -> str:
+    """Read the owner token from `auth.json`, or make it on first use. Raises `UnsafeState` with the remedy; a file that
+    is there is never written over."""
+    data = read_private(path)
+    if data is None:
+        return new_owner_token(path)
+    try:
+        content = msgspec.json.decode(data, type=AuthFile)
+    except (msgspec.DecodeError, RecursionError):
+        content = None
+    if content is None or content.version != 1 or not re.fullmatch(r"[A-Za-z0-9_-]{43,256}", content.token):
+        raise UnsafeState(
+            path, "does not hold an owner token of version 1", "mend it, or remove it to have a new token made"
+        )
+    return content.token
+
+
+def new_owner_token(path: Path) -> str:
+    """Make an owner token and store it, in place of the present one if there is one. Raises `OSError`."""
+    while (token := secrets.token_urlsafe(TOKEN_BYTES)).startswith("-"):
+        pass  # no command line would take it for a value
+    created_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    write_private(path, msgspec.json.encode(AuthFile(1, token, created_at)) + b"\n")
+    return token

@@ -1,0 +1,217 @@
+"""Invites: follower credentials that expire, can be revoked, and are kept as digests only."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+import time
+import zlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from myagent.access.state_directory import UnsafeState, read_private, write_private
+from myagent.exceptions import MyagentError
+
+LIMIT = 100  # invites at a time: their file stays below `statedir.FILE_BYTES`
+LABEL_CHARACTERS = 64
+LIFETIME = 365 * 24 * 3600.0  # seconds, at most
+DEFAULT_LIFETIME = 24 * 3600.0  # a day, as long as most people remember what they handed out
+SECRET_BYTES = 20  # 160 bits
+
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"  # base32, lower case: survives being read aloud and double-clicked
+_TOKEN = re.compile(r"(myagent_inv_([a-z2-7]{8})_[a-z2-7]{32})_([0-9a-f]{8})")
+
+
+class InvitesFull(MyagentError):
+    def __str__(self) -> str:
+        return f"there are {LIMIT} invites already; revoke one first"
+
+
+class Invite(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
+    """One invite, as it is stored; times are ISO 8601 UTC. `uses`: WebSocket connections that it is good for."""
+
+    id: str
+    digest: str  # SHA-256 of the token, in hex
+    scope: Literal["follower"] = "follower"
+    label: str = ""
+    session_id: str | None = None  # the only session that it shows
+    created_at: str
+    expires_at: str
+    uses: int | None = None
+    used: int = 0
+    last_seen: str | None = None
+
+    @property
+    def spent(self) -> bool:
+        return self.uses is not None and self.used >= self.uses
+
+
+class InvitesFile(msgspec.Struct, frozen=True):
+    """What `invites.json` holds."""
+
+    version: int
+    invites: list[Invite]
+
+
+def make_token(invite_id: str, secret: str) -> str:
+    """`myagent_inv_<id>_<secret>_<checksum>`: a scanner can tell it from chance, and a typo is seen."""
+    body = f"myagent_inv_{invite_id}_{secret}"
+    return f"{body}_{zlib.crc32(body.encode()):08x}"
+
+
+def read_id(token: str) -> str | None:
+    """The id in a token; `None` for what is no whole and unharmed token of an invite."""
+    matched = _TOKEN.fullmatch(token)
+    if matched is None or int(matched.group(3), 16) != zlib.crc32(matched.group(1).encode()):
+        return None
+    return matched.group(2)
+
+
+def boot_clock() -> float:
+    """Seconds since the machine was started, also those in which it slept; no clock setting moves them."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Invites:
+    """The invites of a workspace. Every change is durable when the method that makes it returns.
+
+    How long an invite still has is worked out when it is loaded; from there on only `clock` counts, so that a wall
+    clock which is set back extends nothing.
+    """
+
+    def __init__(
+        self, path: Path, *, clock: Callable[[], float] = boot_clock, wall: Callable[[], float] = time.time
+    ) -> None:
+        self._path = path
+        self._clock = clock
+        self._wall = wall
+        self._invites: dict[str, Invite] = {}
+        self._deadlines: dict[str, float] = {}  # of the clock
+        self._nobody = secrets.token_bytes(32)  # compared with when the id is unknown, so that the work is the same
+        self._unsaved = False  # something that may be lost: when an invite was seen last
+
+    def load(self) -> None:
+        """Read the file, if there is one. Raises `UnsafeState`; a file that cannot be read is never written over."""
+        data = read_private(self._path)
+        if data is None:
+            return
+        try:
+            content = msgspec.json.decode(data, type=InvitesFile)
+            lifetimes = {each.id: self._left(each) for each in content.invites}
+        except (msgspec.DecodeError, RecursionError, ValueError):
+            content = None
+        if content is None or content.version != 1:
+            raise UnsafeState(
+                self._path, "does not hold invites of version 1", "mend it, or remove it: all invites end with it"
+            )
+        now = self._clock()
+        for invite in content.invites:
+            if lifetimes[invite.id] > 0:
+                self._invites[invite.id] = invite
+                self._deadlines[invite.id] = now + lifetimes[invite.id]
+        if len(self._invites) < len(content.invites):
+            self._save(self._invites)  # what has expired once stays so, whatever the clock says next time
+
+    def live(self) -> list[Invite]:
+        """The invites that are still good, the oldest first."""
+        return [invite for invite in self._invites.values() if self.is_live(invite.id)]
+
+    def ids(self) -> list[str]:
+        """All that are stored, also those whose time is over and which `expire` has not dropped yet."""
+        return [*self._invites]
+
+    def create(self, *, label: str, session_id: str | None, lifetime: float, uses: int | None) -> tuple[Invite, str]:
+        """Make an invite; its token is told here and never again. Raises `InvitesFull`, and `OSError`."""
+        if len(self._invites) >= LIMIT:
+            raise InvitesFull
+        invite_id = _random_text(8)
+        token = make_token(invite_id, _random_text(SECRET_BYTES * 8 // 5))
+        lifetime = min(lifetime, LIFETIME)
+        wall = self._wall()
+        invite = Invite(
+            id=invite_id,
+            digest=hashlib.sha256(token.encode()).hexdigest(),
+            label=label[:LABEL_CHARACTERS],
+            session_id=session_id,
+            created_at=_iso(wall),
+            expires_at=_iso(wall + lifetime),
+            uses=uses,
+        )
+        self._save({**self._invites, invite_id: invite})
+        self._deadlines[invite_id] = self._clock() + lifetime
+        return invite, token
+
+    def find(self, shown: bytes, digest: bytes) -> Invite | None:
+        """The live invite whose token this is; `digest` is SHA-256 of what was shown. One look-up and one comparison in
+        constant time, whatever is wrong."""
+        invite_id = read_id(shown.decode("latin-1"))
+        invite = self._invites.get(invite_id or "")
+        same = hmac.compare_digest(digest, bytes.fromhex(invite.digest) if invite else self._nobody)
+        return invite if invite is not None and same and self.is_live(invite.id) and not invite.spent else None
+
+    def is_live(self, invite_id: str) -> bool:
+        """Whether it is neither revoked nor expired."""
+        return self._clock() < self._deadlines.get(invite_id, 0.0)
+
+    def use(self, invite_id: str) -> bool:
+        """Take one of its uses, and note that it was seen; false if there is none left. Raises `OSError`."""
+        invite = self._invites.get(invite_id)
+        if invite is None or not self.is_live(invite_id) or invite.spent:
+            return False
+        used = replace(invite, used=invite.used + 1, last_seen=_iso(self._wall()))
+        if invite.uses is None:
+            self._invites[invite_id] = used
+            self._unsaved = True
+        else:
+            self._save({**self._invites, invite_id: used})
+        return True
+
+    def revoke(self, invite_ids: list[str]) -> list[str]:
+        """End invites; returns those that there were. Raises `OSError` if that is not durable: they are ended then all
+        the same, for as long as this process lives."""
+        gone = [each for each in invite_ids if each in self._invites]
+        if gone:
+            self._drop(gone)
+        return gone
+
+    def expire(self) -> list[str]:
+        """Drop the invites whose time is over; returns them. Raises `OSError` as `revoke` does."""
+        gone = [each for each in self._invites if not self.is_live(each)]
+        if gone:
+            self._drop(gone)
+        return gone
+
+    def save(self) -> None:
+        """Store when invites were seen last, if that has changed. Raises `OSError`."""
+        if self._unsaved:
+            self._save(self._invites)
+
+    def _drop(self, invite_ids: list[str]) -> None:
+        for invite_id in invite_ids:
+            del self._invites[invite_id], self._deadlines[invite_id]
+        self._save(self._invites)
+
+    def _save(self, invites: dict[str, Invite]) -> None:
+        write_private(self._path, msgspec.json.encode(InvitesFile(1, list(invites.values()))) + b"\n")
+        self._invites = invites
+        self._unsaved = False
+
+    def _left(self, invite: Invite) -> float:
+        """Seconds that an invite still has by the wall clock, and never more than it was made for."""
+        created, expires = (datetime.fromisoformat(each).timestamp() for each in (invite.created_at, invite.expires_at))
+        return min(expires - self._wall(), expires - created)
+
+
+def _random_text(length: int) -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+
+
+def _iso(wall: float) -> str:
+    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,197 @@
+"""Who may connect to a workspace, and every change to that: stored first, then recorded, then carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, assert_never
+
+import msgspec
+
+from myagent.access.credentials import OWNER, Authenticator, load_owner_token, new_owner_token
+from myagent.access.invites import LABEL_CHARACTERS, LIFETIME, Invite, Invites
+from myagent.core.display import escape
+from myagent.exceptions import MyagentError
+
+
+class Request(msgspec.Struct, frozen=True, rename="camel", tag_field="op", kw_only=True, forbid_unknown_fields=True):
+    """What an operator asks of a workspace on its own machine."""
+
+
+class CreateInvite(Request, frozen=True, kw_only=True, tag="invite"):
+    lifetime: float  # seconds
+    label: str = ""
+    session_id: str | None = None
+    uses: int | None = None
+
+
+class ListInvites(Request, frozen=True, kw_only=True, tag="invites"):
+    pass
+
+
+class RevokeInvites(Request, frozen=True, kw_only=True, tag="revoke"):
+    invite_ids: list[str] | None = None  # None: all
+
+
+class RotateToken(Request, frozen=True, kw_only=True, tag="rotate"):
+    pass
+
+
+class AskStatus(Request, frozen=True, kw_only=True, tag="status"):
+    pass
+
+
+AnyRequest = CreateInvite | ListInvites | RevokeInvites | RotateToken | AskStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """A new invite. Whoever has its token or its link can watch, until `expires_at` (ISO 8601 UTC)."""
+
+    id: str
+    token: str
+    expires_at: str
+    link: str  # opens the page
+
+
+class BadRequest(MyagentError):
+    """Something that an operator asked makes no sense here."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+    def __str__(self) -> str:
+        return self.why
+
+
+class NotStored(MyagentError):
+    """A change could not be made durable."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(what, reason)
+        self.what, self.reason = what, reason
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.reason}"
+
+
+class Access:
+    """The credentials of a workspace; what is not overridden suits a workspace that nobody serves."""
+
+    def __init__(self, directory: Path) -> None:
+        self.auth_path = directory / "auth.json"
+        self.invites = Invites(directory / "invites.json")
+        self.token = ""
+        self.authenticator: Authenticator
+        self.record: Callable[[str, dict[str, Any]], None] = lambda kind, fields: None  # into the audit
+        self.end: Callable[[str, str], None] = lambda credential_id, why: None  # its connections
+        self.rotated: Callable[[str, str], None] = lambda old, new: None  # the owner token
+        self.connected: Callable[[str], int] = lambda credential_id: 0  # how many it has
+        self.knows_session: Callable[[str], bool] = lambda session_id: True
+        self.status: Callable[[], dict[str, Any]] = dict  # about the listener
+
+    def load(self) -> None:
+        """Read the credentials, or make the owner token on first use. Raises `UnsafeState`."""
+        self.token = load_owner_token(self.auth_path)
+        self.invites.load()
+        self.authenticator = Authenticator(self.token, self.invites)
+
+    def answer(self, request: AnyRequest) -> dict[str, Any]:
+        """Do what is asked; returns JSON-able data. Raises `MyagentError`."""
+        match request:
+            case CreateInvite():
+                return self._create(request)
+            case ListInvites():
+                return {"invites": [self._describe(invite) for invite in self.invites.live()]}
+            case RevokeInvites():
+                return self._revoke(request.invite_ids)
+            case RotateToken():
+                return self._rotate()
+            case AskStatus():
+                return self.status()
+            case _:
+                assert_never(request)
+
+    def expire(self) -> None:
+        """End what has expired; called at least twice a second. Raises `OSError`, having ended it."""
+        gone = [each for each in self.invites.ids() if not self.invites.is_live(each)]
+        try:
+            if gone:
+                self.invites.expire()
+        finally:
+            for invite_id in gone:
+                self.record("expired", {"credential": invite_id})
+                self.end(invite_id, "expired")
+
+    def _create(self, request: CreateInvite) -> dict[str, Any]:
+        if not 1 <= request.lifetime <= LIFETIME:
+            raise BadRequest("an invite can be made for 1 second to 365 days")
+        if request.uses is not None and not 1 <= request.uses <= 1_000_000:
+            raise BadRequest("an invite can be good for 1 to 1,000,000 connections")
+        if request.session_id is not None and not self.knows_session(request.session_id):
+            raise BadRequest("no such session in this workspace")
+        label = escape(" ".join(request.label.split()))[:LABEL_CHARACTERS]
+        try:
+            invite, token = self.invites.create(
+                label=label, session_id=request.session_id, lifetime=request.lifetime, uses=request.uses
+            )
+        except OSError as error:
+            raise NotStored("no invite was made", error.strerror or str(error)) from None
+        self.record("invite", {"credential": invite.id, **_facts(invite)})
+        return {"token": token, **self._describe(invite), "server": self.status() or None}
+
+    def _revoke(self, invite_ids: list[str] | None) -> dict[str, Any]:
+        known = self.invites.ids()
+        chosen = known if invite_ids is None else [each for each in dict.fromkeys(invite_ids) if each in known]
+        if invite_ids is not None and not chosen:
+            raise BadRequest("no such invite; it may have expired, or been revoked before")
+        failed: OSError | None = None
+        try:
+            self.invites.revoke(chosen)
+        except OSError as error:
+            failed = error
+        closed = {each: self.connected(each) for each in chosen}
+        for invite_id in chosen:
+            self.record("revoked", {"credential": invite_id})
+            self.end(invite_id, "revoked")
+        if failed is not None:
+            raise NotStored(
+                "revoked until the server stops, but that could not be stored: revoke again when it can",
+                failed.strerror or str(failed),
+            )
+        return {"revoked": chosen, "closed": sum(closed.values())}
+
+    def _rotate(self) -> dict[str, Any]:
+        old = self.token
+        try:
+            self.token = new_owner_token(self.auth_path)
+        except OSError as error:
+            raise NotStored("the token is as it was", error.strerror or str(error)) from None
+        self.authenticator.rotate(self.token)
+        self.rotated(old, self.token)
+        closed = self.connected(OWNER)
+        self.record("rotated", {"credential": OWNER})
+        self.end(OWNER, "revoked")
+        return {"closed": closed, "authFile": str(self.auth_path)}
+
+    def _describe(self, invite: Invite) -> dict[str, Any]:
+        return {
+            "id": invite.id,
+            "scope": invite.scope,
+            **_facts(invite),
+            "createdAt": invite.created_at,
+            "used": invite.used,
+            "lastSeen": invite.last_seen,
+            "connections": self.connected(invite.id),
+        }
+
+
+def _facts(invite: Invite) -> dict[str, Any]:
+    return {
+        "label": invite.label,
+        "sessionId": invite.session_id,
+        "expiresAt": invite.expires_at,
+        "uses": invite.uses,
+    }

@@ -1,0 +1,1 @@
+"""The Agent Client Protocol: hosting agents that speak it, and speaking it ourselves."""

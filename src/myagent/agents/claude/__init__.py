@@ -1,0 +1,1 @@
+"""Claude Code through `claude -p` and its own permission protocol."""

@@ -1,0 +1,281 @@
+"""Host `claude -p`: the program of Claude Code by itself, asked for leave through its stdio permission protocol.
+
+Each turn is one process, which loads the conversation by its id; so a turn that was cancelled, or a server that was
+started again, leaves nothing to be mended. The protocol is the one that Claude's own SDK speaks, and is not documented.
+
+Safe by default: it runs in the mode that asks, without the settings of the directory that it works in, and with rules
+that make it ask for every tool that changes something, whatever its user's own settings allow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from myagent.agents import Agent, AgentInfo, Answer, Turn, TurnEnd, TurnIO, UnaskedCall
+from myagent.agents.acp.offers import NotOffered, Offer, offer_named
+from myagent.agents.acp.presets import CLAUDE_ASKS, Preset, hosted_env, version_of
+from myagent.agents.acp.skills import with_skills
+from myagent.agents.acp.supervision import PlanUnverified
+from myagent.agents.claude.stream import Stream, end_of, tool_call
+from myagent.agents.claude.talk import ClaudeTalk, Judged, Refused, Taken
+from myagent.agents.processes.ndjson import AgentGone, connected
+from myagent.agents.rendering import JSON, commands_state, trimmed
+from myagent.agents.showing import Showing
+from myagent.agents.tripwire import OnUnasked, RanUnasked, Tripwire
+from myagent.agents.work import Work
+from myagent.core.messages import Option
+from myagent.exceptions import AgentUnavailable
+
+START_SECONDS = 60.0  # for the answer to `initialize`; it takes half of one
+CANCEL_SECONDS = 5.0  # for a turn to end after an interrupt, before the process is told to go
+
+_STREAM = (
+    *("-p", "--input-format", "stream-json", "--output-format", "stream-json", "--verbose"),
+    *("--include-partial-messages", "--permission-prompt-tool", "stdio"),
+    *("--disallowed-tools", "AskUserQuestion"),  # nobody could answer it
+)
+_ASKING = (
+    *("--permission-mode", "default", "--setting-sources", "user"),
+    *("--settings", json.dumps({"permissions": {"ask": CLAUDE_ASKS}})),
+)
+_NOBODY = Answer("cancelled")
+_OPTIONS = (Option("allow", "Allow", "allow_once"), Option("reject", "Reject", "reject_once"))
+
+
+class ClaudePrintAgent(Agent):
+    """The Agent port over `claude -p`.
+
+    Args:
+        argv: The program, and arguments that come before ours.
+        options: `model` and `effort`, as it offers them.
+        allow_unsupervised: Follow the user's and the directory's settings, which may allow tools without asking.
+        on_unasked: As `AcpAgent`.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path,
+        preset: Preset,
+        env: Mapping[str, str] | None = None,
+        options: Mapping[str, str] | None = None,
+        allow_unsupervised: bool = False,
+        on_unasked: OnUnasked | None = None,
+        start_seconds: float = START_SECONDS,
+        cancel_seconds: float = CANCEL_SECONDS,
+    ) -> None:
+        self._cwd, self._preset, self._options = cwd, preset, dict(options or {})
+        self._env = hosted_env(os.environ, env)
+        chosen = (part for name, value in self._options.items() for part in (f"--{name}", value))
+        self._argv = (*argv, *_STREAM, *(() if allow_unsupervised else _ASKING))
+        self._chosen = tuple(chosen)
+        self._supervised = not allow_unsupervised
+        self._start_seconds, self._cancel_seconds = start_seconds, cancel_seconds
+        self._info = AgentInfo(name=preset.name)
+        self._verified = False
+        self._on_unasked = on_unasked
+        self._unasked: set[str] = set()  # sessions in which it ran something that nobody was asked about
+        self._work = Work()
+        self.tally: Counter[str] = Counter()
+
+    @property
+    def info(self) -> AgentInfo:
+        return self._info
+
+    async def start(self) -> None:
+        """Start it once, to hear what it offers."""
+        try:
+            talk = await self._open((), _passed_over, _denied)
+            try:
+                said = await self._initialize(talk)
+            finally:
+                await talk.close()
+        except (AgentGone, Refused) as error:
+            raise AgentUnavailable(self._preset.name, str(error).rstrip("."), self._preset.login) from error
+        offers = _offers(said)
+        for name, value in self._options.items():
+            try:
+                offer_named(offers, name).params(value, called=name)
+            except NotOffered as error:
+                raise AgentUnavailable(self._preset.name, str(error)) from error
+        alone = len(self._argv) - len(_STREAM) - (len(_ASKING) if self._supervised else 0) == 1
+        version = await asyncio.to_thread(version_of, self._argv[0], self._env) if alone else ""
+        version = version.partition(" ")[0]
+        self._verified = self._preset.is_verified(version)
+        asks = "unverified: it may or may not ask (mode default)"
+        if not self._supervised:
+            asks = "UNSUPERVISED: it may run tools without asking, as its settings say"
+        elif self._verified:
+            asks = "asks (mode default), as verified with this version"
+        note = "; ".join([asks, *(f"{name}={value}" for name, value in self._options.items())])
+        config = [offer.state() | {"value": self._options.get(offer.names[0])} for offer in offers]
+        state = {"mode": "default", "config": config, "supervision": self._verdict()}
+        self._info = AgentInfo(name="Claude Code", version=version, note=note, state=state)
+
+    def _verdict(self) -> str:
+        if not self._supervised or self._unasked:
+            return "unsupervised"
+        return "verified" if self._verified else "unverified"
+
+    async def run(self, turn: Turn, io: TurnIO) -> TurnEnd:
+        return await self._work.run(self._run(turn, io), name=f"claude turn {turn.turn_id}")
+
+    async def close(self) -> None:
+        """Stop what runs, and wait until it has ended; idempotent."""
+        await self._work.close()
+
+    async def _run(self, turn: Turn, io: TurnIO) -> TurnEnd:
+        earlier = turn.agent_session_id
+        if turn.mode == "plan" and self._verdict() == "unverified":
+            return TurnEnd("failed", 1, str(PlanUnverified(self._preset.name)), earlier)
+        if earlier is not None:
+            end = await self._answer(turn, io, resume=("--resume", earlier))
+            if end is not None:
+                return end
+            await io.stderr("Claude Code lost its earlier session; this prompt begins a new one\n")
+        end = await self._answer(turn, io)
+        return end or TurnEnd("failed", 1, "claude ended before it began")
+
+    async def _answer(self, turn: Turn, io: TurnIO, *, resume: tuple[str, ...] = ()) -> TurnEnd | None:
+        """Let one process answer the prompt; `None` when it could not begin the session that it was to."""
+        failed: asyncio.Future[JSON] = asyncio.get_running_loop().create_future()
+        showing = self._showing(turn, io, failed)
+        answering = _Answering(turn, io, showing)
+        try:
+            talk = await self._open((*self._chosen, *resume), answering.take, answering.may_use, cwd=turn.cwd)
+        except AgentUnavailable as error:
+            return TurnEnd("failed", 1, str(error), turn.agent_session_id)
+        prompted = False
+        try:
+            said = await self._initialize(talk)
+            commands = commands_state(said.get("commands"))
+            io.tell(mode="default", commands=commands, supervision=self._verdict())
+            prompt, left_out = with_skills(turn, {row["name"] for row in commands})
+            if left_out:
+                await io.stderr(left_out)
+            prompted = True
+            await talk.prompt(prompt)
+            await asyncio.wait({talk.result, failed}, return_when=asyncio.FIRST_COMPLETED)
+            await showing.finish()
+            if failed.done():
+                await self._interrupt(talk)
+            result = await (failed if failed.done() else talk.result)
+        except (AgentGone, Refused, AgentUnavailable) as error:
+            if resume and answering.session_id is None and talk.has_ended:
+                return None
+            code = error.exit_code if isinstance(error, AgentGone) else 1
+            return TurnEnd("failed", code, str(error), answering.session_id or turn.agent_session_id)
+        except asyncio.CancelledError:
+            if prompted:
+                await self._interrupt(talk)
+            raise
+        finally:
+            failed.cancel()
+            await showing.finish()
+            await talk.close()
+            await showing.close_calls()
+        return None if resume and answering.session_id is None else end_of(result)
+
+    def _showing(self, turn: Turn, io: TurnIO, failed: asyncio.Future[JSON]) -> Showing:
+        """A turn's side of what is shown; what runs unasked in it is told, where anybody would have been asked."""
+        if turn.mode == "bypassPermissions" or not self._supervised:
+            return Showing(io)
+
+        def unasked(call: UnaskedCall) -> None:
+            stops = (self._on_unasked or ("stop" if self._verified else "tell")) == "stop"
+            self._unasked.add(turn.session_id)
+            if stops and not failed.done():
+                failed.set_exception(RanUnasked(self._preset.name, call.title))
+
+        return Showing(io, Tripwire(), unasked)
+
+    async def _open(
+        self, arguments: tuple[str, ...], take: Taken, may_use: Judged, *, cwd: Path | None = None
+    ) -> ClaudeTalk:
+        try:
+            child = await connected((*self._argv, *arguments), cwd=cwd or self._cwd, env=self._env)
+        except OSError as error:
+            reason = f"{self._argv[0]}: {error.strerror or error}"
+            raise AgentUnavailable(self._preset.name, reason, f"install it with: {self._preset.install}") from error
+        return ClaudeTalk(child, self.tally, take=take, may_use=may_use)
+
+    async def _initialize(self, talk: ClaudeTalk) -> JSON:
+        try:
+            async with asyncio.timeout(self._start_seconds):
+                return await talk.control({"subtype": "initialize", "hooks": None})
+        except TimeoutError:
+            reason = f"it did not answer initialize within {self._start_seconds:g} seconds"
+            raise AgentUnavailable(self._preset.name, reason) from None
+
+    async def _interrupt(self, talk: ClaudeTalk) -> None:
+        """Have it stop by itself, so that it keeps the conversation; `close` sees to one that does not."""
+        try:
+            async with asyncio.timeout(self._cancel_seconds):
+                await talk.control({"subtype": "interrupt"})
+                await asyncio.wait({talk.result})
+        except (TimeoutError, AgentGone, Refused):
+            pass
+
+
+class _Answering:
+    """What one turn does with what claude says and asks. `session_id` is set when the conversation is there."""
+
+    def __init__(self, turn: Turn, io: TurnIO, showing: Showing) -> None:
+        self._turn, self._io, self._showing = turn, io, showing
+        self._stream = Stream(turn.cwd)
+        self.session_id: str | None = None
+
+    async def take(self, message: JSON) -> bool:
+        """Take up a message; whether anything came of it."""
+        match message:
+            case {"type": "system", "subtype": "init", "session_id": str(session_id)}:
+                self.session_id = session_id
+                self._io.tell(**{key: trimmed(message[key], 120) for key in ("model",) if key in message})
+                return True
+        shown = False
+        for update in self._stream.updates(message):
+            await self._showing.show(update)
+            shown = True
+        return shown
+
+    async def may_use(self, request: JSON) -> JSON:
+        """Ask leave for a tool; the answer as claude wants it."""
+        given = request.get("input")
+        given = given if isinstance(given, dict) else {}
+        call = tool_call(str(request.get("tool_use_id")), str(request.get("tool_name")), given, self._turn.cwd)
+        answer = _NOBODY
+        asked = self._showing.asked(call, _OPTIONS)
+        try:
+            answer = await self._io.ask(asked)
+        finally:
+            self._showing.answered(call, answer)
+        if answer.kind == "allow":
+            return {"behavior": "allow", "updatedInput": given}
+        if answer.kind == "cancelled":
+            return {"behavior": "deny", "message": "cancelled", "interrupt": True}
+        await self._showing.line(answer.refusal)
+        return {"behavior": "deny", "message": answer.refusal}
+
+
+async def _passed_over(_: JSON) -> bool:
+    return False
+
+
+async def _denied(_: JSON) -> JSON:
+    return {"behavior": "deny", "message": "no turn is running"}
+
+
+def _offers(said: JSON) -> tuple[Offer, ...]:
+    """The models that it tells of, and the efforts that any of them has."""
+    models = said.get("models")
+    rows = [row for row in models if isinstance(row, dict)] if isinstance(models, list) else []
+    values = [row[key] for row in rows for key in ("value", "resolvedModel") if isinstance(row.get(key), str)]
+    efforts = [effort for row in rows for effort in row.get("supportedEffortLevels") or [] if isinstance(effort, str)]
+    found = (("model", values), ("effort", efforts))
+    return tuple(Offer((name,), None, tuple(dict.fromkeys(each))) for name, each in found if each)

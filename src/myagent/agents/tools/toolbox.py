@@ -1,0 +1,279 @@
+"""The tools as a model is offered them: their schemas, and its calls carried out, shown, and asked leave for.
+
+What comes from a model is anybody's text: a call of an unknown tool or with wrong arguments is told to it as a failure,
+as is whatever a tool cannot do, and the turn goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from myagent.agents import Answer, ToolCall
+from myagent.agents.rendering import JSON, cut
+from myagent.agents.showing import Showing
+from myagent.agents.tools.tools import CommandProposal, FileProposal, Tools
+from myagent.core.messages import PermissionMode
+from myagent.exceptions import MyagentError
+
+RESULT_CHARACTERS = 32_000  # of one result that a model is told: some 8,000 tokens, as its makers' own agents do
+CALLS = 32  # in one answer of a model; none of them is run when there are more
+NAME_CHARACTERS = 80  # of a tool's name that is none of ours, shown
+
+Path_ = Annotated[str, Meta(description="relative to the top of the workspace")]
+
+
+class Read(Struct):
+    """Read a text file of the workspace."""
+
+    path: Path_
+
+
+class Glob(Struct):
+    """List the files and directories whose path matches a pattern."""
+
+    pattern: Annotated[str, Meta(description='from the top of the workspace, such as "src/**/*.py" or "*"')]
+
+
+class Grep(Struct):
+    """Find the lines that match a Python regular expression, in a file or in all files below a directory."""
+
+    pattern: Annotated[str, Meta(description="a Python regular expression")]
+    path: Path_ = "."
+
+
+class Bash(Struct):
+    """Run a command line with /bin/sh at the top of the workspace. It has no terminal and no input, and whatever it
+    leaves running in the background is ended with it."""
+
+    command: str
+
+
+class Edit(Struct):
+    """Replace the one place in a text file where a text occurs, exactly as it is written, white space too."""
+
+    path: Path_
+    old: Annotated[str, Meta(description="must occur exactly once: give enough of what is around it")]
+    new: str
+
+
+class Write(Struct):
+    """Make a text file, or replace the whole of one. Its directories are made too."""
+
+    path: Path_
+    content: str
+
+
+Request = Read | Glob | Grep | Bash | Edit | Write
+READING: tuple[type[Request], ...] = (Read, Glob, Grep)
+CHANGING: tuple[type[Request], ...] = (Bash, Edit, Write)
+_KINDS = {"Read": "read", "Glob": "search", "Grep": "search", "Bash": "execute", "Edit": "edit", "Write": "edit"}
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A tool as a model is told of it."""
+
+    name: str
+    description: str
+    schema: JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A tool call as a model wrote it; `arguments` is meant to be JSON. `call_id` is the model's own."""
+
+    name: str
+    arguments: str
+    call_id: str
+
+
+class Unusable(MyagentError):
+    """A tool call that means nothing here."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, reason)
+        self.name, self.reason = name, reason
+
+    def __str__(self) -> str:
+        return f"{self.name} was not run: {self.reason}"
+
+
+class Withdrawn(MyagentError):
+    """A permission request was cancelled, and with it the turn."""
+
+    def __str__(self) -> str:
+        return "the permission request was cancelled"
+
+
+class Toolbox:
+    """The tools of one turn. In mode `plan` those that change something are neither offered nor run."""
+
+    def __init__(
+        self,
+        root: Path,
+        mode: PermissionMode,
+        showing: Showing,
+        ask: Callable[[ToolCall], Awaitable[Answer]],
+        turn_id: str,
+    ) -> None:
+        kinds = READING if mode == "plan" else (*READING, *CHANGING)
+        self._kinds: dict[str, type[Request]] = {kind.__name__: kind for kind in kinds}
+        self._tools, self._showing, self._ask = Tools(root), showing, ask
+        self._ids = (f"{turn_id}-{number}" for number in itertools.count(1))
+
+    def offers(self) -> list[Offer]:
+        _, schemas = msgspec.json.schema_components(self._kinds.values())
+        return [
+            Offer(name, " ".join(str(schema.pop("description")).split()), {**schema, "additionalProperties": False})
+            for name, schema in schemas.items()
+        ]
+
+    async def run(self, calls: Sequence[Call]) -> list[str]:
+        """What to tell the model of each call. Neighbours that only read run together; what changes something runs by
+        itself, in the order in which it was asked for. Raises `Withdrawn`."""
+        if len(calls) > CALLS:
+            return [f"not run: {len(calls)} tool calls at once, the limit is {CALLS}"] * len(calls)
+        results: list[str] = []
+        for reads, group in itertools.groupby(calls, key=lambda call: call.name in {kind.__name__ for kind in READING}):
+            if not reads:
+                results += [await self._run(call) for call in group]
+                continue
+            async with asyncio.TaskGroup() as together:
+                tasks = [together.create_task(self._run(call), name=f"tool {call.name}") for call in group]
+            results += [task.result() for task in tasks]
+        return results
+
+    async def _run(self, call: Call) -> str:
+        shown_as = next(self._ids)
+        try:
+            request = self._understood(call)
+        except Unusable as error:
+            await self._announce(shown_as, cut(call.name, NAME_CHARACTERS), "other", {}, "pending")
+            return await self._failed(shown_as, str(error))
+        given = msgspec.to_builtins(request)
+        try:
+            match request:
+                case Read(path):
+                    return await self._look(shown_as, f"Read {path}", given, lambda: self._tools.read(path))
+                case Glob(pattern):
+                    return await self._look(shown_as, f"Glob {pattern}", given, lambda: self._tools.glob(pattern))
+                case Grep(pattern, path):
+                    return await self._look(
+                        shown_as, f"Grep {pattern} {path}", given, lambda: self._tools.grep(pattern, path)
+                    )
+                case Bash(command):
+                    return await self._command(shown_as, await self._tools.bash(command))
+                case Edit(path, old, new):
+                    return await self._change(shown_as, await self._tools.edit(path, old, new))
+                case Write(path, content):
+                    return await self._change(shown_as, await self._tools.write(path, content))
+        except Withdrawn:
+            raise
+        except MyagentError as error:
+            await self._announce(shown_as, f"{call.name} {next(iter(given.values()))}", _KINDS[call.name], given)
+            return await self._failed(shown_as, str(error))
+
+    def _understood(self, call: Call) -> Request:
+        kind = self._kinds.get(call.name)
+        if kind is None:
+            raise Unusable(
+                cut(call.name, NAME_CHARACTERS), f"there is no such tool; there are {', '.join(self._kinds)}"
+            )
+        try:
+            return msgspec.json.decode(call.arguments, type=kind)
+        except (msgspec.DecodeError, RecursionError, UnicodeEncodeError) as error:
+            raise Unusable(call.name, f"its arguments do not fit: {error}") from error
+
+    async def _look(self, shown_as: str, title: str, given: JSON, find: Callable[[], Awaitable[str]]) -> str:
+        await self._announce(shown_as, title, _KINDS[title.partition(" ")[0]], given, "in_progress")
+        told = _bounded(await find())
+        await self._update(shown_as, "completed", rawOutput={"output": told})
+        return told or "(nothing)"
+
+    async def _change(self, shown_as: str, proposal: FileProposal) -> str:
+        if (refusal := await self._leave(shown_as, proposal.call)) is not None:
+            return await self._failed(shown_as, refusal)
+        await proposal.launch()
+        await self._update(shown_as, "completed")
+        return f"{proposal.call.diffs[0].path} written"
+
+    async def _command(self, shown_as: str, proposal: CommandProposal) -> str:
+        if (refusal := await self._leave(shown_as, proposal.call)) is not None:
+            return await self._failed(shown_as, refusal)
+        output = _Tail(RESULT_CHARACTERS)
+
+        async def heard(text: str) -> None:
+            output.add(text)
+            await self._showing.beside(text)
+
+        code = await proposal.launch(heard, heard)
+        result = {"exitCode": code, "output": output.text}
+        await self._update(shown_as, "completed" if code == 0 else "failed", rawOutput=result)
+        return f"exit code {code}\n{output.text}"
+
+    async def _leave(self, shown_as: str, call: ToolCall) -> str | None:
+        """Ask leave for a call; why it may not run, or `None`."""
+        content = [
+            {"type": "diff", "path": diff.path, "oldText": diff.old_text, "newText": diff.new_text}
+            for diff in call.diffs
+        ]
+        more: JSON = {"content": content} if content else {}
+        await self._announce(shown_as, call.title, call.kind, call.input, **more)
+        answer = await self._ask(call)
+        if answer.kind == "cancelled":
+            raise Withdrawn
+        if answer.kind != "allow":
+            return answer.refusal
+        await self._update(shown_as, "in_progress")
+        return None
+
+    async def _announce(
+        self, shown_as: str, title: str, kind: str, given: Any, status: str = "pending", **more: Any
+    ) -> None:
+        if not self._showing.knows(shown_as):
+            update = {"sessionUpdate": "tool_call", "toolCallId": shown_as, "title": title, "kind": kind}
+            await self._showing.show(update | {"status": status, "rawInput": given} | more)
+
+    async def _failed(self, shown_as: str, sentence: str) -> str:
+        content = [{"type": "content", "content": {"type": "text", "text": sentence}}]
+        await self._update(shown_as, "failed", content=content)
+        return sentence
+
+    async def _update(self, shown_as: str, status: str, **more: Any) -> None:
+        update = {"sessionUpdate": "tool_call_update", "toolCallId": shown_as, "status": status}
+        await self._showing.show(update | more)
+
+
+class _Tail:
+    """Text that comes in pieces, of which the end is kept."""
+
+    def __init__(self, characters: int) -> None:
+        self._characters, self._kept, self._lost = characters, "", 0
+
+    def add(self, text: str) -> None:
+        self._kept += text
+        if len(self._kept) > 2 * self._characters:
+            self._cut()
+
+    @property
+    def text(self) -> str:
+        self._cut()
+        return f"({self._lost:,} characters before this are left out)\n{self._kept}" if self._lost else self._kept
+
+    def _cut(self) -> None:
+        self._lost += max(0, len(self._kept) - self._characters)
+        self._kept = self._kept[-self._characters :]
+
+
+def _bounded(text: str) -> str:
+    if len(text) <= RESULT_CHARACTERS:
+        return text
+    return f"{text[:RESULT_CHARACTERS]}\n({len(text) - RESULT_CHARACTERS:,} more characters are left out)"

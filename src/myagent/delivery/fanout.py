@@ -1,0 +1,427 @@
+"""Delivery: each connection is a cursor into the shared run, and live or behind is one loop, `Cursor.pump`.
+
+1. Replays that were asked for (`resume`) are read from the log.
+2. Below the window of the run, events are read from the log.
+3. In the window, slices of it are sent.
+4. At its end, the cursor stands in a **group** of cursors that are all at the same place and get the same bytes: what
+   one turn of the event loop produced goes out in one write each.
+
+A reader that does not read leaves its group until its socket has room again: it costs a cursor and what one write of at
+most `SLICE_BYTES` left over. Nothing is ever queued for it. A cursor that fell below the window gets, when it is back,
+the latest of each kind of state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+from myagent.core.codec import encode
+from myagent.core.messages import Gap, Replayed, SessionId
+from myagent.delivery.window import ENTRY_BYTES, SLICE_BYTES, Entry, Run, View, frame
+from myagent.eventlog import EventLog, Stored, with_update
+
+_log = logging.getLogger(__name__)
+
+
+class Sink(Protocol):
+    """A connection's outgoing side."""
+
+    paused: bool  # set and cleared by the transport: bytes wait to be sent
+
+    @property
+    def socket(self) -> int:
+        """The descriptor that takes the same bytes as `write` while nothing waits, or -1 if there is none (TLS)."""
+
+    def write(self, data: bytes, /) -> None:
+        """Hand over whole frames, or the rest of one that the socket took a part of; may set `paused`."""
+
+    def fail(self) -> None:
+        """End this connection: the server could not go on serving it."""
+
+
+class Group:
+    """Cursors at the end of the run which get the same bytes."""
+
+    __slots__ = ("index", "session_id", "sockets", "view")
+
+    def __init__(self, view: View, session_id: str | None, index: int) -> None:
+        self.view: View = view
+        self.session_id = session_id
+        self.index = index  # all members have been given everything before this
+        self.sockets: dict[Cursor, int] = {}  # of all members; nothing waits to be sent to any of them
+
+    def write(self, data: bytes) -> None:
+        """Send to each member. The transport comes in where the socket does not take all of it: two thirds of what
+        Python does for a delivery is `Transport.write`."""
+        size = len(data)
+        for cursor, socket in self.sockets.items():
+            try:
+                sent = os.write(socket, data) if socket >= 0 else 0
+            except OSError:  # full, or broken: the transport finds out the same, and knows what to do
+                sent = 0
+            if sent != size:
+                cursor.sink.write(data[sent:])
+
+
+class Fanout:
+    """All delivery of one workspace: the run, the groups, and the flush that runs once in a turn of the event loop."""
+
+    def __init__(self, run: Run, log: EventLog, *, announce_gaps: bool = False) -> None:
+        self.run = run
+        self.log = log
+        self.announce_gaps = announce_gaps  # retention may drop events: keep count of what each cursor has seen
+        self.writes = 0  # transport writes for groups so far: with `run.next`, what tests and metrics count
+        self._groups: dict[tuple[View, str | None], Group] = {}
+        self._flushing = False
+        self._held: list[Cursor] = []  # members whose transport filled up in the flush that runs now
+        self._unflushed = 0  # bytes that the window may hold and groups have not been given
+        self._reads: set[asyncio.Task[None]] = set()
+
+    def event(self, stored: Stored) -> None:
+        views = 1 if stored.update is None else 2
+        self._make_room(views * len(stored.body) + len(stored.update or b""))
+        self.run.event(stored)
+
+    def state(self, payload: bytes, *, kind: str | None = None, session_id: str | None = None) -> None:
+        """Tell state to everybody, in its place among the events."""
+        self._make_room(len(payload))
+        self.run.state(payload, kind=kind, session_id=session_id)
+
+    def flush(self) -> None:
+        """Give every group what is new."""
+        self._unflushed = 0
+        for group in list(self._groups.values()):
+            self._flush_group(group)
+
+    def group(self, view: View, session_id: str | None) -> Group:
+        """The group for a view, brought up to date."""
+        key = (view, session_id)
+        if key in self._groups:
+            self._flush_group(self._groups[key])  # which may fill up all its members, and then it is gone
+        if key not in self._groups:
+            self._groups[key] = Group(view, session_id, self.run.next)
+        return self._groups[key]
+
+    def leave(self, group: Group, cursor: Cursor) -> None:
+        del group.sockets[cursor]
+        if not group.sockets:
+            self._groups.pop((group.view, group.session_id), None)
+
+    def hold(self, cursor: Cursor) -> bool:
+        """Whether a flush is under way, which then takes the cursor out of its group itself."""
+        if self._flushing:
+            self._held.append(cursor)
+        return self._flushing
+
+    def start_read(self, cursor: Cursor) -> None:
+        task = asyncio.get_running_loop().create_task(cursor.read(), name="read log")
+        self._reads.add(task)
+        task.add_done_callback(self._reads.discard)
+
+    async def close(self) -> None:
+        reads = list(self._reads)
+        for task in reads:
+            task.cancel()
+        await asyncio.gather(*reads, return_exceptions=True)
+
+    def _make_room(self, size: int) -> None:
+        """Flush before the window could drop what a group has not been given; else once, when this turn is over."""
+        if self._unflushed and self._unflushed + size > self.run.window_bytes // 4:
+            self.flush()
+        if not self._unflushed:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._unflushed += size + ENTRY_BYTES
+
+    def _flush_group(self, group: Group) -> None:
+        run = self.run
+        self._flushing = True
+        while group.index != run.next and group.sockets:
+            data, end = run.slice(group.view, group.session_id, group.index)
+            group.index = end
+            if data:
+                group.write(data)
+                self.writes += len(group.sockets)
+            if self._held:
+                held, self._held = self._held, []
+                for cursor in held:
+                    cursor.leave_group()
+        group.index = run.next
+        self._flushing = False
+
+
+class Replay(NamedTuple):
+    """A stretch of a session that was asked for.
+
+    `opening`, whole frames, is sent when it begins, and `reply_to` is told when it is done: so one that was asked for
+    while another was on its way can be told apart from it.
+    """
+
+    session_id: SessionId
+    after_seq: int
+    until_seq: int
+    reply_to: str | None
+    opening: bytes
+
+
+class Cursor:
+    """What one connection has been sent, and what it is sent next."""
+
+    __slots__ = (
+        "_dropped",
+        "_fanout",
+        "_group",
+        "_index",
+        "_pos",
+        "_reading",
+        "_seen",
+        "_skip",
+        "_todo",
+        "_told",
+        "session_id",
+        "sink",
+        "view",
+    )
+
+    def __init__(self, fanout: Fanout, sink: Sink, *, session_id: SessionId | None) -> None:
+        self._fanout = fanout
+        self.sink = sink
+        self.session_id = session_id  # the one session that it watches, or all
+        self.view: View = "plain"
+        self._group: Group | None = None  # where it stands while it is at the end of the run
+        self._todo: tuple[Replay, ...] = ()
+        self._skip: dict[str, int] | None = None  # session → the seq up to which a replay serves it instead
+        self._reading = False
+        self._dropped = False
+        # Where it stands while it is in no group: what of the run it was given, the same as a position of the log,
+        # and the last seq of each session where those are needed: to find gaps, or to read one session on.
+        self._index = 0
+        self._pos = 0
+        self._seen: dict[str, int] | None = None
+        self._told = 0  # on the way into the window: state that was told before this index is not missed any more
+        self._stand_at(fanout.run.next)
+
+    def start(self, after_seq: int | None = None) -> None:
+        """Begin: at the present end, or for a cursor of one session after one of its events."""
+        self._stand_at(self._fanout.run.next)
+        if self.session_id is not None and after_seq is not None:
+            self.replay(self.session_id, after_seq)
+        else:
+            self.pump()
+
+    @property
+    def replays(self) -> int:
+        """How many replays run or wait."""
+        return len(self._todo)
+
+    @property
+    def live(self) -> bool:
+        return self._group is not None
+
+    @property
+    def behind(self) -> int:
+        """How many events of the workspace were published and not given to it yet."""
+        return 0 if self._group is not None else self._fanout.run.pos - self._pos
+
+    def replay(
+        self, session_id: SessionId, after_seq: int, *, reply_to: str | None = None, opening: bytes = b""
+    ) -> None:
+        """Move to after `after_seq` in one session: send it from there, say `replayed`, go on live."""
+        self.leave_group()
+        head = self._fanout.run.heads.get(session_id, 0)
+        self._todo = (*self._todo, Replay(session_id, after_seq, head, reply_to, opening))
+        self._skip = {**(self._skip or {}), session_id: head}
+        if self._seen is not None:
+            self._seen[session_id] = max(self._seen.get(session_id, 0), head)
+        self.pump()
+
+    def look(self, view: View) -> None:
+        """Get the other view from here on."""
+        if view != self.view:
+            self.leave_group()
+            self.view = view
+            self.pump()
+
+    def has_passed(self, pos: int) -> bool:
+        """Whether everything up to a position was given to the transport."""
+        if self._group is not None:
+            return self._fanout.run.pos_before(self._group.index) >= pos
+        return self._pos >= pos
+
+    def hold(self) -> None:
+        """The transport is full: what comes now waits in the log."""
+        if self._group is not None and not self._fanout.hold(self):
+            self.leave_group()
+
+    def leave_group(self) -> None:
+        group = self._group
+        if group is not None:
+            self._group = None
+            self._fanout.leave(group, self)
+            self._stand_at(group.index)
+
+    def drop(self) -> None:
+        """The connection is gone."""
+        self.leave_group()
+        self._dropped = True
+
+    # --- the loop -------------------------------------------------------------------------------------------------
+
+    def pump(self) -> None:
+        """Send until the transport has no room, or there is nothing more; then wait in a group."""
+        run = self._fanout.run
+        while not (self.sink.paused or self._reading or self._dropped or self._group is not None):
+            if self._todo or self._index < run.first:
+                self._reading = True
+                self._fanout.start_read(self)
+            elif self._index != run.next:
+                self._send_slice()
+            else:
+                group = self._fanout.group(self.view, self.session_id)
+                group.sockets[self] = self.sink.socket
+                self._group = group
+                self._skip = self._seen = None
+
+    async def read(self) -> None:
+        """Serve one slice from the log."""
+        try:
+            await (self._read_replay(self._todo[0]) if self._todo else self._read_behind())
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            _log.exception("reading the log for a connection failed")
+            self.sink.fail()
+            return
+        self._reading = False
+        self.pump()
+
+    def _send_slice(self) -> None:
+        run = self._fanout.run
+        start = self._index
+        if self._skip:
+            data, end = run.slice_without(self.view, self.session_id, start, self._skip)
+        else:
+            data, end = run.slice(self.view, self.session_id, start)
+        self._index, self._pos = end, run.pos_before(end)
+        if self._seen is not None:
+            for entry in run.entries(start, end):
+                if entry.seq and entry.session_id is not None and self.session_id in (None, entry.session_id):
+                    self._seen[entry.session_id] = max(entry.seq, self._seen.get(entry.session_id, 0))
+        self._write(data)
+
+    async def _read_replay(self, replay: Replay) -> None:
+        rows: list[Stored] = []
+        if replay.after_seq < replay.until_seq:
+            rows = await self._fanout.log.read_session(
+                replay.session_id,
+                replay.after_seq,
+                until_seq=replay.until_seq,
+                max_bytes=SLICE_BYTES - len(replay.opening),
+            )
+        whole = len(rows) > 0 and rows[-1].seq - replay.after_seq == len(rows)  # no seq is missing
+        seen = None if whole else {str(replay.session_id): replay.after_seq}
+        parts = [replay.opening, *self._frames(rows, seen, {})]
+        reached = rows[-1].seq if rows else replay.until_seq
+        if not rows and replay.after_seq < replay.until_seq:
+            parts.append(_gap(replay.session_id, replay.after_seq, replay.until_seq))
+        if reached < replay.until_seq:
+            self._todo = (replay._replace(after_seq=reached, opening=b""), *self._todo[1:])
+        else:
+            self._todo = self._todo[1:]
+            if replay.reply_to is not None:
+                done = Replayed(id=replay.reply_to, session_id=replay.session_id, head=replay.until_seq)
+                parts.append(frame(encode(done)))
+        self._write(b"".join(parts))
+
+    async def _read_behind(self) -> None:
+        """Read on below the window, as far as has been published, and enter the window where it begins."""
+        run, log = self._fanout.run, self._fanout.log
+        published = run.pos
+        if self.session_id is None:
+            # A `gap` is smaller than any event, and there is at most one before each.
+            half = 2 if self._fanout.announce_gaps else 1
+            rows = await log.read(self._pos, max_bytes=SLICE_BYTES // half)
+        else:
+            assert self._seen is not None
+            rows = await log.read_session(self.session_id, self._seen[self.session_id], max_bytes=SLICE_BYTES)
+        # What is committed but not yet published comes through the run, after its ack.
+        rows = [row for row in rows if row.pos <= published]
+        parts = self._frames(rows, self._seen, self._skip or {})
+        self._pos = rows[-1].pos if rows else published
+        index = run.index_after(self._pos)
+        if index is not None:
+            self._enter(index, parts)
+        self._write(b"".join(parts))
+
+    def _enter(self, index: int, parts: list[bytes]) -> None:
+        """Step into the window, once all that was missed on the way fits into what is written now: `parts`."""
+        size = sum(map(len, parts))
+        for missed in self._missed(index):
+            size += len(missed)
+            if size > SLICE_BYTES and parts:
+                return  # the next read goes on from here
+            parts.append(missed)
+        self._index = index
+
+    def _missed(self, index: int) -> Iterator[bytes]:
+        """What retention took and what state was told between the place before and an index of the window. Each counts
+        as told once the next one is asked for."""
+        run = self._fanout.run
+        if self._seen is not None:
+            # The window may still hold, before this place, what the log has forgotten.
+            passed = {
+                each.session_id: each.seq for each in run.entries(run.first, index) if each.session_id and each.seq
+            }
+            for session_id, head in {**run.dropped, **passed}.items():
+                seen = self._seen.get(session_id, 0)
+                if self.session_id in (None, session_id) and seen < head:
+                    yield _gap(session_id, seen, head)
+                    self._seen[session_id] = head
+        since = max(self._index, self._told)
+        states = [
+            (told_at, entry)
+            for told_at, entry in run.latest.values()
+            if since <= told_at < index
+            and (None in (self.session_id, entry.session_id) or self.session_id == entry.session_id)
+        ]
+        for self._told, entry in sorted(states, key=_told_at):
+            yield entry.plain
+
+    def _frames(self, rows: list[Stored], seen: dict[str, int] | None, skip: dict[str, int]) -> list[bytes]:
+        """Rows as frames of this view, with a `gap` wherever a seq is missing from what was `seen`."""
+        plain = self.view == "plain"
+        if seen is None and not skip:  # a long replay spends much of its time here
+            return [frame(row.body if plain else with_update(row.body, row.update)) for row in rows]
+        parts = []
+        for row in rows:
+            if row.seq <= skip.get(row.session_id, 0):
+                continue
+            if seen is not None:
+                before = seen.get(row.session_id, 0)
+                if row.seq > before + 1:
+                    parts.append(_gap(row.session_id, before, row.seq - 1))
+                seen[row.session_id] = row.seq
+            parts.append(frame(row.body if plain else with_update(row.body, row.update)))
+        return parts
+
+    def _stand_at(self, index: int) -> None:
+        run = self._fanout.run
+        self._index, self._pos = index, run.pos_before(index)
+        if self.session_id is not None or self._fanout.announce_gaps:
+            self._seen = run.heads_at(index, self.session_id)
+
+    def _write(self, data: bytes) -> None:
+        if data and not self._dropped:
+            self.sink.write(data)
+
+
+def _told_at(state: tuple[int, Entry]) -> int:
+    return state[0]
+
+
+def _gap(session_id: str, after_seq: int, until_seq: int) -> bytes:
+    """What is told instead of the events after `after_seq`, up to and with `until_seq`."""
+    return frame(encode(Gap(SessionId(session_id), after_seq + 1, until_seq)))

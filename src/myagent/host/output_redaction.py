@@ -1,0 +1,100 @@
+"""The curtain between an agent and what is kept of its turn: nothing secret passes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import Any
+
+from myagent.agents import Answer, ToolCall, TurnIO, UnaskedCall
+from myagent.core.messages import Diff, Option
+from myagent.core.permissions import canonical
+from myagent.redaction.redactor import Redactor, Stream
+
+# Updates that carry a piece of a text, to be put together by whoever reads it, and the channel that the text is on.
+_PIECES = {"agent_message_chunk": "stdout", "agent_thought_chunk": "stderr", "user_message_chunk": "stderr"}
+
+
+class Curtain:
+    """A `TurnIO` before another one. Call `finish` when the agent has nothing more to say."""
+
+    def __init__(self, io: TurnIO, redactor: Redactor) -> None:
+        self._io = io
+        self._redactor = redactor
+        self._streams = {"stdout": Stream(redactor), "stderr": Stream(redactor)}
+        self._updates = {kind: Stream(redactor) for kind in _PIECES}
+
+    async def stdout(self, text: str, *, update: dict[str, Any] | None = None) -> None:
+        await self._say("stdout", text, update)
+
+    async def stderr(self, text: str, *, update: dict[str, Any] | None = None) -> None:
+        await self._say("stderr", text, update)
+
+    async def ask(self, call: ToolCall) -> Answer:
+        return await self._io.ask(redacted_call(call, self._redactor))
+
+    async def unasked(self, call: UnaskedCall) -> None:
+        await self._io.unasked(replace(call, title=self._redactor.text(call.title)))
+
+    def tell(self, **state: Any) -> None:
+        self._io.tell(**self._redactor.data(state))
+
+    async def finish(self) -> None:
+        """Say what was held back."""
+        for channel, stream in self._streams.items():
+            text = stream.flush()
+            update = None
+            for kind, pieces in self._updates.items():
+                if _PIECES[kind] == channel and (piece := pieces.flush()):
+                    update = {"sessionUpdate": kind, "content": {"type": "text", "text": piece}}
+                    await self._pass(channel, text, update)
+                    text = ""
+            if text:
+                await self._pass(channel, text, None)
+
+    async def _say(self, channel: str, text: str, update: dict[str, Any] | None) -> None:
+        shown = self._streams[channel].feed(text)
+        if update is not None:
+            update = self._cover(update)
+        if shown or update is not None:
+            await self._pass(channel, shown, update)
+
+    async def _pass(self, channel: str, text: str, update: dict[str, Any] | None) -> None:
+        say = self._io.stdout if channel == "stdout" else self._io.stderr
+        await say(text, update=update)
+
+    def _cover(self, update: dict[str, Any]) -> dict[str, Any]:
+        kind, content = update.get("sessionUpdate"), update.get("content")
+        if isinstance(kind, str) and kind in _PIECES and isinstance(content, dict):
+            text = content.get("text")
+            if isinstance(text, str):
+                shown = self._updates[kind].feed(text)
+                covered = self._redactor.data({**update, "content": {**content, "text": ""}})
+                covered["content"] = {**covered["content"], "text": shown}
+                return dict(covered)
+        return dict(self._redactor.data(update))
+
+
+def redacted_call(call: ToolCall, redactor: Redactor) -> ToolCall:
+    """A tool call as it may be shown. Its digest still depends on the whole of it: two calls that look alike once their
+    secrets are covered are not the same call."""
+    covered = replace(
+        call,
+        tool_name=redactor.text(call.tool_name),
+        input=redactor.data(call.input),
+        text=redactor.text(call.text),
+        title=redactor.text(call.title),
+        kind=redactor.text(call.kind),
+        reason=None if call.reason is None else redactor.text(call.reason),
+        diffs=tuple(_covered_diff(diff, redactor) for diff in call.diffs),
+        options=tuple(Option(each.option_id, redactor.text(each.name), each.kind) for each in call.options),
+    )
+    if covered == call:
+        return call
+    whole = hashlib.sha256(canonical({"tool": call.tool_name, "input": call.input})).hexdigest()
+    return replace(covered, plan={"plan": call.plan, "covered": whole})
+
+
+def _covered_diff(diff: Diff, redactor: Redactor) -> Diff:
+    old = None if diff.old_text is None else redactor.text(diff.old_text)
+    return Diff(redactor.text(diff.path), old, redactor.text(diff.new_text))

@@ -1,0 +1,174 @@
+"""Open permission requests: put to the owner, shown to whoever must see them, answered once."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from myagent.agents import Answer, ToolCall
+from myagent.core.codec import encode
+from myagent.core.messages import Ack, Outcome, PermissionDecision, PermissionResolved, SessionId
+from myagent.core.permissions import EXPIRED, allowed_once, digest_of, policy
+from myagent.core.refusals import AlreadyResolved, UnknownRequest
+from myagent.eventlog import Stored
+from myagent.host.peer import Peer, name_of
+from myagent.host.session_store import Lane, iso
+
+
+@dataclass(slots=True)
+class Question:
+    """A request that waits; `answer` is what its agent awaits. `event` is how it was shown."""
+
+    session_id: SessionId
+    answer: asyncio.Future[Answer]
+    event: Stored
+    expiry: asyncio.TimerHandle
+
+    @property
+    def denied(self) -> bool:
+        """Whether its agent was told no already, which waits for space to be stored."""
+        return self.answer.done() and not self.answer.cancelled()
+
+
+class Questions:
+    """All open requests of a workspace. `nobody_asked`: a reason to deny at once, or `None`."""
+
+    def __init__(self, lane: Lane, timeout: float, nobody_asked: Callable[[], str | None]) -> None:
+        self._lane = lane
+        self._timeout = timeout  # seconds until an unanswered request is denied
+        self._nobody_asked = nobody_asked
+        self._open: dict[str, Question] = {}
+
+    async def ask(self, session_id: SessionId, turn_id: str, call: ToolCall) -> Answer:
+        """Put an agent's question to the owner, and wait for the answer."""
+        running = self._lane.sessions[session_id].running
+        given = policy(running.turn.mode) if running else None
+        if given is not None and given.kind == "allow" and len(allowed_once(call.options)) > 1:
+            given = None  # it is a choice, and no mode makes one
+        if given is not None and running is not None:
+            digest = digest_of(call, self._lane.sessions[session_id].cwd)
+            fields = {"session": session_id, "turn": turn_id, "tool": call.tool_name, "mode": running.turn.mode}
+            self._lane.record("by_mode", {**fields, "outcome": given.kind, "digest": digest})
+            return given
+        loop = asyncio.get_running_loop()
+        request_id = str(uuid.uuid4())
+        answer: asyncio.Future[Answer] = loop.create_future()
+
+        def opened(stored: list[Stored]) -> None:
+            expiry = loop.call_later(self._timeout, self._expire, request_id)
+            self._open[request_id] = Question(session_id, answer, stored[0], expiry)
+            if (reason := self._nobody_asked()) is not None:
+                self._lane.spawn(self._settle(request_id, "deny", reason), "deny")
+
+        async def put() -> None:
+            async with self._lane.lock:
+                now = datetime.now(UTC)
+                session = self._lane.sessions[session_id]
+                step = session.ask(
+                    call,
+                    request_id=request_id,
+                    turn_id=turn_id,
+                    asked_at=iso(now),
+                    expires_at=iso(now + timedelta(seconds=self._timeout)),
+                )
+                if isinstance(step, Answer):
+                    answer.set_result(step)
+                else:
+                    await self._lane.store(step, on_stored=opened, fact=True)
+
+        # Not by the agent's own task, which may be cancelled: a step is stored before the next one is decided on.
+        await asyncio.shield(self._lane.spawn(put(), "ask"))
+        return await answer
+
+    def check_shown(self, peer: Peer, message: PermissionDecision) -> None:
+        """A decision counts only from a connection to which its request was sent."""
+        question = self._open.get(message.permission_request_id)
+        if question is None or message.permission_request_id in peer.shown:
+            return  # one that is no longer open, or never was: the session says which
+        if not (watches(peer, question.session_id) and peer.cursor.has_passed(question.event.pos)):
+            raise UnknownRequest
+
+    async def decide(self, peer: Peer, message: PermissionDecision, actor: Mapping[str, Any]) -> None:
+        """Take a decision; the lane's lock is held."""
+        request_id = message.permission_request_id
+        sessions = self._lane.sessions.values()
+        session = next((each for each in sessions if each.knows_request(request_id)), None)
+        if session is None:
+            raise UnknownRequest
+        question = self._open.get(request_id)
+        if question is not None and question.denied:
+            raise AlreadyResolved("deny")
+        step = session.decide(message, by=name_of(peer))
+        ack = encode(Ack(id=message.id, session_id=session.session_id, duplicate=step is None))
+        if step is None:
+            peer.send(ack)
+        else:
+            await self._lane.store(step, on_stored=lambda _: peer.send(ack), actor=actor)
+
+    def deny_unstored(self, peer: Peer, message: PermissionDecision, actor: Mapping[str, Any]) -> str | None:
+        """Tell an agent no at once, with no space to store it; that follows when there is some. What was done, if
+        anything: leave is only ever given after it was stored. Raises `Refused`."""
+        question = self._open.get(message.permission_request_id)
+        if message.decision.kind != "deny" or question is None or question.answer.cancelled():
+            return None
+        done = "the agent was told no"
+        if question.denied:
+            return done
+        by = name_of(peer)
+        self._lane.sessions[question.session_id].decide(message, by=by)
+        session_id, decision = question.session_id, message.decision
+
+        async def store() -> None:
+            async with self._lane.lock:
+                step = self._lane.sessions[session_id].decide(message, by=by)
+                if step is not None:
+                    await self._lane.store(step, fact=True, actor=actor)
+
+        question.answer.set_result(Answer("deny", decision.reason, decision.option_id))
+        self._lane.spawn(store(), "store a denial")
+        return done
+
+    def deny_all(self, reason: str) -> None:
+        """Deny whatever is open."""
+        for request_id in self._open:
+            self._lane.spawn(self._settle(request_id, "deny", reason), "deny")
+
+    def resolved(self, event: PermissionResolved, option_id: str | None) -> None:
+        """A request was closed, by whomever: its agent goes on."""
+        question = self._open.pop(event.permission_request_id, None)
+        if question is not None:
+            question.expiry.cancel()
+            if not question.answer.done():
+                question.answer.set_result(Answer(event.outcome, event.reason, option_id))
+
+    def show(self, peer: Peer) -> None:
+        """Send every open request that the connection may see, marked `pending`."""
+        for request_id, question in self._open.items():
+            if watches(peer, question.session_id):
+                peer.shown.add(request_id)
+                peer.send(b'%b,"pending":true}' % question.event.body[:-1])
+
+    def close(self) -> None:
+        for question in self._open.values():
+            question.expiry.cancel()
+
+    def _expire(self, request_id: str) -> None:
+        self._lane.spawn(self._settle(request_id, "expired", EXPIRED), "expire")
+
+    async def _settle(self, request_id: str, outcome: Outcome, reason: str) -> None:
+        async with self._lane.lock:
+            question = self._open.get(request_id)
+            if question is not None and not question.denied:
+                session = self._lane.sessions[question.session_id]
+                step = session.settle(request_id, outcome, by="server", reason=reason)
+                if step is not None:
+                    await self._lane.store(step, fact=True)
+
+
+def watches(peer: Peer, session_id: SessionId) -> bool:
+    """Whether a connection sees a session."""
+    return peer.cursor.session_id in (None, session_id)

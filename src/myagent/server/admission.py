@@ -1,0 +1,202 @@
+"""Judges a request before anything else happens: the checks of protocol.md section 1, in their order.
+
+Every route comes through `judge`, so none can forget one.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import parse_qsl, unquote
+
+from websockets.http11 import Request
+
+from myagent.access.credentials import Authenticator, Credential
+from myagent.access.tickets import Tickets
+from myagent.exceptions import MyagentError
+from myagent.server.rate_limit import Failures
+from myagent.server.static import page_files
+
+Route = Literal["stream", "page", "healthz", "metrics", "sessions", "events", "ticket"]
+
+SUBPROTOCOL = "myagent.v1"
+
+_EVENTS = re.compile(r"/sessions/([A-Za-z0-9_]{1,64})/events")
+_OPEN_ROUTES: tuple[Route, ...] = ("page", "healthz")
+_TICKET = "ticket."
+_LONG_TOKEN = re.compile(r"(?:.*\.)?[A-Za-z0-9_-]{43,}")  # a subprotocol that may be a secret in the wrong place
+_SECRET_PARAMETERS = ("token", "access_token", "auth", "authorization", "key", "ticket")
+
+
+PARAMETERS = 32  # in one query; the contract has four
+NO_CREDENTIAL = "a credential is needed"  # whatever is wrong with it
+
+
+class Rejected(MyagentError):
+    """A request that is not served; the status says why, and the body is the same whatever was wrong within it."""
+
+    def __init__(self, status: int, why: str, retry_after: int = 1) -> None:
+        super().__init__(status, why, retry_after)
+        self.status, self.why, self.retry_after = status, why, retry_after  # seconds, with 429 and 503
+
+    def __str__(self) -> str:
+        return self.why
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that may be served. `credential` is `None` only for routes that need none."""
+
+    route: Route
+    credential: Credential | None
+    parameters: dict[str, str]
+    session_id: str | None = None  # of the path
+    path: str = "/"  # without the base path
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What requests are judged by. `names` are hosts that we answer to, lower case, without port."""
+
+    authenticator: Authenticator
+    tickets: Tickets
+    failures: Failures
+    names: frozenset[str]
+    allowed_hosts: frozenset[str]
+    allowed_origins: frozenset[str]
+    port: int
+    tls: bool
+    wildcard: bool  # listening on every address: any IP literal is a name of ours
+    base_path: str = ""  # may stand before every path, for a proxy that leaves its prefix there
+    open_metrics: bool = False  # no credential is needed for them
+
+    def judge(self, request: Request, address: str, *, busy: bool) -> Call:
+        """Raises `Rejected`. `address` is the other side's; `busy`: as many requests as may be are being worked on."""
+        route, path, path_session, query = _route(request, self.base_path)
+        if request.protocol != "HTTP/1.1":
+            raise Rejected(505, "HTTP/1.1 is needed")
+        if busy:
+            raise Rejected(503, "too many requests at once; try again")
+        host = self._check_host(request.headers.get_all("Host"))
+        self._check_origin(request.headers.get_all("Origin"), host)
+        credential = None
+        if route not in _OPEN_ROUTES and not (route == "metrics" and self.open_metrics):
+            credential = self._check_credential(request, route, query, address)
+        if route == "stream" and request.headers.get_all("Sec-WebSocket-Version") != ["13"]:
+            raise Rejected(426, "WebSocket version 13 is needed")
+        return Call(route, credential, _parameters(query), path_session, path)
+
+    def _check_host(self, values: Sequence[str]) -> str:
+        if len(values) != 1 or not values[0]:
+            raise Rejected(400, "one Host header is needed")
+        host = values[0].lower()
+        name, port = _split_port(host)
+        if host in self.allowed_hosts or name in self.allowed_hosts:
+            return host
+        if port is not None and port != self.port:
+            raise Rejected(403, "unknown host")
+        if name in self.names or (self.wildcard and _is_address(name)):
+            return host
+        raise Rejected(403, "unknown host")
+
+    def _check_origin(self, values: Sequence[str], host: str) -> None:
+        """A page of ours may connect, and the origins that the operator named; a program sends none."""
+        if not values:
+            return
+        own = f"{'https' if self.tls else 'http'}://{host}"
+        if len(values) == 1 and values[0] != "null" and (values[0] == own or values[0] in self.allowed_origins):
+            return
+        raise Rejected(403, "foreign origin")
+
+    def _check_credential(self, request: Request, route: Route, query: str, address: str) -> Credential:
+        """A right credential passes whatever was wrong before; wrong ones are slowed down."""
+        names = {name.lower() for name, _ in parse_qsl(query, keep_blank_values=True)}
+        headers = [value.encode("latin-1", "replace") for value in request.headers.get_all("Authorization")]
+        offered = _subprotocols(request) if route == "stream" else []
+        tickets = [each for each in offered if each.startswith(_TICKET)]
+        credential = self._redeem(request, offered, tickets, headers) if tickets else self.authenticator.check(headers)
+        misplaced = names.intersection(_SECRET_PARAMETERS) or any(
+            _LONG_TOKEN.fullmatch(each) for each in offered if each not in tickets
+        )
+        if credential is not None and not misplaced:
+            return credential
+        if headers or tickets or misplaced:
+            wait = self.failures.add(address)
+            if wait is not None:
+                raise Rejected(429, "too many wrong credentials", retry_after=wait)
+        raise Rejected(401, NO_CREDENTIAL)
+
+    def _redeem(
+        self, request: Request, offered: list[str], tickets: list[str], headers: Sequence[bytes]
+    ) -> Credential | None:
+        """A ticket is a browser's: it comes with an `Origin`, alone, and beside our subprotocol."""
+        if not request.headers.get_all("Origin"):
+            raise Rejected(403, "a ticket needs an origin")
+        if headers or len(tickets) != 1 or SUBPROTOCOL not in offered:
+            return None
+        credential = self.tickets.redeem(tickets[0].removeprefix(_TICKET))
+        return credential if credential is not None and self.authenticator.still_good(credential) else None
+
+
+def _subprotocols(request: Request) -> list[str]:
+    values = ",".join(request.headers.get_all("Sec-WebSocket-Protocol"))
+    return [each.strip() for each in values.split(",") if each.strip()]
+
+
+def is_upgrade(request: Request) -> bool:
+    """Whether a request means to be a WebSocket; whether it is a valid one is told later."""
+    return any("websocket" in value.lower() for value in request.headers.get_all("Upgrade"))
+
+
+def _route(request: Request, base_path: str) -> tuple[Route, str, str | None, str]:
+    if not request.path.startswith("/") or request.path.startswith("//"):
+        raise Rejected(400 if "://" in request.path else 404, "not found")
+    path, _, query = request.path.partition("?")  # `urlsplit` would drop tabs, and find a host behind them
+    if base_path and path.startswith(f"{base_path}/"):
+        path = path.removeprefix(base_path)
+    if path == "/":
+        route: Route = "stream" if is_upgrade(request) else "page"
+    elif path in page_files() or (base_path and path == base_path):  # the latter is answered with where the page is
+        route = "page"
+    elif path == "/healthz":
+        route = "healthz"
+    elif path == "/metrics":
+        route = "metrics"
+    elif path == "/sessions":
+        route = "sessions"
+    elif path == "/ticket":
+        route = "ticket"
+    elif matched := _EVENTS.fullmatch(path):
+        if request.method != "GET":
+            raise Rejected(405, "GET only")
+        return "events", path, unquote(matched.group(1)), query
+    else:
+        raise Rejected(404, "not found")
+    if request.method != "GET":
+        raise Rejected(405, "GET only")
+    return route, path, None, query
+
+
+def _parameters(query: str) -> dict[str, str]:
+    try:
+        return dict(parse_qsl(query, keep_blank_values=True, max_num_fields=PARAMETERS))
+    except ValueError:
+        raise Rejected(400, "too many parameters") from None
+
+
+def _split_port(host: str) -> tuple[str, int | None]:
+    matched = re.fullmatch(r"(\[[0-9a-f:.]+\]|[^:\[\]]*)(?::(\d{1,5}))?", host)
+    if matched is None:
+        raise Rejected(400, "malformed Host header")
+    return matched.group(1), int(matched.group(2)) if matched.group(2) else None
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True

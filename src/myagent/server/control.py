@@ -1,0 +1,199 @@
+"""The control channel: a Unix socket in the state directory, on which an operator asks the running server.
+
+One JSON object a line, one answer a line. The file is 0600 and the other side's user is checked; a path of more than
+107 bytes does not fit into a socket address, so the socket is reached through its directory's descriptor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import stat
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from myagent.access.registry import AnyRequest
+from myagent.access.state_directory import UnsafeState
+from myagent.exceptions import MyagentError
+from myagent.server.tls import stop_listening
+
+NAME = "control.sock"
+LINE_BYTES = 64 * 1024  # of a request
+ANSWER_BYTES = 1 << 20
+CLOSE_SECONDS = 0.5  # for what was asked when the server stops
+SECONDS = 5.0  # for one request, and for its answer
+
+_log = logging.getLogger(__name__)
+
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Either a `result` or an `error`, one line for a human."""
+
+    result: Any = None
+    error: str | None = None
+
+
+class NoAnswer(MyagentError):
+    """The server that holds the workspace could not be asked."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the running server could not be asked: {self.reason}"
+
+
+class Declined(MyagentError):
+    """The server's answer is an error."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+    def __str__(self) -> str:
+        return self.why
+
+
+class ControlSocket:
+    """The server's side. `trusts` is asked about each peer's process id."""
+
+    def __init__(
+        self, directory: Path, answer: Callable[[AnyRequest], dict[str, Any]], trusts: Callable[[int], bool]
+    ) -> None:
+        self._directory = directory
+        self._answer = answer
+        self._trusts = trusts
+        self._server: asyncio.Server | None = None
+        self._serving: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Listen; the state directory is held, so a socket that is there is a dead server's. Raises `UnsafeState`."""
+        self._server = await asyncio.start_unix_server(
+            self._serve, sock=_bound(self._directory / NAME), limit=LINE_BYTES
+        )
+
+    async def close(self) -> None:
+        """Stop listening, when what was asked is answered; idempotent."""
+        if self._server is not None:
+            await stop_listening(self._server)
+            self._server = None
+            (self._directory / NAME).unlink(missing_ok=True)
+            if self._serving:
+                await asyncio.wait(self._serving, timeout=CLOSE_SECONDS)
+            for task in list(self._serving):
+                task.cancel()
+            await asyncio.gather(*self._serving, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+        try:
+            async with asyncio.timeout(2 * SECONDS):
+                line = await reader.readline()
+                answer = self._refuse(writer) or self._judge(line)
+                writer.write(msgspec.json.encode(answer) + b"\n")
+                await writer.drain()
+        except (OSError, TimeoutError, ValueError):  # gone, silent, or a line that is too long: nobody to be told
+            pass
+        finally:
+            writer.close()
+            try:
+                await writer.wait_closed()
+            except OSError:  # it was gone before its answer came
+                pass
+
+    def _refuse(self, writer: asyncio.StreamWriter) -> Answer | None:
+        data = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        pid, uid, _ = struct.unpack("3i", data)
+        if uid not in (os.geteuid(), 0):
+            return Answer(error="another user's server cannot be asked")
+        if not self._trusts(pid):
+            return Answer(error="processes of the agent cannot ask the server")
+        return None
+
+    def _judge(self, line: bytes) -> Answer:
+        try:
+            request: AnyRequest = msgspec.json.decode(line, type=AnyRequest)
+        except (msgspec.DecodeError, RecursionError):
+            return Answer(error="not a request that this server knows; is it of another version?")
+        try:
+            return Answer(result=self._answer(request))
+        except MyagentError as error:
+            return Answer(error=str(error))
+        except Exception:
+            _log.exception("a control request failed")
+            return Answer(error="internal error; the server's log has it")
+
+
+def ask(directory: Path, request: AnyRequest) -> Any | None:
+    """Ask the server that holds a state directory; `None` if there is none. Raises `Declined`, `NoAnswer`."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        asking.settimeout(SECONDS)
+        try:
+            with _reachable(directory / NAME) as address:
+                asking.connect(address)
+            asking.sendall(msgspec.json.encode(request) + b"\n")
+            answer = msgspec.json.decode(_read_line(asking), type=Answer)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
+        except TimeoutError:
+            raise NoAnswer(f"no answer within {SECONDS:.0f} s") from None
+        except OSError as error:
+            raise NoAnswer((error.strerror or str(error)).lower()) from None
+        except msgspec.DecodeError:
+            raise NoAnswer("its answer is not one") from None
+    if answer.error is not None:
+        raise Declined(answer.error)
+    return answer.result
+
+
+def _bound(path: Path) -> socket.socket:
+    """A socket at a path, private from its beginning."""
+    if os.path.lexists(path):
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise UnsafeState(path, "is not a socket", "remove it")
+        path.unlink()
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o177)
+    try:
+        with _reachable(path) as address:
+            listening.bind(address)
+    except OSError as error:
+        listening.close()
+        raise UnsafeState(path, f"cannot be made ({error.strerror or error})", "serve a local disk") from None
+    finally:
+        os.umask(mask)
+    return listening
+
+
+def _read_line(asking: socket.socket) -> bytes:
+    data = bytearray()
+    while not data.endswith(b"\n") and len(data) < ANSWER_BYTES:
+        piece = asking.recv(65536)
+        if not piece:
+            break
+        data += piece
+    return bytes(data)
+
+
+@contextmanager
+def _reachable(path: Path) -> Iterator[str]:
+    """An address for a socket's path, of whatever length that is."""
+    if len(os.fsencode(path)) < 108:
+        yield str(path)
+        return
+    descriptor = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{descriptor}/{path.name}"
+    finally:
+        os.close(descriptor)
