@@ -184,7 +184,7 @@ def plain(value: Any) -> Any:
 
 @contextmanager
 def pinned(cpu: int) -> Iterator[None]:
-    """Run on one CPU, as the programs do."""
+    """Window on one CPU, as the programs do."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {cpu})
     try:

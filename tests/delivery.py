@@ -18,7 +18,7 @@ import msgspec
 
 from myagent.core.messages import SessionId
 from myagent.delivery.fanout import Cursor, Fanout
-from myagent.delivery.window import SLICE_BYTES, Run, frame
+from myagent.delivery.window import SLICE_BYTES, Window, frame
 from myagent.eventlog import Draft, Stored, Unit, with_update
 from myagent.eventlog.memory import MemoryLog
 
@@ -246,15 +246,15 @@ class World:
     def __init__(
         self,
         *,
-        run_type: type[Run] = Run,
+        window_type: type[Window] = Window,
         fanout_type: type[Fanout] = Fanout,
         cursor_type: type[Cursor] = Cursor,
         announce_gaps: bool = True,
     ) -> None:
         self.cursor_type = cursor_type
         self.log = SlowLog()
-        self.run = run_type({}, 0, window_bytes=WINDOW)
-        self.fanout = fanout_type(self.run, self.log, announce_gaps=announce_gaps)
+        self.window = window_type({}, 0, window_bytes=WINDOW)
+        self.fanout = fanout_type(self.window, self.log, announce_gaps=announce_gaps)
         self.readers: list[Reader] = []
         self.wrong: list[str] = []
         self.untold: deque[list[Stored]] = deque()  # committed, not yet published

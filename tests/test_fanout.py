@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from myagent.core.messages import SessionId
 from myagent.delivery.fanout import Cursor, Fanout, Group
-from myagent.delivery.window import SLICE_BYTES, Entry, Run, View
+from myagent.delivery.window import SLICE_BYTES, Entry, View, Window
 from myagent.eventlog import Draft, Stored, Unit
 from myagent.eventlog.memory import MemoryLog
 
@@ -152,7 +152,7 @@ def cursor_of(rest: dict[str, bytes], name: str) -> Cursor:
 def test_a_large_burst_is_one_write_a_slice() -> None:
     async def burst() -> None:
         world = World()
-        world.run.window_bytes = 8 << 20
+        world.window.window_bytes = 8 << 20
         await world.log.open()
         readers = [world.join(0, 9, 3) for _ in range(3)]
         for _ in range(20):
@@ -161,8 +161,8 @@ def test_a_large_burst_is_one_write_a_slice() -> None:
         while world.untold:
             world.tell(0, 0, 0)
         slices, index = 0, 0
-        while index < world.run.next:
-            _, index = world.run.slice("plain", None, index)
+        while index < world.window.next:
+            _, index = world.window.slice("plain", None, index)
             slices += 1
         world.fanout.flush()
         assert slices == 10  # 20 events of 30,000 bytes
@@ -185,7 +185,7 @@ def test_a_reader_that_does_not_read_costs_one_slice() -> None:
                 await done
         await world.settle(0, 0, 0)
         assert world.readers[0].unsent <= SLICE_BYTES + 100
-        assert world.run.first > 0  # it fell below the window
+        assert world.window.first > 0  # it fell below the window
         await world.finish()
 
     asyncio.run(stalled())
@@ -216,7 +216,7 @@ class EntersAtOnce(Cursor):
 async def largest_write_on_return(cursor_type: type[Cursor], keep: int | None) -> int:
     log, sink = MemoryLog(), Taking()
     await log.open()
-    fanout = Fanout(Run({}, 0, window_bytes=WINDOW), log, announce_gaps=keep is not None)
+    fanout = Fanout(Window({}, 0, window_bytes=WINDOW), log, announce_gaps=keep is not None)
     stored: list[Stored] = []
     for number in range(MANY):
         session_id = SessionId(f"remote_20260101000000_{number:08x}")
@@ -290,13 +290,13 @@ def test_a_log_that_cannot_be_read_ends_only_who_needs_it(caplog: pytest.LogCapt
 # --- negative controls: what the rules must find ------------------------------------------------------------------
 
 
-class OffByOne(Run):
+class OffByOne(Window):
     def index_after(self, pos: int) -> int | None:
         index = super().index_after(pos)
         return None if index is None else min(index + 1, self.next)
 
 
-class ForgetsTheFirst(Run):
+class ForgetsTheFirst(Window):
     def heads_at(self, index: int, session_id: str | None) -> dict[str, int]:
         return {name: head + 1 for name, head in super().heads_at(index, session_id).items()}
 
@@ -316,7 +316,7 @@ class KeepsEmptyGroups(Fanout):
     def group(self, view: View, session_id: str | None) -> Group:
         group = self._groups.get((view, session_id))
         if group is None:
-            group = self._groups[view, session_id] = Group(view, session_id, self.run.next)
+            group = self._groups[view, session_id] = Group(view, session_id, self.window.next)
         else:
             self._flush_group(group)
         return group
@@ -329,22 +329,22 @@ class NeverHolds(Fanout):
 
 class ForgetsState(Cursor):
     def _enter(self, index: int, parts: list[bytes]) -> None:
-        latest, self._fanout.run.latest = self._fanout.run.latest, {}
+        latest, self._fanout.window.latest = self._fanout.window.latest, {}
         try:
             super()._enter(index, parts)
         finally:
-            self._fanout.run.latest = latest
+            self._fanout.window.latest = latest
 
 
 class ShowsTooEarly(Cursor):
     """Shows whatever the log has, published or not."""
 
     async def _read_behind(self) -> None:
-        run = self._fanout.run
+        window = self._fanout.window
         rows = await self._fanout.log.read(self._pos, max_bytes=SLICE_BYTES)
         parts = self._frames(rows, self._seen, self._skip or {})
-        self._pos = rows[-1].pos if rows else run.pos
-        index = run.index_after(self._pos)
+        self._pos = rows[-1].pos if rows else window.pos
+        index = window.index_after(self._pos)
         if index is not None:
             self._enter(index, parts)
         self._write(b"".join(parts))
@@ -361,7 +361,7 @@ class ForgetsGaps(Cursor):
         return [part for part in super()._frames(rows, seen, skip) if b'"type":"gap"' not in part]
 
 
-class SendsEverythingAtOnce(Run):
+class SendsEverythingAtOnce(Window):
     def _cut(self, view: View, session_id: str | None, index: int, skip: dict[str, int]) -> tuple[bytes, int]:
         parts, at = [], index
         while at < self.next:
@@ -370,7 +370,7 @@ class SendsEverythingAtOnce(Run):
         return b"".join(parts), at
 
 
-class MixesViews(Run):
+class MixesViews(Window):
     def event(self, stored: Stored) -> None:
         super().event(stored)
         last = self._entries[-1]
@@ -393,10 +393,10 @@ class MixesViews(Run):
         MixesViews,
     ],
 )
-def test_a_broken_delivery_is_found(broken: type[Run] | type[Fanout] | type[Cursor]) -> None:
+def test_a_broken_delivery_is_found(broken: type[Window] | type[Fanout] | type[Cursor]) -> None:
     def make() -> World:
-        if issubclass(broken, Run):
-            return World(run_type=broken)
+        if issubclass(broken, Window):
+            return World(window_type=broken)
         return World(fanout_type=broken) if issubclass(broken, Fanout) else World(cursor_type=broken)
 
     def goes_wrong(moves: list[Move]) -> bool:

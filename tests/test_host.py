@@ -191,10 +191,10 @@ def test_the_slot_can_be_taken_again_when_the_disk_that_was_full_has_space(tmp_p
 
 def test_what_waits_when_the_server_stops_leaves_nothing_behind(tmp_path: Path) -> None:
     async def what(host: Host, owner: Client) -> None:
-        async with host.lane.lock:
+        async with host.store.lock:
             for number in range(3):
                 host.receive(owner, UserMessage(id=str(number), prompt="p"))
-            await host.lane.close()  # a command that was never started would be a warning, and so an error
+            await host.store.close()  # a command that was never started would be a warning, and so an error
 
     served(help_me, tmp_path, what)
 

@@ -16,7 +16,7 @@ from puppet import Puppet  # type: ignore[import-not-found]
 from myagent.client import connect
 from myagent.core.messages import PermissionRequest, TerminalState
 from myagent.host import notifications
-from myagent.host.notifications import Caller, Notices, NotifyUnusable
+from myagent.host.notifications import Caller, Notifications, NotifyUnusable
 from myagent.server import Server, Settings
 
 PATIENCE = 10.0
@@ -45,7 +45,7 @@ class Shared:
     def __init__(self, directory: Path, *, after: float, details: bool = False, **settings: Any) -> None:
         self.sink, self.puppet = Sink(), Puppet()
         self.server = Server(directory, self.puppet, Settings(**settings))
-        self.server.host.notices = Notices("work", after=after, call=self.sink, details=details)
+        self.server.host.notifications = Notifications("work", after=after, call=self.sink, details=details)
 
     def client(self, **options: Any) -> Any:
         return connect(self.server.url, token=self.server.token, **options)
@@ -85,7 +85,7 @@ async def test_a_request_that_is_answered_in_time_is_no_call(tmp_path: Path) -> 
         answer = play.ask("make")
         await client.decide(await until(client, PermissionRequest), "deny")
         await answer
-        assert shared.server.host.notices._waiting == {}
+        assert shared.server.host.notifications._waiting == {}
         play.end()
         await until(client, TerminalState)
     assert shared.sink.calls == []

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
 from myagent.delivery import window as run_module
-from myagent.delivery.window import ENTRY_BYTES, SLICE_BYTES, Entry, Run, View, frame
+from myagent.delivery.window import ENTRY_BYTES, SLICE_BYTES, Entry, View, Window, frame
 from myagent.eventlog import Stored, with_update
 
 SESSIONS = ["r", "s"]
@@ -38,13 +38,13 @@ def test_an_event_is_encoded_once_a_view(monkeypatch: pytest.MonkeyPatch) -> Non
         return frame(payload)
 
     monkeypatch.setattr(run_module, "frame", counting)
-    run = Run({}, 0)
+    window = Window({}, 0)
     plain, both = stored(1, "s", 1), stored(2, "s", 2, update=b"{}")
     for event in (plain, both):
-        run.event(event)
+        window.event(event)
     for view in ("plain", "updates"):
         for session_id in (None, "s", "r"):
-            run.slice(view, session_id, 0)
+            window.slice(view, session_id, 0)
     assert made == [plain.body, both.body, with_update(both.body, both.update)]
 
 
@@ -54,9 +54,9 @@ def test_an_event_is_encoded_once_a_view(monkeypatch: pytest.MonkeyPatch) -> Non
 class Model:
     """All entries that ever were, in a list."""
 
-    def __init__(self, run_type: type[Run] = Run, window_bytes: int = LARGE) -> None:
+    def __init__(self, window_type: type[Window] = Window, window_bytes: int = LARGE) -> None:
         heads = {"old": 3}
-        self.run = run_type(dict(heads), 3, window_bytes=window_bytes)
+        self.window = window_type(dict(heads), 3, window_bytes=window_bytes)
         self.entries: list[Entry] = []
         self.heads, self.pos = heads, 3
         self.largest = 0
@@ -66,12 +66,12 @@ class Model:
         self.heads[session_id] = self.heads.get(session_id, 0) + 1
         event = stored(self.pos, session_id, self.heads[session_id], size, update)
         other = with_update(event.body, update)
-        self.run.event(event)
+        self.window.event(event)
         self._add(Entry(self.pos, session_id, event.seq, frame(event.body), frame(other)))
 
     def state(self, kind: str | None, session_id: str | None, size: int) -> None:
         payload = b"%d %b" % (len(self.entries), b"y" * size)
-        self.run.state(payload, kind=kind, session_id=session_id)
+        self.window.state(payload, kind=kind, session_id=session_id)
         self._add(Entry(self.pos, session_id, 0, frame(payload), frame(payload)))
 
     def _add(self, entry: Entry) -> None:
@@ -79,31 +79,33 @@ class Model:
         self.largest = max(self.largest, len(entry.plain) + len(entry.updates) + ENTRY_BYTES)
 
     def check(self) -> None:
-        run, entries = self.run, self.entries
-        assert (run.next, run.pos, run.heads) == (len(entries), self.pos, self.heads)
-        assert run.entries(run.first, run.next) == entries[run.first :]
-        kept = sum(len(entry.plain) + len(entry.updates) + ENTRY_BYTES for entry in entries[run.first :])
-        assert kept <= 2 * run.window_bytes + self.largest  # a frame of both views was counted twice here
-        for index in range(run.first, run.next + 1):
+        window, entries = self.window, self.entries
+        assert (window.next, window.pos, window.heads) == (len(entries), self.pos, self.heads)
+        assert window.entries(window.first, window.next) == entries[window.first :]
+        kept = sum(len(entry.plain) + len(entry.updates) + ENTRY_BYTES for entry in entries[window.first :])
+        assert kept <= 2 * window.window_bytes + self.largest  # a frame of both views was counted twice here
+        for index in range(window.first, window.next + 1):
             before = entries[:index]
-            assert run.pos_before(index) == (before[-1].pos if before else 3)
+            assert window.pos_before(index) == (before[-1].pos if before else 3)
             heads = {"old": 3} | {entry.session_id: entry.seq for entry in before if entry.seq and entry.session_id}
-            assert {name: head for name, head in run.heads_at(index, None).items() if head} == heads
+            assert {name: head for name, head in window.heads_at(index, None).items() if head} == heads
             for session_id in (*SESSIONS, "old", "never"):
-                assert run.heads_at(index, session_id) == {session_id: heads.get(session_id, 0)}
-        dropped = {"old": 3} | {e.session_id: e.seq for e in entries[: run.first] if e.seq and e.session_id}
-        assert run.dropped == dropped
-        assert run.base == run.pos_before(run.first)
+                assert window.heads_at(index, session_id) == {session_id: heads.get(session_id, 0)}
+        dropped = {"old": 3} | {e.session_id: e.seq for e in entries[: window.first] if e.seq and e.session_id}
+        assert window.dropped == dropped
+        assert window.base == window.pos_before(window.first)
         for pos in range(self.pos + 1):
             after = sum(entry.pos <= pos for entry in entries)
-            assert run.index_after(pos) == (None if pos < run.base else max(after, run.first))
+            assert window.index_after(pos) == (None if pos < window.base else max(after, window.first))
 
     def check_slices(self, view: View, session_id: str | None, start: int, skip: dict[str, int]) -> None:
         """From any index, slices together are what is wanted of the rest, each within its bound and none to spare."""
-        run, index, joined = self.run, start, b""
+        window, index, joined = self.window, start, b""
         sizes: list[int] = []
-        while index < run.next:
-            data, end = run.slice_without(view, session_id, index, skip) if skip else run.slice(view, session_id, index)
+        while index < window.next:
+            data, end = (
+                window.slice_without(view, session_id, index, skip) if skip else window.slice(view, session_id, index)
+            )
             assert end > index
             sizes.append(len(data))
             index, joined = end, joined + data
@@ -138,8 +140,8 @@ steps = st.lists(
 windows = st.sampled_from([0, 500, 3_000, 70_000, LARGE])
 
 
-def play(made: list[tuple[str, ...]], window_bytes: int, run_type: type[Run] = Run) -> Model:
-    model = Model(run_type, window_bytes)
+def play(made: list[tuple[str, ...]], window_bytes: int, window_type: type[Window] = Window) -> Model:
+    model = Model(window_type, window_bytes)
     for name, *facts in made:
         getattr(model, name)(*facts)
         model.check()
@@ -168,55 +170,55 @@ def test_slices_from_anywhere_are_the_rest(
     start: float,
 ) -> None:
     model = play(made, window_bytes)
-    run = model.run
-    model.check_slices(view, session_id, run.first + int(start * (run.next - run.first)), skip)
+    window = model.window
+    model.check_slices(view, session_id, window.first + int(start * (window.next - window.first)), skip)
 
 
 def test_a_slice_is_cut_once_for_all_who_need_it() -> None:
-    run = Run({}, 0)
+    window = Window({}, 0)
     for seq in range(1, 50):
-        run.event(stored(seq, "s", seq, 5_000))
-    first, end = run.slice("plain", None, 0)
-    assert run.slice("plain", None, 0)[0] is first
-    run.event(stored(50, "s", 50))
-    assert run.slice("plain", None, 0) == (first, end)
+        window.event(stored(seq, "s", seq, 5_000))
+    first, end = window.slice("plain", None, 0)
+    assert window.slice("plain", None, 0)[0] is first
+    window.event(stored(50, "s", 50))
+    assert window.slice("plain", None, 0) == (first, end)
 
 
 def test_the_latest_of_each_kind_of_state_is_known_also_when_it_left_the_window() -> None:
     model = Model(window_bytes=0)
     for kind in ("owner", "presence", "owner", None):
         model.state(kind, None, 0)
-    assert {kind: at for kind, (at, _) in model.run.latest.items()} == {"owner": 2, "presence": 1}
+    assert {kind: at for kind, (at, _) in model.window.latest.items()} == {"owner": 2, "presence": 1}
 
 
 # --- negative controls --------------------------------------------------------------------------------------------
 
 
-class OffByOne(Run):
+class OffByOne(Window):
     def index_after(self, pos: int) -> int | None:
         index = super().index_after(pos)
         return index and index + 1
 
 
-class ForgetsTheBase(Run):
+class ForgetsTheBase(Window):
     def _trim(self) -> None:
         base = self.base
         super()._trim()
         self.base = base
 
 
-class NeverTrims(Run):
+class NeverTrims(Window):
     def _trim(self) -> None:
         pass
 
 
-class CountsHeadsTwice(Run):
+class CountsHeadsTwice(Window):
     def heads_at(self, index: int, session_id: str | None) -> dict[str, int]:
         return dict(self.heads) if session_id is None else {session_id: self.heads.get(session_id, 0)}
 
 
 @pytest.mark.parametrize("broken", [OffByOne, ForgetsTheBase, NeverTrims, CountsHeadsTwice])
-def test_a_broken_run_is_found(broken: type[Run]) -> None:
+def test_a_broken_window_is_found(broken: type[Window]) -> None:
     made: list[tuple[str, ...]] = [("event", "s", 100, None), ("state", "owner", None, 0)] * 40  # type: ignore[list-item]
     play(made, 3_000)
     with pytest.raises(AssertionError):

@@ -87,14 +87,14 @@ class Commands:
 
     async def _turn(self, prompt: list[object]) -> None:
         """Run a turn to its end, as if an owner had asked for it."""
-        lane = self._host.lane
+        store = self._host.store
         self._prompts += 1
         message = UserMessage(id=f"p{self._prompts}", prompt=json.dumps(prompt))
-        async with lane.lock:
-            session = lane.sessions.get(_session(0).session_id) or _session(0)
+        async with store.lock:
+            session = store.sessions.get(_session(0).session_id) or _session(0)
             step = session.accept(message, by="benchmark", mode="default", now=TIME)
-            await lane.store(step, (METADATA, *step.events))
-        while lane.sessions[session.session_id].running is not None:
+            await store.commit(step, (METADATA, *step.events))
+        while store.sessions[session.session_id].running is not None:
             await asyncio.sleep(0.001)
 
     async def _fill(self, sessions: int, events: int) -> None:
@@ -107,8 +107,8 @@ class Commands:
                 await self._commit(session_id, min(FILL, events // sessions - start))
         await self._host.log.flush()
         for stored in self._stored:
-            self._host.fanout.run.pos = stored.pos
-            self._host.fanout.run.heads[stored.session_id] = stored.seq
+            self._host.fanout.window.pos = stored.pos
+            self._host.fanout.window.heads[stored.session_id] = stored.seq
         self._stored.clear()
 
     async def _prepare(self, events: int) -> None:

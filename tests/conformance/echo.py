@@ -1,4 +1,4 @@
-"""An echo behind our own listener, for conformance suites: the door, the handshake, the framing and its limits are what
+"""An echo behind our own listener, for conformance suites: admission, handshake, the framing and its limits are what
 is shipped; only what becomes of a message is another.
 
 The relay before it adds the `Authorization` header, which the suites cannot send. Every byte after it is untouched.

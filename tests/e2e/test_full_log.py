@@ -83,14 +83,14 @@ async def test_a_turn_is_stopped_at_once_and_its_end_is_told_when_there_is_space
 
 async def test_a_cancel_that_waits_behind_what_waits_for_space_stops_the_turn_too(tmp_path: Path) -> None:
     async with full_log(tmp_path) as scene:
-        lane = scene.here.server.host.lane
-        async with lane.lock:  # as the end of another turn
+        store = scene.here.server.host.store
+        async with store.lock:  # as the end of another turn
             message_id = await scene.owner.send("cancel", sessionId=scene.session)
             await scene.owner.settle()
             assert not scene.play.cancelled.is_set()
             scene.log.full = True
-            lane.record("any", {})
-            lane.write_records()
+            store.record("any", {})
+            store.write_records()
             assert STOPPED in await scene.refused(message_id)
             await scene.play.cancelled.wait()
         scene.log.full = False
@@ -149,15 +149,15 @@ async def test_an_agent_hears_no_at_once_and_all_hear_of_it_when_there_is_space(
 async def test_a_decision_that_waited_cannot_overtake_a_denial(tmp_path: Path) -> None:
     """An `allow` that was taken up before the disk was full is not stored after the agent was told no."""
     async with full_log(tmp_path) as scene:
-        lane, owner = scene.here.server.host.lane, scene.owner
+        store, owner = scene.here.server.host.store, scene.owner
         asking = scene.play.ask()
         request = await owner.until("permission_request")
-        async with lane.lock:
+        async with store.lock:
             allowed = await decide(owner, request, "allow")
             await owner.settle()
             scene.log.full = True
-            lane.record("any", {})
-            lane.write_records()
+            store.record("any", {})
+            store.write_records()
             denied = await decide(owner, request, "deny")
             assert TOLD_NO in await scene.refused(denied)
             scene.log.full = False

@@ -9,14 +9,14 @@ from typing import Any
 
 from myagent.__main__ import main
 from myagent.core.session import Step
-from myagent.host.session_store import Lane
+from myagent.host.session_store import SessionStore
 from myagent.host.turns import Turns
 
 
 def ack_before_commit() -> None:
-    store = Lane.store
+    store = SessionStore.commit
 
-    async def told_too_early(self: Lane, step: Step, parts: Any = None, **how: Any) -> None:
+    async def told_too_early(self: SessionStore, step: Step, parts: Any = None, **how: Any) -> None:
         on_stored = how.pop("on_stored", None)
         if on_stored is not None and how.get("prompts"):
             on_stored([])
@@ -24,7 +24,7 @@ def ack_before_commit() -> None:
             on_stored = None
         await store(self, step, parts, on_stored=on_stored, **how)
 
-    Lane.store = told_too_early  # type: ignore[method-assign]
+    SessionStore.commit = told_too_early  # type: ignore[method-assign]
 
 
 def no_recovery() -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from myagent.core.messages import SessionId
 from myagent.delivery.fanout import Cursor, Fanout
-from myagent.delivery.window import Run
+from myagent.delivery.window import Window
 from myagent.eventlog import Draft, Stored, Unit
 from myagent.eventlog.memory import MemoryLog
 
@@ -38,7 +38,7 @@ class Reader:
         self.paused = False
         self.socket = -1
         self.full = False
-        self.at: dict[str, int] = dict(fanout.run.heads)  # the last seq that it was handed, or told to be gone
+        self.at: dict[str, int] = dict(fanout.window.heads)  # the last seq that it was handed, or told to be gone
         self._found = found
         self._bodies = bodies
         self.cursor = Cursor(fanout, self, session_id=SessionId(only) if only else None)
@@ -90,7 +90,9 @@ async def simulate(seed: int, *, keep: int | None = None) -> Findings:
     chance = random.Random(seed)
     log, found = MemoryLog(), Findings()
     opened = await log.open()
-    fanout = Fanout(Run(dict(opened.heads), opened.pos, window_bytes=WINDOW_BYTES), log, announce_gaps=keep is not None)
+    fanout = Fanout(
+        Window(dict(opened.heads), opened.pos, window_bytes=WINDOW_BYTES), log, announce_gaps=keep is not None
+    )
     bodies: dict[tuple[str, int], bytes] = {}
     readers: list[Reader] = []
 
@@ -114,7 +116,7 @@ async def simulate(seed: int, *, keep: int | None = None) -> Findings:
 
     def resume(reader: Reader) -> None:
         session = reader.only or chance.choice(SESSIONS)
-        after = chance.randint(0, fanout.run.heads.get(session, 0))
+        after = chance.randint(0, fanout.window.heads.get(session, 0))
         opening = json.dumps({"type": "opening", "sessionId": session, "after": after}).encode()
         reader.cursor.replay(SessionId(session), after, opening=b"\x81\x7e" + len(opening).to_bytes(2) + opening)
 
@@ -157,7 +159,7 @@ async def simulate(seed: int, *, keep: int | None = None) -> Findings:
 
 
 def _arrived(reader: Reader, fanout: Fanout) -> bool:
-    heads = fanout.run.heads
+    heads = fanout.window.heads
     return all(reader.at.get(each, 0) >= heads[each] for each in heads if reader.only in (None, each))
 
 

@@ -12,7 +12,7 @@ from tests.faults.schedules import Outcome, play
 
 from myagent.client import MissingEvents
 from myagent.delivery.fanout import Cursor, Replay
-from myagent.delivery.window import Run
+from myagent.delivery.window import Window
 
 
 def played(directory: Path, seeds: range, *, program: bool = False) -> list[Outcome]:
@@ -58,7 +58,7 @@ def test_subscribing_after_the_replay_would_be_found(tmp_path: Path, monkeypatch
         await read(self, replay)
         await asyncio.sleep(0.01)
         if not self._todo:
-            self._stand_at(self._fanout.run.next)
+            self._stand_at(self._fanout.window.next)
 
     monkeypatch.setattr(Cursor, "_read_replay", read_then_subscribe)
     assert any(outcome_is_wrong(tmp_path, seed) for seed in range(15))
@@ -66,8 +66,8 @@ def test_subscribing_after_the_replay_would_be_found(tmp_path: Path, monkeypatch
 
 def test_other_bytes_on_replay_would_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control: an event is encoded again for those who are live."""
-    show = Run.event
-    monkeypatch.setattr(Run, "event", lambda self, stored: show(self, stored.__class__(
+    show = Window.event
+    monkeypatch.setattr(Window, "event", lambda self, stored: show(self, stored.__class__(
         stored.pos, stored.session_id, stored.seq, stored.body.replace(b'"seq":', b'"seq": '), stored.update
     )))  # fmt: skip
     assert any(outcome_is_wrong(tmp_path, seed) for seed in range(15))

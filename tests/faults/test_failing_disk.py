@@ -13,7 +13,7 @@ from tests.eventlog.watched_disk import Sync, watched
 from tests.faults.serving import READY_SECONDS, InProcess, Program, script, stored
 from tests.faults.wire import Wire
 
-from myagent.host.session_store import Lane
+from myagent.host.session_store import SessionStore
 from myagent.server import Settings
 
 SETTINGS = Settings(owner_grace=0)
@@ -56,7 +56,7 @@ def test_a_disk_that_fails_is_told_and_the_next_start_ends_the_turn(tmp_path: Pa
 
 def test_a_failure_that_nobody_hears_of_would_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control."""
-    monkeypatch.setattr(Lane, "lost", lambda *_: None)
+    monkeypatch.setattr(SessionStore, "lost", lambda *_: None)
     heard, _ = asyncio.run(failure_of_a_disk(tmp_path))
     assert not heard
 

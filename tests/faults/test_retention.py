@@ -40,7 +40,7 @@ async def retained(directory: Path) -> None:
     settings = Settings(allowed_hosts=LOCAL, retain_events=KEEP, owner_grace=0, stall_timeout=60)
     async with InProcess(directory, settings) as server, Proxy(server.port, buffer=8192) as proxy:
         # Small, so that what a stalled reader missed is no longer in memory either.
-        server.server.host.fanout.run.window_bytes = 64 * 1024
+        server.server.host.fanout.window.window_bytes = 64 * 1024
         owner = await Wire.open(server.port, server.token)
         slow = await Wire.open(proxy.port, server.token, buffer=8192)
         session, fields = "", dict[str, str]()

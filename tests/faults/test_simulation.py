@@ -41,7 +41,7 @@ def test_subscribing_after_the_replay_would_be_found(monkeypatch: pytest.MonkeyP
     async def read_then_subscribe(self: Cursor, replay: Replay) -> None:
         await read(self, replay)
         if not self._todo:
-            self._stand_at(self._fanout.run.next)
+            self._stand_at(self._fanout.window.next)
 
     monkeypatch.setattr(Cursor, "_read_replay", read_then_subscribe)
     assert count_wrong(range(20))[1]
@@ -50,7 +50,7 @@ def test_subscribing_after_the_replay_would_be_found(monkeypatch: pytest.MonkeyP
 def test_not_leaving_out_what_was_replayed_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control: an event comes from the log, and from the window again."""
     monkeypatch.setattr(
-        window.Run, "slice_without", lambda self, view, session, index, skip: self.slice(view, session, index)
+        window.Window, "slice_without", lambda self, view, session, index, skip: self.slice(view, session, index)
     )
     assert count_wrong(range(20))[1]
 

@@ -254,18 +254,18 @@ def plant_in_decoder() -> Callable[[], None]:
 
 def plant_in_handshake() -> Callable[[], None]:
     """Compare what was shown as text, which fails on bytes that are none (HTTP 500, or worse, in many servers)."""
-    from myagent.server.admission import Door
+    from myagent.server.admission import Admission
 
-    right = Door._check_credential
+    right = Admission._check_credential
 
-    def naive(self: Door, request: Any, *rest: Any) -> Any:
+    def naive(self: Admission, request: Any, *rest: Any) -> Any:
         for value in request.headers.get_all("Authorization"):
             value.encode("ascii")
         return right(self, request, *rest)
 
-    Door._check_credential = naive  # type: ignore[method-assign]
+    Admission._check_credential = naive  # type: ignore[method-assign]
 
     def mend() -> None:
-        Door._check_credential = right  # type: ignore[method-assign]
+        Admission._check_credential = right  # type: ignore[method-assign]
 
     return mend

@@ -1,4 +1,4 @@
-"""The agent is inside the walls: what it is given, what its tools refuse, and what of it ends with its turn."""
+"""What an agent on the server's machine is given, what its tools refuse, and what of it ends with its turn."""
 
 from __future__ import annotations
 

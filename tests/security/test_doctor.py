@@ -13,7 +13,7 @@ from wire import scene
 from myagent.__main__ import main
 from myagent.cli.doctor import Prober
 from myagent.client.address import parse
-from myagent.server.admission import Door
+from myagent.server.admission import Admission
 
 
 async def examine(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, list[str]]:
@@ -55,7 +55,7 @@ async def test_a_hole_is_found(
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     async with scene(tmp_path):
-        monkeypatch.setattr(Door, method, hole)
+        monkeypatch.setattr(Admission, method, hole)
         code, lines = await examine(capsys)
         assert code == 1
         (line,) = [line for line in lines if line.startswith("OPEN") and named in line]
@@ -67,8 +67,8 @@ async def test_no_authentication_at_all_is_found(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     async with scene(tmp_path) as here:
-        right = here.server._door.authenticator.check([f"Bearer {here.server.token}".encode()])
-        monkeypatch.setattr(Door, "_check_credential", lambda *arguments: right)
+        right = here.server._admission.authenticator.check([f"Bearer {here.server.token}".encode()])
+        monkeypatch.setattr(Admission, "_check_credential", lambda *arguments: right)
         code, lines = await examine(capsys)
         opened = [line for line in lines if line.startswith("OPEN")]
         assert code == 1

@@ -96,7 +96,7 @@ async def test_hostile_texts_stay_text(tmp_path: Path) -> None:
             assert (await asyncio.wait_for(answer, PATIENCE)).kind == "deny"
         play.io.tell(title=HOSTILE[3])
         play.end("failed", message=HOSTILE[5])
-        [head] = scene.server.host.fanout.run.heads.values()
+        [head] = scene.server.host.fanout.window.heads.values()
         await owner.at("#people").click()
         await expect(owner.at("#people-list")).to_contain_text("onerror")
         for viewer in (owner, follower):

@@ -28,7 +28,7 @@ async def whole(viewer: Viewer, head: int) -> None:
 
 
 def head_of(scene: Stage) -> int:
-    [head] = scene.server.host.fanout.run.heads.values()
+    [head] = scene.server.host.fanout.window.heads.values()
     return head
 
 

@@ -59,7 +59,7 @@ async def test_every_file_is_served_without_a_credential_and_under_a_strict_poli
 
 
 @pytest.mark.parametrize(
-    "path", ["/app.js/", "/web/app.js", "/../door.py", "/%2e%2e/door.py", "/__init__.py", "/x.js", "//app.js"]
+    "path", ["/app.js/", "/web/app.js", "/../server.py", "/%2e%2e/server.py", "/__init__.py", "/x.js", "//app.js"]
 )
 async def test_nothing_else_is_a_file_of_the_page(tmp_path: Path, path: str) -> None:
     async with scene(tmp_path) as served:

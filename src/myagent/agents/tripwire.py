@@ -1,7 +1,7 @@
-"""Notices a tool call that changes or runs something and that nobody was asked about.
+"""Notifications a tool call that changes or runs something and that nobody was asked about.
 
 Pure. It sees what an agent tells of its calls and what it asks. An agent that tells nothing cannot be seen here: this
-is no wall, it is how an agent that we take to ask is found not to.
+prevents nothing, it is how an agent that we take to ask is found not to.
 """
 
 from __future__ import annotations

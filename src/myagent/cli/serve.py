@@ -20,7 +20,7 @@ from myagent.cli.choosing import chosen
 from myagent.cli.invitation import qr_code, reach_note, revoking
 from myagent.core.display import escape
 from myagent.exceptions import MyagentError
-from myagent.host.notifications import Caller, Notices, NotifyUnusable
+from myagent.host.notifications import Caller, Notifications, NotifyUnusable
 from myagent.redaction.redactor import BadPattern, RedactingFormatter, Redactor
 from myagent.server.server import ExposedPlain, Server
 from myagent.settings import Settings
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         caller = _caller(arguments)
         server = Server(workspace, agent, _settings(arguments))
         if caller is not None:
-            server.host.notices = Notices(
+            server.host.notifications = Notifications(
                 server.workspace.name, after=arguments.notify_after, call=caller, details=arguments.notify_details
             )
         asyncio.run(_serve(server, agent, caller, invite=arguments.invite))

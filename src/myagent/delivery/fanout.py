@@ -1,7 +1,7 @@
-"""Delivery: each connection is a cursor into the shared run, and live or behind is one loop, `Cursor.pump`.
+"""Delivery: each connection is a cursor into the shared window, and live or behind is one loop, `Cursor.pump`.
 
 1. Replays that were asked for (`resume`) are read from the log.
-2. Below the window of the run, events are read from the log.
+2. What the window no longer has is read from the log.
 3. In the window, slices of it are sent.
 4. At its end, the cursor stands in a **group** of cursors that are all at the same place and get the same bytes: what
    one turn of the event loop produced goes out in one write each.
@@ -21,7 +21,7 @@ from typing import NamedTuple, Protocol
 
 from myagent.core.codec import encode
 from myagent.core.messages import Gap, Replayed, SessionId
-from myagent.delivery.window import ENTRY_BYTES, SLICE_BYTES, Entry, Run, View, frame
+from myagent.delivery.window import ENTRY_BYTES, SLICE_BYTES, Entry, View, Window, frame
 from myagent.eventlog import EventLog, Stored, with_update
 
 _log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Sink(Protocol):
 
 
 class Group:
-    """Cursors at the end of the run which get the same bytes."""
+    """Cursors at the end of the window which get the same bytes."""
 
     __slots__ = ("index", "session_id", "sockets", "view")
 
@@ -68,13 +68,13 @@ class Group:
 
 
 class Fanout:
-    """All delivery of one workspace: the run, the groups, and the flush that runs once in a turn of the event loop."""
+    """All delivery of one workspace: the window, the groups, the flush once in a turn of the event loop."""
 
-    def __init__(self, run: Run, log: EventLog, *, announce_gaps: bool = False) -> None:
-        self.run = run
+    def __init__(self, window: Window, log: EventLog, *, announce_gaps: bool = False) -> None:
+        self.window = window
         self.log = log
         self.announce_gaps = announce_gaps  # retention may drop events: keep count of what each cursor has seen
-        self.writes = 0  # transport writes for groups so far: with `run.next`, what tests and metrics count
+        self.writes = 0  # transport writes for groups so far: with `window.next`, what tests and metrics count
         self._groups: dict[tuple[View, str | None], Group] = {}
         self._flushing = False
         self._held: list[Cursor] = []  # members whose transport filled up in the flush that runs now
@@ -84,12 +84,12 @@ class Fanout:
     def event(self, stored: Stored) -> None:
         views = 1 if stored.update is None else 2
         self._make_room(views * len(stored.body) + len(stored.update or b""))
-        self.run.event(stored)
+        self.window.event(stored)
 
     def state(self, payload: bytes, *, kind: str | None = None, session_id: str | None = None) -> None:
         """Tell state to everybody, in its place among the events."""
         self._make_room(len(payload))
-        self.run.state(payload, kind=kind, session_id=session_id)
+        self.window.state(payload, kind=kind, session_id=session_id)
 
     def flush(self) -> None:
         """Give every group what is new."""
@@ -103,7 +103,7 @@ class Fanout:
         if key in self._groups:
             self._flush_group(self._groups[key])  # which may fill up all its members, and then it is gone
         if key not in self._groups:
-            self._groups[key] = Group(view, session_id, self.run.next)
+            self._groups[key] = Group(view, session_id, self.window.next)
         return self._groups[key]
 
     def leave(self, group: Group, cursor: Cursor) -> None:
@@ -130,17 +130,17 @@ class Fanout:
 
     def _make_room(self, size: int) -> None:
         """Flush before the window could drop what a group has not been given; else once, when this turn is over."""
-        if self._unflushed and self._unflushed + size > self.run.window_bytes // 4:
+        if self._unflushed and self._unflushed + size > self.window.window_bytes // 4:
             self.flush()
         if not self._unflushed:
             asyncio.get_running_loop().call_soon(self.flush)
         self._unflushed += size + ENTRY_BYTES
 
     def _flush_group(self, group: Group) -> None:
-        run = self.run
+        window = self.window
         self._flushing = True
-        while group.index != run.next and group.sockets:
-            data, end = run.slice(group.view, group.session_id, group.index)
+        while group.index != window.next and group.sockets:
+            data, end = window.slice(group.view, group.session_id, group.index)
             group.index = end
             if data:
                 group.write(data)
@@ -149,7 +149,7 @@ class Fanout:
                 held, self._held = self._held, []
                 for cursor in held:
                     cursor.leave_group()
-        group.index = run.next
+        group.index = window.next
         self._flushing = False
 
 
@@ -191,22 +191,22 @@ class Cursor:
         self.sink = sink
         self.session_id = session_id  # the one session that it watches, or all
         self.view: View = "plain"
-        self._group: Group | None = None  # where it stands while it is at the end of the run
+        self._group: Group | None = None  # where it stands while it is at the end of the window
         self._todo: tuple[Replay, ...] = ()
         self._skip: dict[str, int] | None = None  # session → the seq up to which a replay serves it instead
         self._reading = False
         self._dropped = False
-        # Where it stands while it is in no group: what of the run it was given, the same as a position of the log,
+        # Where it stands while it is in no group: what of the window it was given, the same as a position of the log,
         # and the last seq of each session where those are needed: to find gaps, or to read one session on.
         self._index = 0
         self._pos = 0
         self._seen: dict[str, int] | None = None
         self._told = 0  # on the way into the window: state that was told before this index is not missed any more
-        self._stand_at(fanout.run.next)
+        self._stand_at(fanout.window.next)
 
     def start(self, after_seq: int | None = None) -> None:
         """Begin: at the present end, or for a cursor of one session after one of its events."""
-        self._stand_at(self._fanout.run.next)
+        self._stand_at(self._fanout.window.next)
         if self.session_id is not None and after_seq is not None:
             self.replay(self.session_id, after_seq)
         else:
@@ -224,14 +224,14 @@ class Cursor:
     @property
     def behind(self) -> int:
         """How many events of the workspace were published and not given to it yet."""
-        return 0 if self._group is not None else self._fanout.run.pos - self._pos
+        return 0 if self._group is not None else self._fanout.window.pos - self._pos
 
     def replay(
         self, session_id: SessionId, after_seq: int, *, reply_to: str | None = None, opening: bytes = b""
     ) -> None:
         """Move to after `after_seq` in one session: send it from there, say `replayed`, go on live."""
         self.leave_group()
-        head = self._fanout.run.heads.get(session_id, 0)
+        head = self._fanout.window.heads.get(session_id, 0)
         self._todo = (*self._todo, Replay(session_id, after_seq, head, reply_to, opening))
         self._skip = {**(self._skip or {}), session_id: head}
         if self._seen is not None:
@@ -248,7 +248,7 @@ class Cursor:
     def has_passed(self, pos: int) -> bool:
         """Whether everything up to a position was given to the transport."""
         if self._group is not None:
-            return self._fanout.run.pos_before(self._group.index) >= pos
+            return self._fanout.window.pos_before(self._group.index) >= pos
         return self._pos >= pos
 
     def hold(self) -> None:
@@ -272,12 +272,12 @@ class Cursor:
 
     def pump(self) -> None:
         """Send until the transport has no room, or there is nothing more; then wait in a group."""
-        run = self._fanout.run
+        window = self._fanout.window
         while not (self.sink.paused or self._reading or self._dropped or self._group is not None):
-            if self._todo or self._index < run.first:
+            if self._todo or self._index < window.first:
                 self._reading = True
                 self._fanout.start_read(self)
-            elif self._index != run.next:
+            elif self._index != window.next:
                 self._send_slice()
             else:
                 group = self._fanout.group(self.view, self.session_id)
@@ -299,15 +299,15 @@ class Cursor:
         self.pump()
 
     def _send_slice(self) -> None:
-        run = self._fanout.run
+        window = self._fanout.window
         start = self._index
         if self._skip:
-            data, end = run.slice_without(self.view, self.session_id, start, self._skip)
+            data, end = window.slice_without(self.view, self.session_id, start, self._skip)
         else:
-            data, end = run.slice(self.view, self.session_id, start)
-        self._index, self._pos = end, run.pos_before(end)
+            data, end = window.slice(self.view, self.session_id, start)
+        self._index, self._pos = end, window.pos_before(end)
         if self._seen is not None:
-            for entry in run.entries(start, end):
+            for entry in window.entries(start, end):
                 if entry.seq and entry.session_id is not None and self.session_id in (None, entry.session_id):
                     self._seen[entry.session_id] = max(entry.seq, self._seen.get(entry.session_id, 0))
         self._write(data)
@@ -338,8 +338,8 @@ class Cursor:
 
     async def _read_behind(self) -> None:
         """Read on below the window, as far as has been published, and enter the window where it begins."""
-        run, log = self._fanout.run, self._fanout.log
-        published = run.pos
+        window, log = self._fanout.window, self._fanout.log
+        published = window.pos
         if self.session_id is None:
             # A `gap` is smaller than any event, and there is at most one before each.
             half = 2 if self._fanout.announce_gaps else 1
@@ -347,11 +347,11 @@ class Cursor:
         else:
             assert self._seen is not None
             rows = await log.read_session(self.session_id, self._seen[self.session_id], max_bytes=SLICE_BYTES)
-        # What is committed but not yet published comes through the run, after its ack.
+        # What is committed but not yet published comes through the window, after its ack.
         rows = [row for row in rows if row.pos <= published]
         parts = self._frames(rows, self._seen, self._skip or {})
         self._pos = rows[-1].pos if rows else published
-        index = run.index_after(self._pos)
+        index = window.index_after(self._pos)
         if index is not None:
             self._enter(index, parts)
         self._write(b"".join(parts))
@@ -369,13 +369,15 @@ class Cursor:
     def _missed(self, index: int) -> Iterator[bytes]:
         """What retention took and what state was told between the place before and an index of the window. Each counts
         as told once the next one is asked for."""
-        run = self._fanout.run
+        window = self._fanout.window
         if self._seen is not None:
             # The window may still hold, before this place, what the log has forgotten.
             passed = {
-                each.session_id: each.seq for each in run.entries(run.first, index) if each.session_id and each.seq
+                each.session_id: each.seq
+                for each in window.entries(window.first, index)
+                if each.session_id and each.seq
             }
-            for session_id, head in {**run.dropped, **passed}.items():
+            for session_id, head in {**window.dropped, **passed}.items():
                 seen = self._seen.get(session_id, 0)
                 if self.session_id in (None, session_id) and seen < head:
                     yield _gap(session_id, seen, head)
@@ -383,7 +385,7 @@ class Cursor:
         since = max(self._index, self._told)
         states = [
             (told_at, entry)
-            for told_at, entry in run.latest.values()
+            for told_at, entry in window.latest.values()
             if since <= told_at < index
             and (None in (self.session_id, entry.session_id) or self.session_id == entry.session_id)
         ]
@@ -408,10 +410,10 @@ class Cursor:
         return parts
 
     def _stand_at(self, index: int) -> None:
-        run = self._fanout.run
-        self._index, self._pos = index, run.pos_before(index)
+        window = self._fanout.window
+        self._index, self._pos = index, window.pos_before(index)
         if self.session_id is not None or self._fanout.announce_gaps:
-            self._seen = run.heads_at(index, self.session_id)
+            self._seen = window.heads_at(index, self.session_id)
 
     def _write(self, data: bytes) -> None:
         if data and not self._dropped:

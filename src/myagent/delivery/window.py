@@ -1,7 +1,7 @@
-"""The shared run of finished WebSocket frames: a bounded window of what was published last, for all connections.
+"""The shared window of finished WebSocket frames: what was published last, bounded, for all connections.
 
-Each event is encoded once per view. State (a session's metadata, who owns) is not in the log; it travels in the run, in
-its place among the events.
+Each event is encoded once per view. State (a session's metadata, who owns) is not in the log; it travels in the
+window, in its place among the events.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def frame(payload: bytes) -> bytes:
 
 
 class Entry(Struct, frozen=True, gc=False):
-    """One frame of the run, in each view. State has the position of the event before it, and `seq` 0.
+    """One frame of the window, in each view. State has the position of the event before it, and `seq` 0.
 
     Thousands are in the window, so they are kept from the garbage collector, which would look at each again and again.
     """
@@ -44,8 +44,8 @@ class Entry(Struct, frozen=True, gc=False):
     updates: bytes
 
 
-class Run:
-    """The shared run of frames: entries numbered for ever by `index`, of which a bounded window is kept."""
+class Window:
+    """Frames in the order of publication, numbered for ever by `index`; the newest `window_bytes` are kept."""
 
     def __init__(self, heads: dict[str, int], pos: int, *, window_bytes: int = WINDOW_BYTES) -> None:
         self.first = 0  # index of the oldest entry that is kept

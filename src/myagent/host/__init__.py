@@ -1,1 +1,1 @@
-"""The single writer of a workspace: takes up what connections send, lets the agent run, stores what happens."""
+"""The single writer of a workspace: receives what connections send, lets the agent run, stores what happens."""

@@ -1,8 +1,9 @@
-"""The single writer of a workspace: takes up what connections send, and decides in one place.
+"""The single writer of a workspace: receives what connections send, and decides in one place.
 
 Everything here runs on the event loop's thread. The rules are pure and in `core`; the rooms beside this one hold the
-clocks, the ids and the tasks: `lane` (how a session changes), `questions` (open permission requests), `turns` (the
-agent at work). Ownership is decided at once, when a message is taken up; what changes a session goes through the lane.
+clocks, the ids and the tasks: `session_store` (how a session changes), `permission_requests` (those that are open),
+`turns` (the agent at work). Ownership is decided at once, when a message is received; what changes a session goes
+through the store, one step at a time.
 """
 
 from __future__ import annotations
@@ -65,12 +66,12 @@ from myagent.core.refusals import (
 )
 from myagent.core.session import Session, prompt_digest
 from myagent.delivery.fanout import Fanout
-from myagent.delivery.window import Run, frame
+from myagent.delivery.window import Window, frame
 from myagent.eventlog import EventLog, LogFailed, LogRefused, PromptKey
-from myagent.host.notifications import Notices
+from myagent.host.notifications import Notifications
 from myagent.host.peer import Peer, clean_label, name_of
-from myagent.host.permission_requests import Questions, watches
-from myagent.host.session_store import METADATA, Lane, iso, now
+from myagent.host.permission_requests import PermissionRequests, watches
+from myagent.host.session_store import METADATA, SessionStore, iso, now
 from myagent.host.turns import Turns
 from myagent.redaction.redactor import RECLAIM_PREFIX, Redactor
 from myagent.settings import Settings
@@ -92,12 +93,12 @@ class Host:
         self.log = log
         self.settings = settings
         self.redactor = Redactor(settings.redact, known=settings.redact_known)
-        self.notices: Notices | None = None  # whom to call when nobody looks; set before `start`
+        self.notifications: Notifications | None = None  # whom to call when nobody looks; set before `start`
         self.peers: dict[ConnectionId, Peer] = {}
         self.ownership: Ownership
         self.fanout: Fanout
-        self.lane: Lane
-        self._questions: Questions
+        self.store: SessionStore
+        self._requests: PermissionRequests
         self._turns: Turns
         self._reserving = False  # more owner epochs
         self._presence_timer: asyncio.TimerHandle | None = None  # while it runs, presence was told within the second
@@ -108,26 +109,26 @@ class Host:
 
     @property
     def sessions(self) -> dict[SessionId, Session]:
-        return self.lane.sessions
+        return self.store.sessions
 
     async def start(self) -> None:
         """Open the log, close what an earlier server left open, get the agent ready."""
         opened = await self.log.open()
         settings = self.settings
         keeps_all = settings.retain_events is None
-        self.fanout = Fanout(Run(opened.heads, opened.pos), self.log, announce_gaps=not keeps_all)
+        self.fanout = Fanout(Window(opened.heads, opened.pos), self.log, announce_gaps=not keeps_all)
         decoder = msgspec.json.Decoder(Session)
         sessions = {SessionId(key): decoder.decode(state) for key, state in opened.sessions.items()}
-        self.lane = Lane(self.log, self.fanout, sessions, settings.retain_events)
-        self._questions = Questions(self.lane, settings.permission_timeout, self._nobody_asked)
+        self.store = SessionStore(self.log, self.fanout, sessions, settings.retain_events)
+        self._requests = PermissionRequests(self.store, settings.permission_timeout, self._nobody_asked)
         chunk_bytes = settings.limits.chunk_frame_bytes
-        self._turns = Turns(self.agent, self.workspace, self.lane, self._questions, chunk_bytes, self.redactor)
-        self.lane.begins = self._turns.begin
-        self.lane.resolved = self._questions.resolved
-        self.lane.failed = self._log_failed
-        if self.notices is not None:
-            self.lane.happened = self.notices.event
-            self._turns.on_unasked = self.notices.unasked
+        self._turns = Turns(self.agent, self.workspace, self.store, self._requests, chunk_bytes, self.redactor)
+        self.store.begins = self._turns.begin
+        self.store.resolved = self._requests.resolved
+        self.store.failed = self._log_failed
+        if self.notifications is not None:
+            self.store.happened = self.notifications.event
+            self._turns.on_unasked = self.notifications.unasked
         first = await self.log.reserve_epochs(EPOCHS)
         self.ownership = Ownership(epoch=first - 1, ceiling=first + EPOCHS - 1, grace=settings.owner_grace)
         await self._turns.close_open()
@@ -157,10 +158,10 @@ class Host:
         """Let go of everything, after `stop` and after the connections are closed."""
         if self._presence_timer is not None:
             self._presence_timer.cancel()
-        if self.notices is not None:
-            self.notices.close()
-        self._questions.close()
-        await self.lane.close()
+        if self.notifications is not None:
+            self.notifications.close()
+        self._requests.close()
+        await self.store.close()
         await self.fanout.close()
         await self.log.close()
 
@@ -189,7 +190,7 @@ class Host:
         peer.send(encode(self._welcome(peer)))
         if change is not None:
             self._announce(change, welcomed=peer)
-        self._questions.show(peer)
+        self._requests.show(peer)
         peer.cursor.start(after_seq)
         self._tell_presence()
 
@@ -230,25 +231,25 @@ class Host:
                 self._moved(peer, message.id, self.ownership.handover(heir, _new_token()))
             case UserMessage():
                 self._check_prompt(peer, message)
-                self._in_lane(peer, message.id, partial(self._accept, peer, message, self._actor(peer)))
+                self._in_order(peer, message.id, partial(self._accept, peer, message, self._actor(peer)))
             case PermissionDecision():
-                self._questions.check_shown(peer, message)
+                self._requests.check_shown(peer, message)
                 if self._confine(peer):
                     raise NotAllowed("a process of the agent cannot decide what it may do")
                 reason = message.decision.reason
                 if reason is not None:
                     message = replace(message, decision=replace(message.decision, reason=self.redactor.text(reason)))
                 decision = (peer, message, self._actor(peer))
-                self._in_lane(
+                self._in_order(
                     peer,
                     message.id,
-                    partial(self._questions.decide, *decision),
-                    unstored=partial(self._questions.deny_unstored, *decision),
+                    partial(self._requests.decide, *decision),
+                    unstored=partial(self._requests.deny_unstored, *decision),
                 )
             case Cancel():
                 self._check_session(peer, message.session_id)
                 actor = self._actor(peer)
-                self._in_lane(
+                self._in_order(
                     peer,
                     message.id,
                     partial(self._cancel, peer, message, actor),
@@ -277,13 +278,13 @@ class Host:
 
     def _resume(self, peer: Peer, message: Resume) -> None:
         session = self._check_session(peer, message.session_id)
-        head = self.fanout.run.heads.get(session.session_id, 0)
+        head = self.fanout.window.heads.get(session.session_id, 0)
         if message.after_seq is not None and message.after_seq > head:
             raise BadMessage(f"`afterSeq` is beyond the session's head, which is {head}", message.id)
         if peer.cursor.replays >= REPLAYS:
             raise RateLimited("resumes at a time")
         ack = encode(Ack(id=message.id, session_id=session.session_id, duplicate=False))
-        metadata = encode(SessionMetadata(session=self.lane.metadata(session)))
+        metadata = encode(SessionMetadata(session=self.store.metadata(session)))
         if message.after_seq is None:
             peer.send(ack)
             peer.send(metadata)
@@ -352,11 +353,11 @@ class Host:
         if winner is not None and winner is not welcomed:
             self._tell_role(winner)
             winner.send(encode(replace(news, reclaim_token=self.ownership.reclaim_token)))
-            self._questions.show(winner)
+            self._requests.show(winner)
         self.fanout.state(encode(news), kind="owner")
-        if self.notices is not None and not self._stopping:
+        if self.notifications is not None and not self._stopping:
             awaited = self.ownership.reserved_until is not None
-            self.notices.owner(owned=owner is not None, lost=change.why in ("lost", "grace_over") and not awaited)
+            self.notifications.owner(owned=owner is not None, lost=change.why in ("lost", "grace_over") and not awaited)
         if change.owner is not None:
             self._reserve_epochs()
         elif self.ownership.reserved_until is not None:
@@ -377,9 +378,9 @@ class Host:
             case "continue":
                 pass
             case "deny":
-                self._questions.deny_all("the owner has left")
+                self._requests.deny_all("the owner has left")
             case "interrupt":
-                self.lane.spawn(self._turns.interrupt_all(), "interrupt")
+                self.store.spawn(self._turns.interrupt_all(), "interrupt")
 
     def _nobody_asked(self) -> str | None:
         gone = self.ownership.owner is None and self.ownership.reserved_until is None
@@ -389,7 +390,7 @@ class Host:
         """Keep enough reserved epochs ahead; without any, nobody is granted the slot (a full disk)."""
         if not self._reserving and self.ownership.ceiling - self.ownership.epoch < EPOCHS // 2:
             self._reserving = True
-            self.lane.spawn(self._extend_ceiling(), "reserve epochs")
+            self.store.spawn(self._extend_ceiling(), "reserve epochs")
 
     async def _extend_ceiling(self) -> None:
         try:
@@ -402,7 +403,7 @@ class Host:
 
     # --- prompts --------------------------------------------------------------------------------------------------
 
-    def _in_lane(
+    def _in_order(
         self,
         peer: Peer,
         message_id: str,
@@ -416,7 +417,7 @@ class Host:
         async def run() -> None:
             try:
                 try:
-                    async with self.lane.turn():
+                    async with self.store.exclusive():
                         await work()
                 except DiskFull:
                     raise DiskFull(unstored()) from None
@@ -424,10 +425,10 @@ class Host:
                 peer.refuse(message_id, refusal)
 
         try:
-            self.lane.check_writable()
+            self.store.check_writable()
         except DiskFull:
             raise DiskFull(unstored()) from None
-        self.lane.spawn(run(), "command")
+        self.store.spawn(run(), "command")
 
     def _check_session(self, peer: Peer, session_id: SessionId) -> Session:
         session = self.sessions.get(session_id)
@@ -461,7 +462,7 @@ class Host:
         if earlier is not None:
             session = self.sessions[SessionId(earlier.session_id)]
             peer.send(encode(Ack(id=message.id, session_id=session.session_id, duplicate=True)))
-            peer.send(encode(SessionMetadata(session=self.lane.metadata(session))))
+            peer.send(encode(SessionMetadata(session=self.store.metadata(session))))
             return
         session = self._new_session() if message.session_id is None else self.sessions[message.session_id]
         mode = message.permission_mode or self.settings.permission_mode
@@ -469,7 +470,7 @@ class Host:
         ack = encode(Ack(id=message.id, session_id=session.session_id, duplicate=False))
         key = PromptKey(session.session_id, message.id, digest, opened=message.session_id is None)
         fields = {**actor, "session": session.session_id, "turn": message.id, "digest": digest.hex(), "mode": mode}
-        await self.lane.store(
+        await self.store.commit(
             step,
             (METADATA, *step.events),
             prompts=(key,),
@@ -523,18 +524,18 @@ class Host:
             owner_epoch=self.ownership.epoch,
             owner=OwnerInfo(owner.connection_id, owner.label) if owner else None,
             followers=self.ownership.followers,
-            sessions=[self.lane.metadata(each) for each in visible],
+            sessions=[self.store.metadata(each) for each in visible],
             limits=self.settings.limits,
             reclaim_token=self.ownership.reclaim_token if owns else None,
         )
 
     def record(self, kind: str, fields: dict[str, Any]) -> None:
         """Put something into the audit that changes no session."""
-        self.lane.record(kind, fields)
+        self.store.record(kind, fields)
 
     def list_sessions(self, *, only: SessionId | None = None) -> list[Metadata]:
         """Every session, or one, the latest first."""
-        return [self.lane.metadata(each) for each in self._latest_first() if only in (None, each.session_id)]
+        return [self.store.metadata(each) for each in self._latest_first() if only in (None, each.session_id)]
 
     def _latest_first(self) -> list[Session]:
         return sorted(self.sessions.values(), key=lambda each: each.updated_at, reverse=True)

@@ -33,7 +33,7 @@ class NotifyUnusable(MyagentError):
         return f"--notify cannot be used: {self.reason}"
 
 
-class Notices:
+class Notifications:
     """What is worth a call. `call` takes a title and a text, at once; times are the event loop's."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The curtain between an agent and what is kept of its turn: nothing secret passes."""
+"""What an agent says is redacted here before it is stored: nothing secret passes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from myagent.redaction.redactor import Redactor, Stream
 _PIECES = {"agent_message_chunk": "stdout", "agent_thought_chunk": "stderr", "user_message_chunk": "stderr"}
 
 
-class Curtain:
+class RedactedOutput:
     """A `TurnIO` before another one. Call `finish` when the agent has nothing more to say."""
 
     def __init__(self, io: TurnIO, redactor: Redactor) -> None:

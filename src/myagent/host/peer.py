@@ -22,7 +22,7 @@ class Peer(Sink, Protocol):
     label: str
     since: datetime
     cursor: Cursor
-    shown: set[str]  # permission requests that were sent to it outside of the run
+    shown: set[str]  # permission requests that were sent to it outside of the window
 
     def send(self, payload: bytes) -> None:
         """Send one message to this connection alone, before anything that is published later."""

@@ -16,7 +16,7 @@ from myagent.core.permissions import EXPIRED, allowed_once, digest_of, policy
 from myagent.core.refusals import AlreadyResolved, UnknownRequest
 from myagent.eventlog import Stored
 from myagent.host.peer import Peer, name_of
-from myagent.host.session_store import Lane, iso
+from myagent.host.session_store import SessionStore, iso
 
 
 @dataclass(slots=True)
@@ -34,25 +34,25 @@ class Question:
         return self.answer.done() and not self.answer.cancelled()
 
 
-class Questions:
+class PermissionRequests:
     """All open requests of a workspace. `nobody_asked`: a reason to deny at once, or `None`."""
 
-    def __init__(self, lane: Lane, timeout: float, nobody_asked: Callable[[], str | None]) -> None:
-        self._lane = lane
+    def __init__(self, store: SessionStore, timeout: float, nobody_asked: Callable[[], str | None]) -> None:
+        self._store = store
         self._timeout = timeout  # seconds until an unanswered request is denied
         self._nobody_asked = nobody_asked
         self._open: dict[str, Question] = {}
 
     async def ask(self, session_id: SessionId, turn_id: str, call: ToolCall) -> Answer:
         """Put an agent's question to the owner, and wait for the answer."""
-        running = self._lane.sessions[session_id].running
+        running = self._store.sessions[session_id].running
         given = policy(running.turn.mode) if running else None
         if given is not None and given.kind == "allow" and len(allowed_once(call.options)) > 1:
             given = None  # it is a choice, and no mode makes one
         if given is not None and running is not None:
-            digest = digest_of(call, self._lane.sessions[session_id].cwd)
+            digest = digest_of(call, self._store.sessions[session_id].cwd)
             fields = {"session": session_id, "turn": turn_id, "tool": call.tool_name, "mode": running.turn.mode}
-            self._lane.record("by_mode", {**fields, "outcome": given.kind, "digest": digest})
+            self._store.record("by_mode", {**fields, "outcome": given.kind, "digest": digest})
             return given
         loop = asyncio.get_running_loop()
         request_id = str(uuid.uuid4())
@@ -62,12 +62,12 @@ class Questions:
             expiry = loop.call_later(self._timeout, self._expire, request_id)
             self._open[request_id] = Question(session_id, answer, stored[0], expiry)
             if (reason := self._nobody_asked()) is not None:
-                self._lane.spawn(self._settle(request_id, "deny", reason), "deny")
+                self._store.spawn(self._settle(request_id, "deny", reason), "deny")
 
         async def put() -> None:
-            async with self._lane.lock:
+            async with self._store.lock:
                 now = datetime.now(UTC)
-                session = self._lane.sessions[session_id]
+                session = self._store.sessions[session_id]
                 step = session.ask(
                     call,
                     request_id=request_id,
@@ -78,10 +78,10 @@ class Questions:
                 if isinstance(step, Answer):
                     answer.set_result(step)
                 else:
-                    await self._lane.store(step, on_stored=opened, fact=True)
+                    await self._store.commit(step, on_stored=opened, fact=True)
 
         # Not by the agent's own task, which may be cancelled: a step is stored before the next one is decided on.
-        await asyncio.shield(self._lane.spawn(put(), "ask"))
+        await asyncio.shield(self._store.spawn(put(), "ask"))
         return await answer
 
     def check_shown(self, peer: Peer, message: PermissionDecision) -> None:
@@ -93,9 +93,9 @@ class Questions:
             raise UnknownRequest
 
     async def decide(self, peer: Peer, message: PermissionDecision, actor: Mapping[str, Any]) -> None:
-        """Take a decision; the lane's lock is held."""
+        """Take a decision; the store's lock is held."""
         request_id = message.permission_request_id
-        sessions = self._lane.sessions.values()
+        sessions = self._store.sessions.values()
         session = next((each for each in sessions if each.knows_request(request_id)), None)
         if session is None:
             raise UnknownRequest
@@ -107,7 +107,7 @@ class Questions:
         if step is None:
             peer.send(ack)
         else:
-            await self._lane.store(step, on_stored=lambda _: peer.send(ack), actor=actor)
+            await self._store.commit(step, on_stored=lambda _: peer.send(ack), actor=actor)
 
     def deny_unstored(self, peer: Peer, message: PermissionDecision, actor: Mapping[str, Any]) -> str | None:
         """Tell an agent no at once, with no space to store it; that follows when there is some. What was done, if
@@ -119,23 +119,23 @@ class Questions:
         if question.denied:
             return done
         by = name_of(peer)
-        self._lane.sessions[question.session_id].decide(message, by=by)
+        self._store.sessions[question.session_id].decide(message, by=by)
         session_id, decision = question.session_id, message.decision
 
         async def store() -> None:
-            async with self._lane.lock:
-                step = self._lane.sessions[session_id].decide(message, by=by)
+            async with self._store.lock:
+                step = self._store.sessions[session_id].decide(message, by=by)
                 if step is not None:
-                    await self._lane.store(step, fact=True, actor=actor)
+                    await self._store.commit(step, fact=True, actor=actor)
 
         question.answer.set_result(Answer("deny", decision.reason, decision.option_id))
-        self._lane.spawn(store(), "store a denial")
+        self._store.spawn(store(), "store a denial")
         return done
 
     def deny_all(self, reason: str) -> None:
         """Deny whatever is open."""
         for request_id in self._open:
-            self._lane.spawn(self._settle(request_id, "deny", reason), "deny")
+            self._store.spawn(self._settle(request_id, "deny", reason), "deny")
 
     def resolved(self, event: PermissionResolved, option_id: str | None) -> None:
         """A request was closed, by whomever: its agent goes on."""
@@ -157,16 +157,16 @@ class Questions:
             question.expiry.cancel()
 
     def _expire(self, request_id: str) -> None:
-        self._lane.spawn(self._settle(request_id, "expired", EXPIRED), "expire")
+        self._store.spawn(self._settle(request_id, "expired", EXPIRED), "expire")
 
     async def _settle(self, request_id: str, outcome: Outcome, reason: str) -> None:
-        async with self._lane.lock:
+        async with self._store.lock:
             question = self._open.get(request_id)
             if question is not None and not question.denied:
-                session = self._lane.sessions[question.session_id]
+                session = self._store.sessions[question.session_id]
                 step = session.settle(request_id, outcome, by="server", reason=reason)
                 if step is not None:
-                    await self._lane.store(step, fact=True)
+                    await self._store.commit(step, fact=True)
 
 
 def watches(peer: Peer, session_id: SessionId) -> bool:

@@ -1,10 +1,10 @@
-"""The lane: the one way by which a session changes. Decide on what is stored, store the step, then let it be seen.
+"""The one way by which a session changes. Decide on what is stored, commit the step, then let it be seen.
 
 Steps go through one at a time, so each is decided on committed state and a refused one leaves nothing to undo. Output
 of a running turn decides nothing and does not wait here (see `turns.py`).
 
-Architecture invariant: only `Lane.store` puts a session's new state in place, and it does so after the commit, together
-with the answer, the events and whatever begins.
+Architecture invariant: only `SessionStore.commit` puts a session's new state in place, and it does so after the log
+has it, together with the answer, the events and whatever begins.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Tell(msgspec.Struct, frozen=True):
 METADATA = Tell()
 
 
-class Lane:
+class SessionStore:
     """The sessions of a workspace, as they are stored, and the way to change them."""
 
     def __init__(self, log: EventLog, fanout: Fanout, sessions: dict[SessionId, Session], retain: int | None) -> None:
@@ -69,7 +69,7 @@ class Lane:
         self._records: list[bytes] = []  # for the audit, of this turn of the event loop
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
+    async def exclusive(self) -> AsyncIterator[None]:
         """Hold the lock for a command. Raises `Refused` while who has it, with a fact, waits for space."""
         taking = asyncio.ensure_future(self.lock.acquire())
         try:
@@ -84,7 +84,7 @@ class Lane:
         finally:
             self.lock.release()
 
-    async def store(
+    async def commit(
         self,
         step: Step,
         parts: Sequence[SessionEvent | Tell] | None = None,
@@ -124,7 +124,7 @@ class Lane:
                         self.tell_metadata(session.session_id)
                 if step.begins is not None:
                     self.begins(session, step.begins)
-            finally:  # whatever fails here, it is stored, and the lane must go on
+            finally:  # whatever fails here, it is stored, and commits must go on
                 if not done.done():
                     done.set_result(None)
 
@@ -197,7 +197,7 @@ class Lane:
         self.sessions[session_id] = replace(session, agent_state=kept)
 
     def metadata(self, session: Session) -> Metadata:
-        return session.metadata(self.fanout.run.heads.get(session.session_id, 0))
+        return session.metadata(self.fanout.window.heads.get(session.session_id, 0))
 
     def tell_metadata(self, session_id: SessionId) -> None:
         message = encode(SessionMetadata(session=self.metadata(self.sessions[session_id])))

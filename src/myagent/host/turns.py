@@ -20,9 +20,9 @@ from myagent.core.refusals import Internal
 from myagent.core.session import QueuedTurn, Session, Step
 from myagent.eventlog import Draft, LogRefused, Stored, Unit
 from myagent.exceptions import MyagentError
-from myagent.host.output_redaction import Curtain
-from myagent.host.permission_requests import Questions
-from myagent.host.session_store import METADATA, Lane, Tell, now
+from myagent.host.output_redaction import RedactedOutput
+from myagent.host.permission_requests import PermissionRequests
+from myagent.host.session_store import METADATA, SessionStore, Tell, now
 from myagent.redaction.redactor import Redactor
 
 GATHER_BYTES = 256 << 10  # of output waiting in memory before the agent is held back
@@ -52,15 +52,15 @@ class RunningTurn:
 
     session_id: SessionId
     turn_id: str
-    lane: Lane
-    questions: Questions
+    store: SessionStore
+    requests: PermissionRequests
     chunk_bytes: int  # of a frame
     redactor: Redactor
     on_unasked: Callable[[str, str], None] | None = None  # calls a human who is not looking
     end: asyncio.Future[TurnEnd] = field(init=False)  # how it ended; the agent can say nothing after that
     cancelling: bool = False
     _task: asyncio.Task[TurnEnd] | None = None
-    _over: bool = False  # the agent has returned; what the curtain held back is not held up for want of room
+    _over: bool = False  # the agent has returned; what redaction held back does not wait for room
     _pieces: list[Piece] = field(default_factory=list)
     _size: int = 0  # characters in _pieces
     _committing: bool = False
@@ -74,12 +74,12 @@ class RunningTurn:
         self._task.add_done_callback(self._ended)
 
     async def _run(self, agent: Agent, turn: Turn) -> TurnEnd:
-        curtain = Curtain(self, self.redactor)
+        redacted = RedactedOutput(self, self.redactor)
         try:
-            return await agent.run(turn, curtain)
+            return await agent.run(turn, redacted)
         finally:
             self._over = True
-            await curtain.finish()
+            await redacted.finish()
 
     def cancel(self) -> None:
         """Ask the agent to stop, once; the turn ends when it has, or without it."""
@@ -139,13 +139,13 @@ class RunningTurn:
 
     async def ask(self, call: ToolCall) -> Answer:
         await self.settle()  # what was said before the question is shown before it
-        return await self.questions.ask(self.session_id, self.turn_id, call)
+        return await self.requests.ask(self.session_id, self.turn_id, call)
 
     async def unasked(self, call: UnaskedCall) -> None:
         covered = escape(call.title)
         told = replace(call, title=covered)
         fields = {"session": self.session_id, "turn": self.turn_id, "tool": covered, "does": call.kind}
-        self.lane.record("unasked", {**fields, "swapped": call.swapped, "standing": call.standing})
+        self.store.record("unasked", {**fields, "swapped": call.swapped, "standing": call.standing})
         update = {
             "sessionUpdate": "_myagent/unasked",
             "toolCallId": call.call_id,
@@ -164,7 +164,7 @@ class RunningTurn:
         await self.stderr(f"UNSUPERVISED: {told}\n", update=update)
 
     def tell(self, **state: Any) -> None:
-        self.lane.keep_state(self.session_id, state)
+        self.store.keep_state(self.session_id, state)
 
     async def settle(self) -> None:
         """Return when all that was said is stored."""
@@ -188,17 +188,17 @@ class RunningTurn:
         while self._size > GATHER_BYTES:
             self._calm.clear()
             await self._calm.wait()
-        await self.lane.log.room()
+        await self.store.log.room()
 
     def _commit(self) -> None:
         pieces, self._pieces, self._size = self._pieces, [], 0
         drafts = [draft for piece in pieces for draft in self._drafts(piece)]
         self._committing = True
-        self.lane.log.write(Unit(self._committed, self._lost, events=drafts, fact=True))
+        self.store.log.write(Unit(self._committed, self._lost, events=drafts, fact=True))
 
     def _committed(self, stored: list[Stored]) -> None:
         for event in stored:
-            self.lane.publish(event)
+            self.store.publish(event)
         self._committing = False
         if self._pieces:
             self._commit()
@@ -207,7 +207,7 @@ class RunningTurn:
 
     def _lost(self, error: LogRefused) -> None:
         """The log has failed for good: nothing more of this turn can be shown."""
-        self.lane.lost(error)
+        self.store.lost(error)
         self._pieces, self._size = [], 0
         self._committing = False
         self._calm.set()
@@ -225,13 +225,19 @@ class Turns:
     """The running turns of a workspace, at most one in each session."""
 
     def __init__(
-        self, agent: Agent, workspace: Path, lane: Lane, questions: Questions, chunk_bytes: int, redactor: Redactor
+        self,
+        agent: Agent,
+        workspace: Path,
+        store: SessionStore,
+        requests: PermissionRequests,
+        chunk_bytes: int,
+        redactor: Redactor,
     ) -> None:
         self._redactor = redactor
         self._agent = agent
         self._workspace = workspace
-        self._lane = lane
-        self._questions = questions
+        self._store = store
+        self._requests = requests
         self._chunk_bytes = chunk_bytes
         self._running: dict[SessionId, RunningTurn] = {}
         self._stopping = False
@@ -251,25 +257,25 @@ class Turns:
             turn.skill_names,
         )
         running = RunningTurn(
-            session.session_id, turn.id, self._lane, self._questions, self._chunk_bytes, self._redactor, self.on_unasked
+            session.session_id, turn.id, self._store, self._requests, self._chunk_bytes, self._redactor, self.on_unasked
         )
         self._running[session.session_id] = running
         running.start(self._agent, asked)
-        self._lane.spawn(self._finish(running), f"finish {turn.id}")
+        self._store.spawn(self._finish(running), f"finish {turn.id}")
 
     async def cancel(
         self, session_id: SessionId, turn_id: str | None, *, by: str, answer: Callable[[bool], None] | None = None,
         actor: Mapping[str, Any] | None = None, fact: bool = False,
     ) -> None:  # fmt: skip
-        """Cancel a turn that runs or waits; `answer` is told, when that is stored, whether there was one. The lane's
+        """Cancel a turn that runs or waits; `answer` is told, when that is stored, whether there was one. The store's
         lock is held. A `fact` waits for space."""
-        step = self._lane.sessions[session_id].cancel(turn_id, by=by, now=now())
+        step = self._store.sessions[session_id].cancel(turn_id, by=by, now=now())
         if step is None:
             if answer is not None:
                 answer(False)
             return
         waited = any(isinstance(event, TerminalState) for event in step.events)
-        await self._lane.store(
+        await self._store.commit(
             step,
             (*step.events, METADATA) if waited else step.events,
             on_stored=None if answer is None else lambda _: answer(True),
@@ -288,19 +294,19 @@ class Turns:
         if running is None or turn_id not in (None, running.turn_id) or running.end.done():
             return None
         if not running.cancelling:
-            self._lane.record("cancel", {**actor, "session": session_id, "turn": turn_id})
+            self._store.record("cancel", {**actor, "session": session_id, "turn": turn_id})
             running.cancel()
         return "the agent was told to stop"
 
     async def interrupt_all(self) -> None:
         """Cancel everything that runs or waits: the owner has left."""
         running = dict(self._running)
-        if self._lane.log.refusing is not None:
+        if self._store.log.refusing is not None:
             for turn in running.values():
                 turn.cancel()
         for session_id in running:
-            async with self._lane.lock:
-                for turn_id in (*(turn.id for turn in self._lane.sessions[session_id].queue), None):
+            async with self._store.lock:
+                for turn_id in (*(turn.id for turn in self._store.sessions[session_id].queue), None):
                     await self.cancel(session_id, turn_id, by="server", fact=True)
 
     async def stop(self, seconds: float) -> None:
@@ -316,21 +322,21 @@ class Turns:
         """Tell of every turn that a stopped server leaves behind; none is run again."""
         for running in list(self._running.values()):
             await running.settle()
-        async with self._lane.lock:
-            for session in list(self._lane.sessions.values()):
+        async with self._store.lock:
+            for session in list(self._store.sessions.values()):
                 step = session.recover(now=now())
                 if step is not None:
-                    await self._lane.store(step, (*step.events, METADATA), fact=True)
+                    await self._store.commit(step, (*step.events, METADATA), fact=True)
 
     async def _finish(self, running: RunningTurn) -> None:
         end = await running.end
         await running.settle()
-        async with self._lane.lock:
+        async with self._store.lock:
             if self._stopping:
                 return  # `close_open` tells of it
             del self._running[running.session_id]
             message = None if end.message is None else sendable(end.message)
-            step = self._lane.sessions[running.session_id].finish(
+            step = self._store.sessions[running.session_id].finish(
                 stop_reason=end.stop_reason,
                 exit_code=end.exit_code,
                 message=message,
@@ -340,7 +346,7 @@ class Turns:
             failure = None
             if end.stop_reason == "failed":
                 failure = Error(id=running.turn_id, message=message or str(Internal()), code=Internal.code)
-            await self._lane.store(step, _with_state(step, failure), fact=True)
+            await self._store.commit(step, _with_state(step, failure), fact=True)
 
 
 def _with_state(step: Step, failure: Error | None) -> list[SessionEvent | Tell]:

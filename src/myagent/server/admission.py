@@ -58,7 +58,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class Admission:
     """What requests are judged by. `names` are hosts that we answer to, lower case, without port."""
 
     authenticator: Authenticator

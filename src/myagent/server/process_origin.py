@@ -1,7 +1,7 @@
 """Tells the agent's own processes from everybody else's, so that an agent cannot drive the session that it is in.
 
 Linux only: elsewhere, and for a process that has left its ancestors, its group and its session, nothing is found.
-It is the second wall, not the first: a process of the same user can do much that nobody sees.
+It is the second defence, not the first: a process of the same user can do much that nobody sees.
 """
 
 from __future__ import annotations

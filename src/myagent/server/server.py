@@ -38,7 +38,7 @@ from myagent.host.host import Host
 from myagent.host.peer import clean_label
 from myagent.server import process_origin
 from myagent.server.addresses import ANYWHERE, Page, bracketed, find_page, is_loopback
-from myagent.server.admission import NO_CREDENTIAL, Call, Door, Rejected
+from myagent.server.admission import NO_CREDENTIAL, Admission, Call, Rejected
 from myagent.server.connection import Connection, Identity
 from myagent.server.control import ControlSocket
 from myagent.server.metrics import METRICS_TYPE, MeasuredLog
@@ -180,7 +180,7 @@ class Server:
             self.host.redactor.register(self.token)
             await self._listen()  # first, so that a port in use is told before anything is recovered
             await self.host.start()
-            self._door = self._make_door()
+            self._admission = self._make_admission()
             assert self._server is not None
             self._govern()
             await self._control.open()
@@ -253,7 +253,7 @@ class Server:
         self._pending.pop(connection, None)
         try:
             (address, _), _ = connection.addresses
-            call = self._door.judge(request, address, busy=len(self._working) >= REQUESTS)
+            call = self._admission.judge(request, address, busy=len(self._working) >= REQUESTS)
             if call.route == "stream":
                 self._stream(connection, request, call)
                 return
@@ -268,7 +268,9 @@ class Server:
         self._check_places(call.credential)
         session_id = self._known_session(call.parameters.get("session"), call.credential)
         after_seq = _number(call.parameters, "after")
-        if after_seq is not None and (session_id is None or after_seq > self.host.fanout.run.heads.get(session_id, 0)):
+        if after_seq is not None and (
+            session_id is None or after_seq > self.host.fanout.window.heads.get(session_id, 0)
+        ):
             raise Rejected(400, "`after` needs `session`, and cannot be beyond its head")
         reclaim = request.headers.get_all("X-Myagent-Reclaim")
         self._use(call.credential)
@@ -367,7 +369,7 @@ class Server:
         assert call.credential is not None
         session_id = self._known_session(call.session_id, call.credential)
         assert session_id is not None
-        head = self.host.fanout.run.heads.get(session_id, 0)
+        head = self.host.fanout.window.heads.get(session_id, 0)
         limit = _number(call.parameters, "limit")
         limit = PAGE_EVENTS if limit is None else min(limit, PAGE_EVENTS)
         before, after = _number(call.parameters, "before"), _number(call.parameters, "after")
@@ -423,10 +425,10 @@ class Server:
             ) from None  # fmt: skip
         return context
 
-    def _make_door(self) -> Door:
+    def _make_admission(self) -> Admission:
         host = self.settings.host.lower()
         names = {host, bracketed(host), "localhost", "127.0.0.1", "[::1]"}
-        return Door(
+        return Admission(
             authenticator=self._access.authenticator,
             tickets=self._tickets,
             failures=Failures(self.settings.wrong_credentials),

@@ -189,7 +189,7 @@ class Talk(ABC):
     # --- to the agent ------------------------------------------------------------------------------------------
 
     async def _send(self, message: Mapping[str, Any]) -> None:
-        """The one door to the agent's stdin."""
+        """The one way to the agent's stdin."""
         try:
             self._child.stdin.write(_encode(message) + b"\n")
             await self._child.stdin.drain()
