@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import sys
 from collections import Counter
 from contextlib import ExitStack, suppress
-from pathlib import Path
 
 import msgspec
 import pytest
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
+from tests.delivery.world import SESSIONS, WINDOW, Move, Reader, World, frames_of, play
 
 from myagent.core.messages import SessionId
 from myagent.delivery.fanout import Cursor, Fanout, Group
 from myagent.delivery.window import SLICE_BYTES, Entry, View, Window
 from myagent.eventlog import Draft, Stored, Unit
 from myagent.eventlog.memory import MemoryLog
-
-sys.path.insert(0, str(Path(__file__).parent))  # `--import-mode=importlib` does not
-
-from delivery import SESSIONS, WINDOW, Move, Reader, World, frames_of, play
 
 MOVES = {
     "publish": 8,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.delivery.world import frames_of
 
 from myagent.agents import AgentInfo, ToolCall, Turn, TurnEnd, TurnIO
 from myagent.core.messages import Claim, ConnectionId, DecisionBody, PermissionDecision, Release, Scope, UserMessage
@@ -20,10 +20,6 @@ from myagent.eventlog.memory import MemoryLog
 from myagent.exceptions import MyagentError
 from myagent.host.host import Host
 from myagent.settings import Settings
-
-sys.path.insert(0, str(Path(__file__).parent))  # `--import-mode=importlib` does not
-
-from delivery import frames_of
 
 Script = Callable[[Turn, TurnIO], Awaitable[TurnEnd]]
 
