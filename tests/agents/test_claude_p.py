@@ -18,7 +18,7 @@ from myagent.agents import Answer, Turn, TurnEnd
 from myagent.agents.acp.presets import CLAUDE_P, preset
 from myagent.agents.claude.agent import ClaudePrintAgent
 from myagent.agents.claude.stream import tool_call
-from myagent.agents.rendering import diffs_of
+from myagent.agents.rendering.blocks import diffs_of
 from myagent.exceptions import AgentUnavailable
 
 FAKE = Path(__file__).parent / "fake_claude.py"

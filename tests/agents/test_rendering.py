@@ -10,18 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from myagent.agents.rendering import (
-    UPDATE_BYTES,
-    Rendering,
-    config_state,
-    content_text,
-    cut,
-    fit,
-    options_of,
-    state_of,
-    tool_call,
-    unified,
-)
+from myagent.agents.rendering.blocks import content_text, unified
+from myagent.agents.rendering.bounds import UPDATE_BYTES, cut, fit
+from myagent.agents.rendering.request import options_of, tool_call
+from myagent.agents.rendering.state import config_state, state_of
+from myagent.agents.rendering.turn import Rendering
 from myagent.core.messages import Diff
 
 

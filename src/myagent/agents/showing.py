@@ -6,7 +6,10 @@ import asyncio
 from collections.abc import Callable
 
 from myagent.agents import Answer, ToolCall, TurnIO, UnaskedCall
-from myagent.agents.rendering import JSON, Rendering, call_title, fit
+from myagent.agents.rendering import JSON
+from myagent.agents.rendering.blocks import call_title
+from myagent.agents.rendering.bounds import fit
+from myagent.agents.rendering.turn import Rendering
 from myagent.agents.tripwire import Tripwire
 from myagent.core.messages import Option
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from myagent.agents import Answer, TurnIO
 from myagent.agents.acp.offers import Offer, offers_of
 from myagent.agents.acp.presets import Modes
-from myagent.agents.rendering import JSON, config_state
+from myagent.agents.rendering import JSON
+from myagent.agents.rendering.state import config_state
 from myagent.agents.showing import Showing
 
 REPLAY_QUIET_SECONDS = 0.1  # without an update after session/load: gemini-cli answers first and replays after

@@ -1,0 +1,89 @@
+"""The pieces of an update as text: content blocks, plans, and what a tool call is made of."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+import msgspec
+
+from myagent.agents.rendering import JSON
+from myagent.agents.rendering.bounds import dicts
+from myagent.core.diffs import whole_text
+from myagent.core.messages import Diff
+
+DIFF_LINES = 20_000  # of both sides together; comparing is quadratic at worst
+
+_MARKS = {"completed": "x", "in_progress": "~"}
+
+
+def content_text(block: Any) -> str:
+    """A content block as text: its words, or what it is and how big."""
+    match block:
+        case {"type": "text", "text": str(text)}:
+            return text
+        case {"type": "image" | "audio" as kind, "data": str(data)}:
+            return f"[{kind} {block.get('mimeType', '')}, {len(data) * 3 // 4} bytes]"
+        case {"type": "resource_link", "uri": str(uri)}:
+            return f"[{block.get('name') or 'link'}: {uri}]"
+        case {"type": "resource", "resource": {"text": str(text)}}:
+            return text
+        case {"type": "resource", "resource": {"uri": str(uri)}}:
+            return f"[resource: {uri}]"
+        case _:
+            return ""
+
+
+def plan_text(entries: Any) -> str:
+    """A plan as a list with boxes."""
+    rows = [entry for entry in dicts(entries) if entry.get("content")]
+    if not rows:
+        return ""
+    return "plan:\n" + "".join(f"  [{_MARKS.get(str(row.get('status')), ' ')}] {row['content']}\n" for row in rows)
+
+
+def call_title(call: JSON) -> str:
+    return " ".join(str(call.get("title") or call.get("kind") or "tool call").split())
+
+
+def diffs_of(call: JSON) -> tuple[Diff, ...]:
+    """The changes of files that a tool call shows."""
+    return tuple(
+        Diff(path=str(item.get("path")), old_text=_text_or_none(item.get("oldText")), new_text=item["newText"])
+        for item in dicts(call.get("content"))
+        if item.get("type") == "diff" and isinstance(item.get("newText"), str)
+    )
+
+
+def texts_of(call: JSON) -> list[str]:
+    blocks = [item.get("content") for item in dicts(call.get("content")) if item.get("type") == "content"]
+    return [text for block in blocks if (text := content_text(block)).strip()]
+
+
+def paths_of(call: JSON) -> list[str]:
+    return [item["path"] for item in dicts(call.get("locations")) if isinstance(item.get("path"), str)]
+
+
+def pretty(value: Any) -> str:
+    """Data as JSON that can be read."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def unified(diff: Diff) -> str:
+    """A change as a unified diff; when it is too long to compare, as all of the old and all of the new text; when there
+    is no change, as the text."""
+    if diff.old_text == diff.new_text:
+        return whole_text(diff.path, diff.new_text)
+    before = [] if diff.old_text is None else diff.old_text.splitlines(keepends=True)
+    after = diff.new_text.splitlines(keepends=True)
+    name = "/dev/null" if diff.old_text is None else diff.path
+    if len(before) + len(after) > DIFF_LINES:
+        whole = [("-", before), ("+", after)]
+        lines = [f"--- {name}\n", f"+++ {diff.path}\n", *(sign + line for sign, side in whole for line in side)]
+    else:
+        lines = list(difflib.unified_diff(before, after, name, diff.path))
+    return "".join(line if line.endswith("\n") else line + "\n\\ no newline at the end\n" for line in lines)
+
+
+def _text_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
