@@ -23,17 +23,23 @@ class Showing:
         io: Where it is shown.
         tripwire: What notices calls that nobody was asked about; without one, nothing does.
         unasked: What to do besides telling of such a call.
+        prompt: What the agent was prompted with, which is not shown again when it says so.
     """
 
     def __init__(
-        self, io: TurnIO, tripwire: Tripwire | None = None, unasked: Callable[[UnaskedCall], None] | None = None
+        self,
+        io: TurnIO,
+        tripwire: Tripwire | None = None,
+        unasked: Callable[[UnaskedCall], None] | None = None,
+        *,
+        prompt: str = "",
     ) -> None:
         self._io = io
         self._tripwire, self._unasked = tripwire, unasked
         self._asking = 0  # requests that wait for a human: what else the agent has begun may have to queue behind them
         self._timers: set[asyncio.Task[None]] = set()
         self._gaps = not getattr(io, "updates_only", False)  # a side that has no text puts what it shows apart itself
-        self._rendering = Rendering()
+        self._rendering = Rendering(prompt)
 
     async def show(self, update: JSON) -> bool:
         """Say an update; whether there was text in it."""

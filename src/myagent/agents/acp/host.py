@@ -123,7 +123,7 @@ class AcpAgent(Agent):
         except (AgentGone, RpcError, AgentUnavailable) as error:
             return self._failed(error, turn.agent_session_id)
         text, left_out = with_skills(turn, self._sessions.commands())
-        running = session.running = self._begin(session, turn, io)
+        running = session.running = self._begin(session, turn, io, text)
         prompt = asyncio.create_task(
             connection.request(
                 "session/prompt",
@@ -165,14 +165,14 @@ class AcpAgent(Agent):
             await running.showing.close_calls()
         return TurnEnd(str(reason or "end_turn"), agent_session_id=session.agent_id)
 
-    def _begin(self, session: Session, turn: Turn, io: TurnIO) -> Running:
+    def _begin(self, session: Session, turn: Turn, io: TurnIO, prompt: str) -> Running:
         """A turn that is about to be prompted; what runs unasked in it is told, where anybody would have been asked."""
         failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if turn.mode == "bypassPermissions" or self._rules.why_unsupervised(session) not in (
             None,
             ", as it did before",
         ):
-            return Running(io, Showing(io), failed)
+            return Running(io, Showing(io, prompt=prompt), failed)
 
         def unasked(call: UnaskedCall) -> None:
             if call.standing and not call.swapped:
@@ -182,7 +182,7 @@ class AcpAgent(Agent):
                 failed.set_exception(RanUnasked(self._label, call.title))
 
         tripwire = Tripwire(sandboxed=self._rules.preset.sandboxed, standing=session.standing)
-        return Running(io, Showing(io, tripwire, unasked), failed)
+        return Running(io, Showing(io, tripwire, unasked, prompt=prompt), failed)
 
     async def close(self) -> None:
         await self._process.close()

@@ -23,15 +23,28 @@ def content_text(block: Any) -> str:
         case {"type": "text", "text": str(text)}:
             return text
         case {"type": "image" | "audio" as kind, "data": str(data)}:
-            return f"[{kind} {block.get('mimeType', '')}, {len(data) * 3 // 4} bytes]"
-        case {"type": "resource_link", "uri": str(uri)}:
-            return f"[{block.get('name') or 'link'}: {uri}]"
+            return _brackets(kind, block, len(data) * 3 // 4)
+        case {"type": "resource_link", "uri": str()}:
+            name = block.get("title") or block.get("name") or "link"
+            return _brackets(f"{name}:", block, block.get("size"))
+        case {"type": "resource", "resource": {"uri": str(), "text": str(text)} as resource}:
+            return f"{_brackets('resource:', resource)}\n{text}"
         case {"type": "resource", "resource": {"text": str(text)}}:
             return text
-        case {"type": "resource", "resource": {"uri": str(uri)}}:
-            return f"[resource: {uri}]"
+        case {"type": "resource", "resource": {"uri": str()} as resource}:
+            data = resource.get("blob")
+            return _brackets("resource:", resource, len(data) * 3 // 4 if isinstance(data, str) else None)
+        case {"type": str(kind)} if kind != "text":
+            return f"[{kind}]"  # newer than this, or not as it should be
         case _:
             return ""
+
+
+def _brackets(what: str, block: JSON, size: Any = None) -> str:
+    """A thing that is no text, by what is known of it."""
+    mime, uri, words = (block.get(key) for key in ("mimeType", "uri", "description"))
+    facts = [str(uri) if uri else "", str(mime) if mime else "", f"{size} bytes" if isinstance(size, int) else ""]
+    return f"[{what} {', '.join(filter(None, facts))}" + (f": {words}]" if words else "]")
 
 
 def plan_text(entries: Any) -> str:
@@ -56,8 +69,19 @@ def diffs_of(call: JSON) -> tuple[Diff, ...]:
 
 
 def texts_of(call: JSON) -> list[str]:
-    blocks = [item.get("content") for item in dicts(call.get("content")) if item.get("type") == "content"]
-    return [text for block in blocks if (text := content_text(block)).strip()]
+    """What a tool call's content says, but for changes of files and terminals, which have forms of their own."""
+    said = (_content_item(item) for item in dicts(call.get("content")))
+    return [text for text in said if text.strip()]
+
+
+def _content_item(item: JSON) -> str:
+    match item.get("type"):
+        case "content":
+            return content_text(item.get("content"))
+        case "diff" | "terminal":
+            return ""
+        case kind:
+            return f"[{kind}]" if isinstance(kind, str) else ""
 
 
 def paths_of(call: JSON) -> list[str]:

@@ -8,15 +8,14 @@ from typing import Literal
 
 from myagent.agents import ToolCall
 from myagent.agents.rendering import JSON
-from myagent.agents.rendering.blocks import call_title, content_text, diffs_of, paths_of, plan_text, texts_of
-from myagent.agents.rendering.bounds import cut
+from myagent.agents.rendering.blocks import call_title, content_text, paths_of
+from myagent.agents.rendering.notes import note_text
+from myagent.agents.rendering.output import Output
 from myagent.agents.rendering.request import hear, tool_call
 from myagent.agents.said import Said
 from myagent.core.messages import Option
 
 Channel = Literal["stdout", "stderr"]
-
-OUTPUT_CHARS = 4096  # of a tool's output in the text stream; all of it is in the update, up to UPDATE_BYTES
 
 _OPEN = ("pending", "in_progress")
 
@@ -36,16 +35,21 @@ class Rendering:
     """The state of one turn's text: which message is being said, and which tool calls are open.
 
     `calls` holds every tool call of the turn as the agent last described it, by id; `announced` those that were seen
-    as updates (not only inside a permission request), which are the ones that have to be closed.
+    as updates (not only inside a permission request), which are the ones that have to be closed. `prompt` is what the
+    agent was prompted with: where it says that again, as the user's message, nothing is shown.
     """
 
+    prompt: str = ""
     calls: dict[str, JSON] = field(default_factory=dict)
     announced: set[str] = field(default_factory=set)
     _said: dict[str, Said] = field(default_factory=dict)  # of each call, all that was ever said of it
+    _outputs: dict[str, Output] = field(default_factory=dict)  # of each call
+    _running: str | None = None  # the call whose output is being said
     _message: object = None  # id of the message being said
     _line_open: dict[Channel, bool] = field(default_factory=lambda: {"stdout": False, "stderr": False})
     _broken: bool = False  # something else was said since the last chunk of the message
     _thinking: bool = False
+    _echoing: bool = False  # the user's message is being said
 
     def render(self, update: JSON) -> Rendered:
         """The text of one `session/update`, and what it changes here."""
@@ -56,19 +60,21 @@ class Rendering:
                 return self.beside(content_text(update.get("content")))
             case "agent_thought_chunk":
                 return self._think(content_text(update.get("content")))
-            case "plan":
-                return self._note(plan_text(update.get("entries")))
+            case "user_message_chunk":
+                return self._echo(content_text(update.get("content")))
+            case "compaction_summary_chunk" | "session_message_chunk":
+                return self.beside(content_text(update.get("content")))
             case "tool_call" | "tool_call_update":
-                return self._note(self._tool(update))
+                return self._tool(update)
             case _:
-                return Rendered("stderr", "")
+                return self._note(note_text(update))
 
     def beside(self, text: str, *, on_new_line: bool = False) -> Rendered:
         """Text beside the answer that comes in pieces and is no update."""
         if not text:
             return Rendered("stderr", "")
-        on_new_line = on_new_line or self._thinking
-        self._thinking, self._broken = False, True
+        on_new_line = on_new_line or self._thinking or self._running is not None
+        self._interrupt()
         return self._out("stderr", text, on_new_line)
 
     def merge(self, call: JSON) -> JSON:
@@ -100,41 +106,75 @@ class Rendering:
             return Rendered("stderr", "")
         message = update.get("messageId")
         another = message != self._message or self._broken
-        self._message, self._broken, self._thinking = message, False, False
+        self._interrupt()
+        self._message, self._broken = message, False
         return self._out("stdout", text, another)
 
     def _think(self, text: str) -> Rendered:
         if not text:
             return Rendered("stderr", "")
         begins = not self._thinking
-        self._thinking = self._broken = True
+        self._interrupt()
+        self._thinking = True
         return self._out("stderr", "thinking: " + text if begins else text, begins)
+
+    def _echo(self, text: str) -> Rendered:
+        if not text.strip() or text.strip() in self.prompt:
+            return Rendered("stderr", "")
+        begins = not self._echoing
+        self._interrupt()
+        self._echoing = True
+        return self._out("stderr", "user: " + text if begins else text, begins)
 
     def _note(self, text: str) -> Rendered:
         if not text:
             return Rendered("stderr", "")
-        self._thinking, self._broken = False, True
+        self._interrupt()
         return self._out("stderr", text, True)
+
+    def _interrupt(self) -> None:
+        """Something else is said now than what was being said."""
+        self._thinking = self._echoing = False
+        self._broken, self._running = True, None
 
     def _out(self, channel: Channel, text: str, on_new_line: bool) -> Rendered:
         gap = "\n" if on_new_line and self._line_open[channel] else ""
         self._line_open[channel] = not text.endswith("\n")
         return Rendered(channel, text, gap)
 
-    def _tool(self, update: JSON) -> str:
+    def _tool(self, update: JSON) -> Rendered:
         call_id = str(update.get("toolCallId"))
         before = dict(self.calls.get(call_id, {}))
         call = self.merge(update)
         self.announced.add(call_id)
+        output = self._outputs.setdefault(call_id, Output())
         status, title = call.get("status", "pending"), call_title(call)
-        lines: list[str] = []
+        begins: list[str] = []
+        ends: list[str] = []
         if status in _OPEN:
             if not before or call_title(before) != title:
-                lines.append(f"→ {title}{_where(call)}")
+                begins.append(f"→ {title}{_where(call)}")
         elif before.get("status") != status:
-            lines.append(f"{'✓' if status == 'completed' else '✗'} {title}{_where(call)}: {status}")
-            lines.extend(_outcome(call))
-        return "".join(line + "\n" for line in lines)
+            ends.append(f"{'✓' if status == 'completed' else '✗'} {title}{_where(call)}: {status}")
+        piece = output.piece(update)
+        if status not in _OPEN:
+            ends.extend("  " + text.replace("\n", "\n  ") for text in output.results(call))
+        said = [self._note("".join(line + "\n" for line in begins)), self._piece(call_id, piece)]
+        said.append(self._note("".join(line + "\n" for line in ends)))
+        said = [each for each in said if each.text]
+        if not said:
+            return Rendered("stderr", "")
+        return Rendered("stderr", said[0].text + "".join(each.gap + each.text for each in said[1:]), said[0].gap)
+
+    def _piece(self, call_id: str, text: str) -> Rendered:
+        """Output of a call that runs, indented; another piece of it goes on in its line."""
+        if not text:
+            return Rendered("stderr", "")
+        begins = self._running != call_id
+        self._interrupt()
+        self._running = call_id
+        indent = "  " if begins or not self._line_open["stderr"] else ""
+        return self._out("stderr", indent + text[:-1].replace("\n", "\n  ") + text[-1], begins)
 
 
 def _is_beside(update: JSON) -> bool:
@@ -143,15 +183,6 @@ def _is_beside(update: JSON) -> bool:
         case {"myagent": {"stream": "stderr"}}:
             return True
     return False
-
-
-def _outcome(call: JSON) -> Iterable[str]:
-    """What a finished tool call brought: the files that it changed, and its output."""
-    for diff in diffs_of(call):
-        if diff.path not in call_title(call):
-            yield f"  {diff.path}"
-    for text in texts_of(call):
-        yield "  " + cut(text.strip(), OUTPUT_CHARS).replace("\n", "\n  ")
 
 
 def _where(call: JSON) -> str:
