@@ -48,7 +48,7 @@ def test_pages_are_joined_and_progress_is_told(
     shared: Any, myagent: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from myagent.__main__ import main
-    from myagent.cli import export
+    from myagent.cli.commands import export
     from myagent.client import asking
 
     serving, session = shared
@@ -68,7 +68,7 @@ def test_a_file_is_put_in_place_whole_or_not_at_all(
     shared: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from myagent.__main__ import main
-    from myagent.cli import export
+    from myagent.cli.commands import export
     from myagent.client.errors import CannotConnect
 
     def breaks_off(*_: object) -> Any:
