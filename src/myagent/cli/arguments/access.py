@@ -80,12 +80,12 @@ exit codes: 0 done, 2 wrong usage, 3 not possible here
 
 def add_access_parsers(commands: Any) -> None:
     """`invite`, `invites`, `revoke` and `token rotate`."""
-    command(commands, "invite", "let somebody watch", INVITE, INVITE_EPILOG, "commands.invite:run_invite", _add_invite)
+    command(commands, "invite", "let somebody watch", INVITE, INVITE_EPILOG, "commands.invite:run", _add_invite)
     command(
         commands, "invites", "list the invites", "List the invites that are good now.\n", INVITES_EPILOG,
-        "commands.invite:run_invites", _add_common,
+        "commands.invites:run", _add_common,
     )  # fmt: skip
-    command(commands, "revoke", "end invites", REVOKE, REVOKE_EPILOG, "commands.invite:run_revoke", _add_revoke)
+    command(commands, "revoke", "end invites", REVOKE, REVOKE_EPILOG, "commands.revoke:run", _add_revoke)
     commands.add_parser("token", help="the owner token", description="The owner token.", fill=_add_token_commands)
 
 
@@ -96,9 +96,7 @@ def add_audit_parser(commands: Any) -> None:
 
 def _add_token_commands(token: Parser) -> None:
     actions = token.add_subparsers(title="commands", dest="action", metavar="{rotate}", required=True)
-    command(
-        actions, "rotate", "replace the owner token", ROTATE, ROTATE_EPILOG, "commands.invite:run_rotate", _add_common
-    )
+    command(actions, "rotate", "replace the owner token", ROTATE, ROTATE_EPILOG, "commands.token:rotate", _add_common)
 
 
 def _add_invite(parser: argparse.ArgumentParser) -> None:
@@ -139,7 +137,7 @@ def _add_common(parser: argparse.ArgumentParser, json_help: str = "one JSON obje
 
 
 def _duration(text: str) -> float:
-    from myagent.cli.commands.invite import duration
+    from myagent.cli.administration import duration
 
     return duration(text)
 

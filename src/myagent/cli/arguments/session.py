@@ -105,30 +105,28 @@ def add_session_parsers(commands: Any) -> None:
         "keep a server's URL and token by name",
         LOGIN,
         LOGIN_EPILOG,
-        "commands.login:login",
+        "commands.login:run",
         _add_login,
     )
     command(
         commands, "logout", "forget a connection", "Forget a connection by name, and its token.\n", LOGOUT_EPILOG,
-        "commands.login:logout", _add_logout,
+        "commands.logout:run", _add_logout,
     )  # fmt: skip
     command(
         commands, "remotes", "list the connections by name", "List the connections that are kept here by name.\n",
-        REMOTES_EPILOG, "commands.login:remotes", _add_remotes,
+        REMOTES_EPILOG, "commands.remotes:run", _add_remotes,
     )  # fmt: skip
     command(
         commands, "attach", "sit in a session, full screen", ATTACH, ATTACH_EPILOG, "commands.attach:run", _add_attach
     )
-    command(
-        commands, "export", "write a session to a file", EXPORT, EXPORT_EPILOG, "commands.export:export", _add_export
-    )
+    command(commands, "export", "write a session to a file", EXPORT, EXPORT_EPILOG, "commands.export:run", _add_export)
     command(
         commands,
         "replay",
         "play a session on this terminal",
         REPLAY,
         REPLAY_EPILOG,
-        "commands.export:replay",
+        "commands.replay:run",
         _add_replay,
     )
 

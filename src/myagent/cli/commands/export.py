@@ -1,4 +1,4 @@
-"""`myagent remote export` and `replay`: a session as a file, or played on this terminal."""
+"""`myagent remote export`: writes a session to a file or to stdout."""
 
 from __future__ import annotations
 
@@ -6,24 +6,16 @@ import argparse
 import os
 import secrets
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from myagent.cli import target
-from myagent.client.asking import all_events, session
-from myagent.client.errors import Refused
-from myagent.client.incoming import read
-from myagent.core.display import escape
+from myagent.cli.reading import read_session
+from myagent.cli.terminal.output import say
 from myagent.core.messages import Metadata
 from myagent.exceptions import MyagentError
-from myagent.export import render, with_gaps
-from myagent.export.asciicast import steps
-from myagent.text.terminal import RESET
-
-TOLD_EVERY = 5000  # events between two lines of progress; shorter exports say nothing
+from myagent.export import render
 
 
 class CannotWrite(MyagentError):
@@ -35,12 +27,8 @@ class CannotWrite(MyagentError):
         return f"cannot write {self.path}: {self.reason}"
 
 
-def export(arguments: argparse.Namespace) -> int:
-    return _run(arguments, _export)
-
-
-def replay(arguments: argparse.Namespace) -> int:
-    return _run(arguments, _replay)
+def run(arguments: argparse.Namespace) -> int:
+    return read_session(arguments, _export)
 
 
 def _export(arguments: argparse.Namespace, metadata: Metadata, lines: Iterable[bytes]) -> None:
@@ -53,44 +41,7 @@ def _export(arguments: argparse.Namespace, metadata: Metadata, lines: Iterable[b
     else:
         with _put_in_place(arguments.output) as file:
             file.writelines(pieces)
-        _say(f"{arguments.output}: {metadata.head} events of session {metadata.session_id}")
-
-
-def _replay(arguments: argparse.Namespace, metadata: Metadata, lines: Iterable[bytes]) -> None:
-    try:
-        for pause, text in steps(map(read, with_gaps(lines, metadata.session_id))):
-            if arguments.speed:
-                time.sleep(pause / arguments.speed)
-            sys.stdout.write(text)
-            sys.stdout.flush()
-    finally:
-        if sys.stdout.isatty():
-            sys.stdout.write(RESET)
-
-
-def _run(arguments: argparse.Namespace, work: Callable[[argparse.Namespace, Metadata, Iterable[bytes]], None]) -> int:
-    try:
-        address = target.address(arguments)
-        address.check_plain(allowed=arguments.insecure_plain)
-        token = target.token(arguments, address)
-        metadata = session(address, token, arguments.session)
-        work(arguments, metadata, _counted(all_events(address, token, metadata), metadata.head))
-    except Refused as refused:
-        missing = refused.status == 404
-        _say(f"there is no session {arguments.session} on that server" if missing else target.told(refused, arguments))
-        return 3
-    except MyagentError as error:
-        _say(str(error))
-        return target.exit_code(error)
-    return 0
-
-
-def _counted(lines: Iterable[bytes], total: int) -> Iterator[bytes]:
-    """Pass events on, and say on stderr how far it has come."""
-    for count, line in enumerate(lines, 1):
-        if count % TOLD_EVERY == 0:
-            _say(f"{count} of {total} events")
-        yield line
+        say(f"{arguments.output}: {metadata.head} events of session {metadata.session_id}")
 
 
 @contextmanager
@@ -111,7 +62,3 @@ def _put_in_place(path: str) -> Iterator[TextIO]:
             raise
     except OSError as error:
         raise CannotWrite(path, (error.strerror or str(error)).lower()) from None
-
-
-def _say(line: str) -> None:
-    print(f"[remote] {escape(line)}", file=sys.stderr)
