@@ -89,7 +89,9 @@ class RedactedOutput:
     def _cover_output(self, update: dict[str, Any], covered: dict[str, Any]) -> dict[str, Any]:
         """Put pieces of a command's output in place as they may be shown after the pieces before them."""
         meta, call_id = update.get("_meta"), str(update.get("toolCallId"))
-        for key in LIVE if isinstance(meta, dict) else ():
+        if not isinstance(meta, dict):
+            return covered
+        for key in LIVE:
             match meta.get(key):
                 case {"data": str(data)}:
                     stream = self._outputs.setdefault((call_id, key), Stream(self._redactor))

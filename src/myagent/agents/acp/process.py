@@ -19,6 +19,8 @@ from myagent.agents.rendering.bounds import trimmed
 from myagent.exceptions import AgentUnavailable
 
 ACP_VERSION = 1
+# We lend neither files nor terminals. What an agent tells only to those who can show it, we can.
+CAPABILITIES: JSON = {"session": {"notices": {}, "compaction": {}}}
 START_SECONDS = 60.0  # for an answer to anything but a prompt; opencode takes 3 on two busy cores
 
 
@@ -138,7 +140,7 @@ class Process:
             "initialize",
             {
                 "protocolVersion": ACP_VERSION,
-                "clientCapabilities": {},
+                "clientCapabilities": CAPABILITIES,
                 "clientInfo": {"name": "myagent", "title": "myagent", "version": __version__},
             },
         )
