@@ -130,7 +130,7 @@ async def test_the_death_of_an_agent_ends_the_turn_with_its_status_and_the_next_
         owner = await here.join()
         end = await owner.until("terminal_state", id=await owner.send("user_message", prompt="die 7"))
         assert (end["exitCode"], end["stopReason"]) == (7, "failed")
-        assert end["message"] == "the agent exited with status 7: out of cheese"
+        assert end["message"] == "the agent exited with status 7; its stderr ended with: out of cheese"
         assert (await here.turn(owner, "say again", sessionId=end["sessionId"]))["exitCode"] == 0
 
 

@@ -58,16 +58,17 @@ class Showing:
 
     def asked(self, call: JSON, options: tuple[Option, ...]) -> ToolCall:
         """Take over what a permission request says of its call; what to ask a human, with all that was said before."""
+        asked = self._rendering.asked(call, options)
         if self._tripwire is not None:
             self._asking += 1
-            self._tripwire.asks(call)
-        return self._rendering.asked(call, options)
+            self._tripwire.asks(asked)
+        return asked
 
-    def answered(self, call: JSON, answer: Answer, *, always: bool = False) -> None:
+    def answered(self, asked: ToolCall, answer: Answer, *, always: bool = False) -> None:
         """Take the answer to what was asked; `always`: it allows more than this call."""
         if self._tripwire is not None:
             self._asking -= 1
-            self._tripwire.answered(self._rendering.calls[str(call.get("toolCallId"))], answer, always=always)
+            self._tripwire.answered(asked, answer, always=always)
 
     async def finish(self) -> None:
         """Tell of the calls that had begun, and that nobody was ever asked about; the turn is over."""

@@ -25,21 +25,29 @@ async def permission(session: Session | None, params: JSON) -> JSON:
     if running is None or running.stopping:
         return _CANCELLED  # nobody is left who could be asked
     # Made now: the call is asked about as it was sent, and goes on changing.
-    ask = asyncio.create_task(_ask(running.io, running.showing.asked(call, options)))
+    asked = running.showing.asked(call, options)
+    ask = asyncio.create_task(_ask(running.io, asked))
     running.asks.add(ask)
-    await asyncio.wait({ask})
-    running.asks.discard(ask)
+    try:
+        await asyncio.wait({ask})
+    except asyncio.CancelledError:  # the agent took it back, or is gone
+        ask.cancel()
+        await asyncio.wait({ask})
+        running.showing.answered(asked, _NOBODY)
+        raise
+    finally:
+        running.asks.discard(ask)
     if ask.cancelled():
-        running.showing.answered(call, _NOBODY)
+        running.showing.answered(asked, _NOBODY)
         return _CANCELLED
     if (error := ask.exception()) is not None:
-        running.showing.answered(call, _NOBODY)
+        running.showing.answered(asked, _NOBODY)
         running.fail(error)
         return _CANCELLED
     answer = ask.result()
     chosen = chosen_option(answer, options)
     always = any(each.option_id == chosen and each.kind != "allow_once" for each in options)
-    running.showing.answered(call, answer if chosen is not None else _NOBODY, always=always)
+    running.showing.answered(asked, answer if chosen is not None else _NOBODY, always=always)
     if session is not None and always and answer.kind == "allow":
         session.standing = True
     if answer.kind in ("deny", "expired"):  # ACP has no place for the reason

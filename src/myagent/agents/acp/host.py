@@ -202,12 +202,11 @@ class AcpAgent(Agent):
 
     async def _updated(self, session: Session, update: JSON) -> None:
         session.heard.set()
-        state, running = state_of(update), session.running
-        if state is not None:
+        running = session.running
+        if state_of(update) is not None:
             self.tally["state"] += 1
-            session.state |= state
             before = session.modes.current if session.modes else None
-            session.follow(update)
+            state = session.follow(update)
             if running is not None:
                 running.io.tell(**state)
                 if session.modes is not None and session.modes.current != before:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -79,6 +80,7 @@ class Process:
 
     async def call(self, connection: Connection, method: str, params: JSON) -> JSON:
         """A request with a time limit, for everything but prompts."""
+        self.info = replace(self.info, waits_for=f"its answer to {method}")
         try:
             async with asyncio.timeout(self._start_seconds):
                 result = await connection.request(method, params)
@@ -88,6 +90,8 @@ class Process:
             raise AgentUnavailable(
                 self._rules.label, f"it did not answer {method} within {self._start_seconds:g} seconds"
             ) from None
+        finally:
+            self.info = replace(self.info, waits_for="")
         return result if isinstance(result, dict) else {}
 
     async def close(self) -> None:

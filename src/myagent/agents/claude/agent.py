@@ -256,7 +256,7 @@ class _Answering:
         try:
             answer = await self._io.ask(asked)
         finally:
-            self._showing.answered(call, answer)
+            self._showing.answered(asked, answer)
         if answer.kind == "allow":
             return {"behavior": "allow", "updatedInput": given}
         if answer.kind == "cancelled":
