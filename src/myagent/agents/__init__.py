@@ -64,7 +64,7 @@ class UnaskedCall:
         if self.refused:
             return f"{self.title}: it ran although it was not allowed"
         if self.swapped:
-            return f"{self.title}: it runs another command than the one that was allowed"
+            return f"{self.title}: it runs or changes something else than what was allowed"
         return f"{self.title}: it ran and nobody was asked"
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from myagent.agents import Answer, ToolCall, UnaskedCall
+from myagent.agents.rendering.blocks import diffs_of
 from myagent.agents.said import CHANGING, commands_in
 from myagent.core.permissions import canonical
 from myagent.exceptions import MyagentError
@@ -47,7 +48,7 @@ class Tripwire:
     sandboxed: bool = False
     standing: bool = False
     _asking: Counter[str] = field(default_factory=Counter)  # requests that wait for an answer, by call
-    _allowed: dict[str, set[str]] = field(default_factory=dict)  # allowed calls, with the commands that were shown
+    _allowed: dict[str, list[ToolCall]] = field(default_factory=dict)  # allowed calls, as each was shown
     _refused: set[str] = field(default_factory=set)  # calls that were asked about and not allowed
     _inputs: dict[str, bytes] = field(default_factory=dict)  # of allowed calls, for agents that ask under another id
     _seen: set[str] = field(default_factory=set)  # calls that were told of, not only asked about
@@ -66,8 +67,7 @@ class Tripwire:
             self._refused.add(call_id)
             return
         self.standing = self.standing or always
-        said: Mapping[str, Any] = asked.plan["said"]
-        self._allowed.setdefault(call_id, set()).update(text for row in said["inputs"] for text in commands_in(row))
+        self._allowed.setdefault(call_id, []).append(asked)
         if given := asked.plan["call"].get("rawInput"):
             self._inputs[call_id] = canonical(given)
 
@@ -119,9 +119,11 @@ class Tripwire:
         return (runs and not self.sandboxed) or (kind in CHANGING and kind != "execute")
 
     def _swapped(self, call_id: str, call: Mapping[str, Any]) -> bool:
-        """Whether the call now names another command than those that were shown."""
-        shown, now = self._allowed[call_id], commands_in(call.get("rawInput"))
-        return bool(shown and now) and not set(now) <= shown
+        """Whether the call now names a command, or changes a file, that no allowed request of it showed."""
+        shown = self._allowed[call_id]
+        commands, paths = commands_in(call.get("rawInput")), [diff.path for diff in diffs_of(dict(call))]
+        unseen = [text for text in commands if not any(_shows_command(asked, text) for asked in shown)]
+        return bool(unseen) or not all(any(_shows_path(asked, path) for asked in shown) for path in paths)
 
     def _asked_elsewhere(self, call: Mapping[str, Any]) -> bool:
         """Whether this very input was allowed under an id that no call has; each such answer is for one call."""
@@ -139,6 +141,18 @@ class Tripwire:
 
 def _id(asked: ToolCall) -> str:
     return str(asked.plan["call"].get("toolCallId"))
+
+
+def _shows_command(asked: ToolCall, command: str) -> bool:
+    """Whether a human who allowed a request had read this command, or had been told that it names none."""
+    said: Mapping[str, Any] = asked.plan["said"]
+    commands = [text for row in said["inputs"] for text in commands_in(row)]
+    return command in (commands or asked.text) or "unspecified" in asked.flags
+
+
+def _shows_path(asked: ToolCall, path: str) -> bool:
+    """The same of a file; some agents tell it by its path, some by its name."""
+    return not asked.diffs or path.rpartition("/")[2] in asked.text
 
 
 def _ran(call: Mapping[str, Any]) -> bool:
