@@ -109,11 +109,15 @@ class Agent:
             self.send(id=message["id"], error=error.body)
 
     def on_initialize(self, params: JSON) -> JSON:
+        ways = {"load", "resume", "close"} - {*self.options.never} if self.options.store else set()
         methods = [{"id": self.options.auth, "name": "Key", "description": "set FAKE_KEY"}] if self.options.auth else []
         return {
             "protocolVersion": self.options.version,
             "agentInfo": {"name": self.options.name, "version": "7.1"},
-            "agentCapabilities": {"loadSession": bool(self.options.store)},
+            "agentCapabilities": {
+                "loadSession": "load" in ways,
+                "sessionCapabilities": {name: {} for name in ("close", "resume") if name in ways},
+            },
             "authMethods": methods,
         }
 
@@ -142,6 +146,26 @@ class Agent:
             self.update(session, "user_message_chunk", content={"type": "text", "text": line})
             self.say(session, f"(once said about {line})")
         return self.told_modes()
+
+    def on_session_resume(self, params: JSON) -> JSON:
+        """As load, and nothing is told again."""
+        if not (Path(self.options.store) / params["sessionId"]).exists():
+            raise Refused(-32602, "no such session")
+        self.cwd[params["sessionId"]] = params["cwd"]
+        self.meta = params.get("_meta")
+        return self.told_modes()
+
+    def on_session_close(self, params: JSON) -> JSON:
+        """Closed sessions are forgotten: a prompt in one is an error."""
+        if self.options.refuse_close:
+            raise Refused(-32603, "it is busy")
+        del self.cwd[params["sessionId"]]
+        self.log("closed " + params["sessionId"])
+        return {}
+
+    def log(self, line: str) -> None:
+        with (Path(self.options.store) / "log").open("a") as log:
+            log.write(line + "\n")
 
     def told_modes(self) -> JSON:
         return {**self.told_mode(), **self.told_offers()} if self.options.offer else self.told_mode()
@@ -200,6 +224,8 @@ class Agent:
 
     def on_session_prompt(self, params: JSON) -> JSON:
         session, text = params["sessionId"], params["prompt"][0]["text"]
+        if session not in self.cwd:
+            raise Refused(-32602, "session is closed")
         self.cancelled[session] = threading.Event()
         if self.options.store:
             with (Path(self.options.store) / session).open("a") as history:
@@ -443,6 +469,8 @@ def main() -> None:
     parser.add_argument("--refuse-mode", default="")
     parser.add_argument("--store", default="")
     parser.add_argument("--auth", default="")
+    parser.add_argument("--never", action="append", default=[], help="load, resume, close: not offered")
+    parser.add_argument("--refuse-close", action="store_true")
     parser.add_argument("--name", default="fake")
     parser.add_argument("--version", type=int, default=1)
     parser.add_argument("--commands", type=int, default=0)

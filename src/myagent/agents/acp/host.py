@@ -22,6 +22,7 @@ from myagent.agents import Agent, AgentInfo, Turn, TurnEnd, TurnIO, UnaskedCall
 from myagent.agents.acp.asking import permission
 from myagent.agents.acp.presets import UNKNOWN, Preset
 from myagent.agents.acp.process import START_SECONDS, Process
+from myagent.agents.acp.resting import IDLE_SECONDS
 from myagent.agents.acp.rpc import AUTH_REQUIRED, METHOD_NOT_FOUND, Connection, RpcError
 from myagent.agents.acp.session import Running, Session
 from myagent.agents.acp.sessions import Sessions
@@ -51,6 +52,7 @@ class AcpAgent(Agent):
         on_unasked: What happens when it runs something that nobody was asked about: everybody is told, and `stop` ends
             the turn; `None` is `stop` for an agent that was verified to ask, else `tell`.
         options: What to choose of what each session offers (model, effort, …), by id or category.
+        idle_seconds: After so long without a word its sessions are closed, where it can have them again; 0: never.
 
     `tally` counts what became of every line of the agent: response; answered, refused (its requests); rendered, passed
     (no text, but the structured update), state, replayed, late, dropped, logged (of no session),
@@ -67,6 +69,7 @@ class AcpAgent(Agent):
         allow_unsupervised: bool = False,
         options: Mapping[str, str] | None = None,
         on_unasked: OnUnasked | None = None,
+        idle_seconds: float = IDLE_SECONDS,
         start_seconds: float = START_SECONDS,
         cancel_seconds: float = CANCEL_SECONDS,
     ) -> None:
@@ -77,7 +80,7 @@ class AcpAgent(Agent):
         )
         self.tally: Counter[str] = Counter()
         self._cwd = cwd
-        self._sessions = Sessions(self._rules, cwd)
+        self._sessions = Sessions(self._rules, cwd, idle_seconds=idle_seconds)
         self._process = Process(
             argv,
             self._rules,
@@ -107,6 +110,7 @@ class AcpAgent(Agent):
                 raise self._process.unavailable(error) from error
             raise
         self._sessions.spare = session
+        self._sessions.rest(session, self._process)
         self._process.info = AgentInfo(
             name=self._process.info.name,
             version=self._process.info.version,
@@ -160,6 +164,7 @@ class AcpAgent(Agent):
                 running.failed.cancel()
                 for ask in running.asks:
                     ask.cancel()
+                self._sessions.rest(session, self._process)
         reason = result.get("stopReason") if isinstance(result, dict) else None
         if reason != "end_turn":
             await running.showing.close_calls()
@@ -185,6 +190,7 @@ class AcpAgent(Agent):
         return Running(io, Showing(io, tripwire, unasked, prompt=prompt), failed)
 
     async def close(self) -> None:
+        self._sessions.forget()
         await self._process.close()
 
     # --- what the agent sends ----------------------------------------------------------------------------------
@@ -202,6 +208,7 @@ class AcpAgent(Agent):
 
     async def _updated(self, session: Session, update: JSON) -> None:
         session.heard.set()
+        session.used()
         running = session.running
         if state_of(update) is not None:
             self.tally["state"] += 1

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from myagent import __version__
 from myagent.agents import AgentInfo
@@ -52,19 +53,19 @@ class Process:
         self._start_seconds, self._tally = start_seconds, tally
         self._is_busy, self._started = is_busy, started
         self._on_notification, self._on_request = on_notification, on_request
-        self._connection: Connection | None = None
+        self.connection: Connection | None = None
         self._connecting = asyncio.Lock()
         self._files: TemporaryDirectory[str] | None = None
         self._login = ""  # how to sign in, for a human
         self.info = AgentInfo(name=rules.label)
-        self.can_load = False
+        self.methods: set[str] = set()  # what it offers for sessions, beside those that every agent has
 
     async def connected(self) -> Connection:
         """The running agent; starts it when there is none."""
         async with self._connecting:
-            if self._connection is not None and self._connection.ending:
+            if self.connection is not None and self.connection.ending:
                 await self.close()
-            if self._connection is None:
+            if self.connection is None:
                 self._started()
                 connection = await self._open()
                 try:
@@ -75,8 +76,8 @@ class Process:
                 except BaseException:
                     await connection.close()
                     raise
-                self._connection = connection
-            return self._connection
+                self.connection = connection
+            return self.connection
 
     async def call(self, connection: Connection, method: str, params: JSON) -> JSON:
         """A request with a time limit, for everything but prompts."""
@@ -95,7 +96,7 @@ class Process:
         return result if isinstance(result, dict) else {}
 
     async def close(self) -> None:
-        connection, self._connection = self._connection, None
+        connection, self.connection = self.connection, None
         if connection is not None:
             await connection.close()
         files, self._files = self._files, None
@@ -159,8 +160,7 @@ class Process:
             self._rules.preset = recognised(str(said.get("name")))
             if self.env() != before or self._rules.preset.files:
                 return True
-        capabilities = result.get("agentCapabilities")
-        self.can_load = isinstance(capabilities, dict) and capabilities.get("loadSession") is True
+        self.methods = _offered(result.get("agentCapabilities"))
         name = str(said.get("title") or said.get("name") or self._rules.label)
         self.info = AgentInfo(name=trimmed(name, 100), version=trimmed(str(said.get("version", "")), 100))
         self._rules.version = self.info.version
@@ -173,3 +173,13 @@ class Process:
         if method is not None:
             await self.call(connection, "authenticate", {"methodId": method})
         return False
+
+
+def _offered(capabilities: Any) -> set[str]:
+    """The methods that its capabilities promise."""
+    if not isinstance(capabilities, dict):
+        return set()
+    found = {"session/load"} if capabilities.get("loadSession") is True else set()
+    of_sessions = capabilities.get("sessionCapabilities")
+    rows = of_sessions if isinstance(of_sessions, dict) else {}
+    return found | {f"session/{name}" for name in ("close", "resume") if isinstance(rows.get(name), dict)}

@@ -47,9 +47,14 @@ class Session:
     replaying: bool = False
     heard: asyncio.Event = field(default_factory=asyncio.Event)  # an update came
     running: Running | None = None
+    used_at: float = 0.0  # when anybody last said something in it, on the event loop's clock
+    is_closed: bool = False  # by us, as nobody used it: to be resumed
     mode_options: set[str] = field(default_factory=set)  # ids of options that say the mode
     unasked: bool = False  # it ran something that nobody was asked about
     standing: bool = False  # a human chose an answer of the agent's that allows more than one call
+
+    def used(self) -> None:
+        self.used_at = asyncio.get_running_loop().time()
 
     def settle(self, result: JSON) -> None:
         """Take over what the answer to session/new or session/load says of the session."""
