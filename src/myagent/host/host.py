@@ -195,7 +195,7 @@ class Host:
         self._announcements.presence()
 
     def receive(self, peer: Peer, message: ClientMessage) -> None:
-        """Take up a message. Raises `Refused`; what must be stored first is refused or acknowledged later."""
+        """Handle a message. Raises `Refused`; what must be stored first is refused or acknowledged later."""
         self._epochs.keep_ahead()
         self.ownership.heard(peer.connection_id)
         self.ownership.admit(peer.connection_id, message)
