@@ -79,9 +79,10 @@ class Showing:
                 if self._tripwire.is_unasked(call):
                     await self._tell(self._tripwire, call)
 
-    async def beside(self, text: str) -> None:
-        """Say text that is no part of the answer and that no update tells, such as a command's output as it comes."""
-        rendered = self._rendering.beside(text)
+    async def beside(self, text: str, *, of: str | None = None) -> None:
+        """Say text that is no part of the answer and that no update tells, such as a command's output as it comes; `of`
+        is the call whose result need not be told again then."""
+        rendered = self._rendering.beside(text, of=of)
         if rendered.text:
             await self._io.stderr(rendered.gap * self._gaps + rendered.text)
 
