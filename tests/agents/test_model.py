@@ -96,10 +96,10 @@ async def test_tool_calls_are_lines_and_updates(tmp_path: Path) -> None:
 
 async def test_what_a_command_writes_is_seen_as_it_comes_and_told(tmp_path: Path) -> None:
     async with started(tmp_path) as agent:
-        _, io = await ask(agent, script(calls(("Bash", {"command": "echo out; echo err >&2; exit 3"})), {"say": "x"}))
+        line = "echo out; echo err >&2; exit 3"
+        _, io = await ask(agent, script(calls(("Bash", {"command": line})), {"say": "x"}))
         assert sorted(io.err.splitlines()) == sorted(
-            ["→ echo out; echo err >&2; exit 3", "out", "err", "✗ echo out; echo err >&2; exit 3: failed"]
-            + ["  exit status 3"]
+            [f"→ {line}", "out", "err", f"✗ {line}: failed", "  exit status 3"]
         )
         assert told(agent)[0].startswith("exit code 3\n")
         assert sorted(told(agent)[0].splitlines()[1:]) == ["err", "out"]

@@ -79,6 +79,13 @@ class Rendering:
         self._interrupt()
         return self._out("stderr", text, on_new_line)
 
+    def break_line(self) -> str:
+        """What ends the line on stderr, where one is open: somebody else says something there now."""
+        gap = "\n" if self._line_open["stderr"] else ""
+        self._line_open["stderr"] = False
+        self._interrupt()
+        return gap
+
     def merge(self, call: JSON) -> JSON:
         """Take over what a tool call now says of itself: absent or null means unchanged. The call as it stands."""
         call_id = str(call.get("toolCallId"))
