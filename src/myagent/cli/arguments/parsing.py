@@ -86,7 +86,7 @@ def add_address(parser: argparse.ArgumentParser) -> None:
     add("--remote", metavar="NAME", help="the server and token kept under this name by `myagent remote login`")
     add(
         "--url",
-        help="the server, ws://HOST:PORT or wss://HOST:PORT "
+        help="the server: ws://HOST:PORT, https://HOST/PATH, HOST:PORT, or an invite's link, token and all "
         f"(default: $MYAGENT_REMOTE_URL, else that of the server that runs in this "
         f"directory, else ws://{DEFAULT_HOST}:{DEFAULT_PORT})",
     )
