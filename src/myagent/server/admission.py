@@ -17,6 +17,7 @@ from websockets.http11 import Request
 from myagent.access.credentials import Authenticator, Credential
 from myagent.access.tickets import Tickets
 from myagent.exceptions import MyagentError
+from myagent.server.addresses import is_loopback
 from myagent.server.rate_limit import Failures
 from myagent.server.static import page_files
 
@@ -96,7 +97,7 @@ class Admission:
         name, port = _split_port(host)
         if host in self.allowed_hosts or name in self.allowed_hosts:
             return host
-        if port is not None and port != self.port:
+        if port is not None and port != self.port and not is_loopback(name):  # a tunnel to us has a port of its own
             raise Rejected(403, "unknown host")
         if name in self.names or (self.wildcard and _is_address(name)):
             return host
