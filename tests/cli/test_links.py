@@ -59,3 +59,12 @@ def test_a_link_is_kept_by_name(place: Any, myagent: Any, tmp_path: Path) -> Non
     assert made.returncode == 0, made.stderr
     assert link.partition("#")[2] not in made.stderr
     assert myagent("remote", "sessions", "--remote", "work", cwd=tmp_path, **home).returncode == 0
+
+
+def test_the_commands_of_every_day_are_there_without_remote(place: Any, myagent: Any, tmp_path: Path) -> None:
+    serving, _, _ = place
+    assert myagent("client", "--prompt", "help", cwd=serving.directory).returncode == 0
+    assert "completed" in myagent("sessions", cwd=serving.directory).stdout
+    for name in ("serve", "attach"):
+        short, specified = myagent(name, "--help").stdout, myagent("remote", name, "--help").stdout
+        assert short.partition("options:")[2] == specified.partition("options:")[2] != ""

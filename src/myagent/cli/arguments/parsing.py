@@ -6,7 +6,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 TYPE_CHECKING = False  # as that of `typing`, which takes longer to import than all of this
 if TYPE_CHECKING:
@@ -36,6 +36,12 @@ class Parser(argparse.ArgumentParser):
             if self._fill is not None:
                 self._fill(self)
         return self
+
+    def commands(self) -> Collection[str]:
+        """The names of its own commands."""
+        self.filled()
+        chosen = [action.choices for action in self._actions if isinstance(action, argparse._SubParsersAction)]
+        return list(chosen[0]) if chosen else []
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         self.filled()

@@ -116,9 +116,6 @@ def add_session_parsers(commands: Any) -> None:
         commands, "remotes", "list the connections by name", "List the connections that are kept here by name.\n",
         REMOTES_EPILOG, "commands.remotes:run", _add_remotes,
     )  # fmt: skip
-    command(
-        commands, "attach", "sit in a session, full screen", ATTACH, ATTACH_EPILOG, "commands.attach:run", _add_attach
-    )
     command(commands, "export", "write a session to a file", EXPORT, EXPORT_EPILOG, "commands.export:run", _add_export)
     command(
         commands,
@@ -128,6 +125,12 @@ def add_session_parsers(commands: Any) -> None:
         REPLAY_EPILOG,
         "commands.replay:run",
         _add_replay,
+    )
+
+
+def add_attach(commands: Any) -> None:
+    command(
+        commands, "attach", "sit in a session, full screen", ATTACH, ATTACH_EPILOG, "commands.attach:run", _add_attach
     )
 
 
