@@ -166,6 +166,7 @@ NOT_SETTINGS = {
     "--base-url",
     "--context",
     "--agent-option",
+    "--agent-idle",
     "--allow-unsupervised",
     "--on-unasked",
     "--notify",

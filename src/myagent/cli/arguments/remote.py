@@ -202,6 +202,15 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         help="what happens when a hosted agent runs or changes something and nobody was asked: everybody is told, and "
         "stop ends the turn (default: stop for an agent that was verified to ask, else tell)",
     )
+    add(
+        "--agent-idle",
+        metavar="SECONDS",
+        type=seconds,
+        default=600.0,
+        help="close a session of a hosted agent in which nobody has said anything for so long, where the agent can "
+        "have it again with the next prompt: each may cost it a process; what it still runs in there ends with that "
+        "(default 600; 0: never)",
+    )
     add("--allow-bypass", action="store_true", help="let the owner ask for turns that need no permission")
     add(
         "--owner-grace",
