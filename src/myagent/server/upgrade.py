@@ -1,0 +1,76 @@
+"""What becomes of a request for a WebSocket: a place, a session, a use of its invite, and an identity."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from datetime import UTC, datetime
+
+from websockets.http11 import Request
+
+from myagent.access.credentials import OWNER, Credential
+from myagent.access.registry import Access
+from myagent.core.messages import ConnectionId
+from myagent.host.host import Host
+from myagent.host.peer import clean_label
+from myagent.server.admission import NO_CREDENTIAL, Call, Rejected, known_session, number
+from myagent.server.connection import Connection
+from myagent.server.listener import Identity
+from myagent.settings import Settings
+
+OWNER_PLACES = 4  # of the connections, kept for owner scope so that followers cannot lock it out
+
+
+class Upgrades:
+    """Turns calls that admission has let through into connections of the host."""
+
+    def __init__(self, host: Host, settings: Settings, access: Access) -> None:
+        self._host = host
+        self._settings = settings
+        self._access = access
+        self._boot = secrets.token_hex(4)  # sets its connections apart from those of earlier servers
+        self._numbers = itertools.count(1)
+
+    def accept(self, connection: Connection, request: Request, call: Call) -> None:
+        """Raises `Rejected`, having changed nothing."""
+        assert call.credential is not None
+        self._check_places(call.credential)
+        session_id = known_session(self._host.sessions, call.parameters.get("session"), call.credential)
+        after_seq = number(call.parameters, "after")
+        if after_seq is not None and (
+            session_id is None or after_seq > self._host.fanout.window.heads.get(session_id, 0)
+        ):
+            raise Rejected(400, "`after` needs `session`, and cannot be beyond its head")
+        reclaim = request.headers.get_all("X-Myagent-Reclaim")
+        self._use(call.credential)
+        connection.become(
+            Identity(
+                connection_id=ConnectionId(f"c_{self._boot}{next(self._numbers):04x}"),
+                credential_id=call.credential.credential_id,
+                scope=call.credential.scope,
+                label=clean_label(self._host.redactor.text(call.parameters.get("label", ""))),
+                since=datetime.now(UTC),
+                session_id=session_id,
+            )
+        )
+        connection.accept(
+            request,
+            as_follower=call.parameters.get("role") == "follower",
+            after_seq=after_seq,
+            reclaim=reclaim[0] if len(reclaim) == 1 else None,
+        )
+
+    def _check_places(self, credential: Credential) -> None:
+        kept = OWNER_PLACES if credential.scope != "owner" else 0
+        if len(self._host.peers) >= max(1, self._settings.max_connections - kept):
+            raise Rejected(503, "all places are taken")
+
+    def _use(self, credential: Credential) -> None:
+        """Count a connection against an invite that is good for so many."""
+        if credential.credential_id == OWNER:
+            return
+        try:
+            if not self._access.invites.use(credential.credential_id):
+                raise Rejected(401, NO_CREDENTIAL)
+        except OSError:
+            raise Rejected(503, "nothing can be stored now; try again") from None
