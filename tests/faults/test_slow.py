@@ -13,8 +13,7 @@ from tests.faults.serving import LOCAL, InProcess, script, stored
 from tests.faults.slow import BOUND, PATIENT, flood, memory_of_a_flood
 from tests.faults.wire import Gone, Wire
 
-from myagent.server import Settings
-from myagent.server import listening
+from myagent.server import Settings, listening
 from myagent.server.connection import Connection
 from myagent.server.heartbeat import Heartbeat
 

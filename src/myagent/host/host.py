@@ -418,6 +418,8 @@ class Host:
             try:
                 try:
                     async with self.store.exclusive():
+                        if not peer.still_good():  # it waited here while its credential was replaced or revoked
+                            raise NotAllowed("the credential is no longer good")
                         await work()
                 except DiskFull:
                     raise DiskFull(unstored()) from None

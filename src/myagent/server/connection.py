@@ -50,6 +50,7 @@ class Connection(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_allowance",
+        "_credential",
         "_fence_ends",
         "_fragments",
         "_half_closed",
@@ -94,7 +95,8 @@ class Connection(asyncio.BufferedProtocol):
     def become(self, identity: Identity) -> None:
         """Take what the request was granted, before `accept`."""
         self.connection_id = identity.connection_id
-        self.credential_id = identity.credential_id
+        self.credential_id = identity.credential.credential_id
+        self._credential = identity.credential
         self.scope: Scope = identity.scope
         self.label = identity.label
         self.since = identity.since
@@ -110,6 +112,10 @@ class Connection(asyncio.BufferedProtocol):
     def is_inside(self) -> bool:
         """Whether one of the agent's own processes is at the other end. Takes milliseconds."""
         return process_origin.holds_connection(*self.addresses)
+
+    def still_good(self) -> bool:
+        """Whether its credential has been neither replaced, revoked nor expired."""
+        return self._listener.still_good(self._credential)
 
     @property
     def is_seated(self) -> bool:

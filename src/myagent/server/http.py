@@ -81,6 +81,8 @@ class Answers:
 
     def _ticket(self, call: Call) -> Response:
         assert call.credential is not None
+        if not self._access.authenticator.still_good(call.credential):
+            raise Rejected(401, NO_CREDENTIAL)
         try:
             ticket = self._tickets.issue(call.credential)
         except TicketsFull as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from websockets.http11 import Request
 
+from myagent.access.credentials import Credential
 from myagent.core.messages import ConnectionId, Scope, SessionId
 from myagent.host.host import Host
 from myagent.settings import Settings
@@ -21,7 +22,7 @@ class Identity:
     """Who a connection is, once its request was judged; `session_id`: the only session that it watches."""
 
     connection_id: ConnectionId
-    credential_id: str
+    credential: Credential
     scope: Scope
     label: str
     since: datetime
@@ -43,3 +44,6 @@ class Listener(Protocol):
         """A whole HTTP request has come; answers with `respond` or `accept`, now or later."""
 
     def closed(self, connection: Connection) -> None: ...
+
+    def still_good(self, credential: Credential) -> bool:
+        """Whether it has been neither replaced, revoked nor expired since it was verified."""

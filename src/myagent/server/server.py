@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from websockets.http11 import Request
 
+from myagent.access.credentials import Credential
 from myagent.access.invites import DEFAULT_LIFETIME
 from myagent.access.registry import Access, CreateInvite, Invitation, RevokeInvites
 from myagent.access.state_directory import StateDir
@@ -207,6 +208,9 @@ class Server:
         task = self._working.pop(connection, None)
         if task is not None:
             task.cancel()
+
+    def still_good(self, credential: Credential) -> bool:
+        return self._access.authenticator.still_good(credential)
 
     def requested(self, connection: Connection, request: Request) -> None:
         self._pending.pop(connection, None)

@@ -46,7 +46,7 @@ class Upgrades:
         connection.become(
             Identity(
                 connection_id=ConnectionId(f"c_{self._boot}{next(self._numbers):04x}"),
-                credential_id=call.credential.credential_id,
+                credential=call.credential,
                 scope=call.credential.scope,
                 label=clean_label(self._host.redactor.text(call.parameters.get("label", ""))),
                 since=datetime.now(UTC),
