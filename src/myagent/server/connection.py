@@ -265,7 +265,7 @@ class Connection(asyncio.BufferedProtocol):
             message = decode(data)
             message_id = message.id
             if not allowed:
-                raise RateLimited("messages")
+                raise RateLimited("messages", self._allowance.retry_after)
             self._listener.host.receive(self, message)
         except (BadMessage, UnknownType) as refusal:
             self.refuse(refusal.message_id or message_id, refusal)
@@ -300,7 +300,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def refuse(self, message_id: str | None, refusal: Refused) -> None:
         """Answer with an `error`; too many of them end the connection."""
-        self.send(encode(Error(id=message_id, message=str(refusal), code=refusal.code)))
+        wait = refusal.retry_after if isinstance(refusal, RateLimited) else None
+        self.send(encode(Error(id=message_id, message=str(refusal), code=refusal.code, retry_after=wait)))
         if self._fence_ends is not None and isinstance(refusal, StaleOwner):
             return  # sent before it could know; how many there may be is what `fence` allows
         if not self._allowance.error(self._loop.time()):

@@ -26,6 +26,12 @@ class Bucket:
         self._level -= 1
         return True
 
+    @property
+    def refill(self) -> float:
+        """Seconds until it is full again, counted from the last `take`. One who is told to wait waits for that: for
+        less, every further try would soon be refused again."""
+        return round((self.burst - self._level) / self.rate, 3)
+
 
 class Allowance:
     """What one connection has left of its limits."""
@@ -44,6 +50,11 @@ class Allowance:
         self._messages.rate = limits.owner_messages_per_second if owns else limits.follower_messages_per_second
         self._messages.burst = limits.owner_messages_per_second if owns else FOLLOWER_BURST
         return self._messages.take(now)
+
+    @property
+    def retry_after(self) -> float:
+        """Seconds after which as many messages as ever may come at once."""
+        return self._messages.refill
 
     def fence(self, unnoticed: float) -> None:
         """What an owner sent in the `unnoticed` seconds before it lost the slot may come at once."""
