@@ -74,7 +74,7 @@ from myagent.host.permission_requests import PermissionRequests, watches
 from myagent.host.session_store import METADATA, SessionStore, iso, now
 from myagent.host.turns import Turns
 from myagent.redaction.redactor import RECLAIM_PREFIX, Redactor
-from myagent.settings import Settings
+from myagent.settings import Settings, follower_limits
 
 EPOCHS = 64  # owner epochs reserved in one durable step, so that granting one does not wait for the disk
 REPLAYS = 16  # that one connection may have outstanding
@@ -527,7 +527,7 @@ class Host:
             owner=OwnerInfo(owner.connection_id, owner.label) if owner else None,
             followers=self.ownership.followers,
             sessions=[self.store.metadata(each) for each in visible],
-            limits=self.settings.limits,
+            limits=self.settings.limits if peer.scope == "owner" else follower_limits(self.settings.limits),
             reclaim_token=self.ownership.reclaim_token if owns else None,
         )
 

@@ -74,13 +74,11 @@ class Admission:
     base_path: str = ""  # may stand before every path, for a proxy that leaves its prefix there
     open_metrics: bool = False  # no credential is needed for them
 
-    def judge(self, request: Request, address: str, *, busy: bool) -> Call:
-        """Raises `Rejected`. `address` is the other side's; `busy`: as many requests as may be are being worked on."""
+    def judge(self, request: Request, address: str) -> Call:
+        """Raises `Rejected`. `address` is the other side's."""
         route, path, path_session, query = _route(request, self.base_path)
         if request.protocol != "HTTP/1.1":
             raise Rejected(505, "HTTP/1.1 is needed")
-        if busy:
-            raise Rejected(503, "too many requests at once; try again")
         host = self._check_host(request.headers.get_all("Host"))
         self._check_origin(request.headers.get_all("Origin"), host)
         credential = None

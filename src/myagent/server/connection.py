@@ -26,10 +26,14 @@ from myagent.delivery.fanout import Cursor
 from myagent.delivery.window import frame as finished_frame
 from myagent.server import process_origin
 from myagent.server.admission import SUBPROTOCOL
+from myagent.server.assembly import Assembly, Breach
 from myagent.server.heartbeat import Heartbeat
 from myagent.server.limits import Allowance
 from myagent.server.listener import Identity, Listener
+from myagent.server.places import HEADER_BYTES
+from myagent.server.plain_answer import PlainAnswer
 from myagent.server.request_head import RequestHead
+from myagent.settings import follower_limits
 
 OUTBOX_BYTES = 64 * 1024  # of answers that a client does not read, before no more of its messages are read
 PING = b"\x89\x00"  # a whole frame: a thousand are sent in every heartbeat
@@ -52,18 +56,21 @@ class Connection(asyncio.BufferedProtocol):
         "_allowance",
         "_credential",
         "_fence_ends",
-        "_fragments",
         "_half_closed",
         "_head",
         "_heartbeat",
+        "_key",
         "_listener",
         "_loop",
         "_outbox",
         "_protocol",
         "_seated",
+        "_taken",
         "_text",
         "_timer",
         "_transport",
+        "answer",
+        "answered",
         "connection_id",
         "credential_id",
         "cursor",
@@ -84,10 +91,10 @@ class Connection(asyncio.BufferedProtocol):
         )
         self._timer: asyncio.TimerHandle | None = None  # for the handshake, then for the close
         self._head = RequestHead()
+        self.answer: PlainAnswer | None = None
         self._half_closed = False  # the other side says no more, and waits for the answer to its request
         self._seated = False  # between joining the host and leaving it
-        self._text: list[bytes] = []  # of a message that comes in fragments
-        self._fragments = 0
+        self._text = Assembly(listener.settings.limits.fragments)
         self._outbox = bytearray()  # answers that wait for room
         self._fence_ends: float | None = None  # when it is closed although it has not answered the fence's ping
         self.paused = False
@@ -146,10 +153,16 @@ class Connection(asyncio.BufferedProtocol):
         if not self._head.whole:
             request, data = self._head.split(data)
             self._take(request)
+            if not self._head.whole:
+                size = self._head.size + HEADER_BYTES * self._head.lines
+                self._listener.places.requests.put(self, size)
+                return
         # What comes behind a request is frames once it was accepted. Before, the protocol would answer them unasked.
         if data and self._protocol.state is not State.CONNECTING:
             self._take(data)
         self._send_protocol()
+        if self._seated:
+            self._count_unfinished()
 
     def _take(self, data: bytes) -> None:
         protocol = self._protocol
@@ -191,21 +204,37 @@ class Connection(asyncio.BufferedProtocol):
             data, self._outbox = bytes(self._outbox), bytearray()
             self._transport.resume_reading()
             self.write(data)
-        if self._seated and not self.paused:
+        if self.paused:
+            return
+        self._listener.places.outboxes.drop(self)
+        if self._seated:
             self.cursor.pump()
+        elif self.answer is not None and self.socket >= 0:
+            self._drained()
 
     # --- opening --------------------------------------------------------------------------------------------------
 
-    def respond(self, response: Response) -> None:
-        """Answer the request as plain HTTP, and close; there is nobody to answer once the other side broke off."""
+    def respond(self, response: Response, *, key: str | None = None) -> None:
+        """Answer the request as plain HTTP, and close; there is nobody to answer once the other side broke off. `key`:
+        whom what is not taken of it is counted for; `None`: it is scope `owner`'s, and not counted."""
         if self._protocol.parser_exc is not None:
             self.abort()
             return
         self._protocol.send_response(response)
+        self.answer = PlainAnswer(self, self._listener.places, key)
         self._send_protocol()
-        self._start_timer(self._listener.settings.stall_timeout)
+        if not self.paused and self.socket >= 0:
+            self._drained()
+        else:  # over TLS nobody tells when it was taken, but that the other side is gone
+            self._start_timer(self._listener.settings.stall_timeout)
+            self.answer.unread(len(response.body or b""))
         if self._half_closed:  # nothing comes that would tell that the answer was taken
             self._transport.close()
+
+    def _drained(self) -> None:
+        assert self.answer is not None
+        self._start_timer(self._listener.settings.close_timeout)
+        self.answer.drained()
 
     def accept(self, request: Request, *, as_follower: bool, after_seq: int | None, reclaim: str | None) -> None:
         """Finish the handshake and join the host; a request that is no valid upgrade is answered as such."""
@@ -216,6 +245,8 @@ class Connection(asyncio.BufferedProtocol):
         self._protocol.send_response(response)
         request.headers.clear()  # the protocol's parser keeps the request as long as the connection: 2 kB of headers
         self._cancel_timer()
+        if self.scope != "owner":
+            self._protocol.max_message_size = follower_limits(self._listener.settings.limits).message_bytes
         self._allowance = Allowance(self._listener.settings.limits)
         self._heartbeat.start(self._loop.time(), len(self._listener.host.peers))
         self._seated = True
@@ -242,21 +273,21 @@ class Connection(asyncio.BufferedProtocol):
                     self.close(4409, "ownership lost")
 
     def _fragment_received(self, frame: Frame) -> None:
-        self._fragments += 1
-        if self._fragments > self._listener.settings.limits.fragments:
-            self.close(1009, "too many fragments")
-            return
-        self._text.append(bytes(frame.data))
-        if not frame.fin:
-            return
-        data, self._text, self._fragments = b"".join(self._text), [], 0
         try:
-            data.decode()
-        except UnicodeDecodeError:
-            self.close(1007, "not UTF-8")
+            data = self._text.add(frame)
+        except Breach as breach:
+            self.close(breach.code, breach.reason)
             return
-        if self._seated:
+        if data is not None and self._seated:
             self._message_received(data)
+
+    def _count_unfinished(self) -> None:
+        """Count what is held of a message whose end has not come, here and where its last frame is read."""
+        size = self._text.size + len(self._protocol.reader.buffer)
+        if size and not self._owns():
+            self._listener.places.messages.put(self, size)
+        else:
+            self._listener.places.messages.drop(self)
 
     def _message_received(self, data: bytes) -> None:
         message_id = None
@@ -297,6 +328,8 @@ class Connection(asyncio.BufferedProtocol):
         self._outbox += data
         if len(self._outbox) > OUTBOX_BYTES:
             self._transport.pause_reading()
+        if self.scope != "owner":
+            self._listener.places.outboxes.put(self, len(self._outbox) + self._transport.get_write_buffer_size())
 
     def refuse(self, message_id: str | None, refusal: Refused) -> None:
         """Answer with an `error`; too many of them end the connection."""
@@ -363,6 +396,8 @@ class Connection(asyncio.BufferedProtocol):
         if self._seated:
             self._seated = False
             self._outbox = bytearray()
+            if self.scope != "owner":
+                self._listener.places.closing.add(self, self.credential_id)
             self._listener.host.leave(self, clean=clean)
 
     def _send_protocol(self) -> None:

@@ -39,6 +39,10 @@ class Answers:
         self._tickets = tickets
         self._measures = measures
 
+    def costs(self, call: Call) -> bool:
+        """Whether an answer takes time or memory to make; the others are small, or held in memory already."""
+        return call.route in ("events", "metrics")
+
     async def answer(self, call: Call) -> Response:
         """The response, whatever happens."""
         try:

@@ -11,6 +11,7 @@ from websockets.http11 import Request
 from myagent.access.credentials import Credential
 from myagent.core.messages import ConnectionId, Scope, SessionId
 from myagent.host.host import Host
+from myagent.server.places import Places
 from myagent.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Listener(Protocol):
 
     settings: Settings
     host: Host
+    places: Places
     # Where every connection's bytes arrive; they are taken out before the next one reads. A view, because asyncio's TLS
     # fills `buffer[n:]` with a second record, which of a `bytearray` is a copy.
     incoming: memoryview

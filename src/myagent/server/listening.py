@@ -13,6 +13,7 @@ from myagent.server.addresses import is_loopback
 from myagent.server.tls import QUEUE
 from myagent.settings import Settings
 
+BATCH = 32  # connections accepted in one turn of the event loop, in which none of them can be let go
 SEND_BUFFER = 128 * 1024  # bytes of each connection that the kernel holds; Linux doubles it for its own use
 
 
@@ -42,10 +43,10 @@ class ExposedPlain(MyagentError):
 
 
 async def listen(settings: Settings, connect: Callable[[], asyncio.BaseProtocol]) -> asyncio.Server:
-    """Take the address; nothing is accepted yet. Raises `CannotListen`."""
+    """Take the address; nothing is accepted until `begin`. Raises `CannotListen`."""
     try:
         server = await asyncio.get_running_loop().create_server(
-            connect, settings.host, settings.port, backlog=QUEUE, start_serving=False
+            connect, settings.host, settings.port, backlog=BATCH, start_serving=False
         )
     except (OSError, OverflowError) as error:
         in_use = getattr(error, "errno", None) == errno.EADDRINUSE
@@ -55,6 +56,14 @@ async def listen(settings: Settings, connect: Callable[[], asyncio.BaseProtocol]
     for listening in server.sockets:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     return server
+
+
+async def begin(server: asyncio.Server) -> None:
+    """Accept. asyncio takes as many in one turn as its queue is long; the kernel's queue is made longer than that."""
+    await server.start_serving()
+    for listening in server.sockets:
+        with listening.dup() as same:
+            same.listen(QUEUE)
 
 
 def load_tls(settings: Settings) -> ssl.SSLContext | None:

@@ -8,11 +8,13 @@ REQUEST_END = b"\r\n\r\n"
 class RequestHead:
     """The request of one connection while it comes."""
 
-    __slots__ = ("_tail", "whole")
+    __slots__ = ("_tail", "lines", "size", "whole")
 
     def __init__(self) -> None:
         self._tail = b""  # its last bytes
         self.whole = False  # its end has come
+        self.size = 0  # bytes of it that have come
+        self.lines = 0
 
     def split(self, data: bytes) -> tuple[bytes, bytes]:
         """What is still of the request, and what is behind its end."""
@@ -20,6 +22,8 @@ class RequestHead:
             return b"", data
         seen = self._tail + data
         end = seen.find(REQUEST_END)
+        self.size += len(data)
+        self.lines += data.count(b"\n")
         if end < 0:
             self._tail = seen[1 - len(REQUEST_END) :]
             return data, b""

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import ssl
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -29,9 +30,10 @@ from myagent.server.admission import Admission, Call, Rejected
 from myagent.server.connection import Connection
 from myagent.server.control import ControlSocket
 from myagent.server.http import Answers, rejection
-from myagent.server.listening import CannotListen, ExposedPlain, listen, load_tls
+from myagent.server.listening import CannotListen, ExposedPlain, begin, listen, load_tls
 from myagent.server.metrics import MeasuredLog
-from myagent.server.rate_limit import Failures
+from myagent.server.places import Places
+from myagent.server.rate_limit import Failures, network
 from myagent.server.tls import TlsListener, stop_listening
 from myagent.server.upgrade import Upgrades
 from myagent.settings import Settings
@@ -39,8 +41,6 @@ from myagent.settings import Settings
 __all__ = ["CannotListen", "ExposedPlain", "Server", "Settings"]
 
 BEATS = 10  # looks at every connection in one heartbeat interval
-PENDING_SOCKETS = 512  # that have not sent a whole request, or as many as may connect; one more drops the oldest
-REQUESTS = 64  # HTTP requests being worked on at a time
 READ_BYTES = 64 * 1024  # at a time from one connection
 EXPIRY_SECONDS = 0.5  # between two looks for expired invites: their connections are closed within a second
 SEEN_LOOKS = 120  # after which it is stored when invites were seen last
@@ -69,7 +69,8 @@ class Server:
         self.auth_path = self._access.auth_path
         self._measures = MeasuredLog(log or SqliteLog(self._state.path / "sessions.db"))
         self.host = Host(self.workspace, agent, self._measures, self.settings)
-        self._upgrades = Upgrades(self.host, self.settings, self._access)
+        self.places = Places(self.settings)
+        self._upgrades = Upgrades(self.host, self._access, self.places)
         self._answers = Answers(
             self.host, self.settings, access=self._access, tickets=self._tickets, measures=self._measures
         )
@@ -79,7 +80,6 @@ class Server:
         self.incoming = memoryview(bytearray(READ_BYTES))
         self._connections: set[Connection] = set()
         self._empty = asyncio.Event()  # no connections are left, while the server closes
-        self._pending: dict[Connection, None] = {}  # oldest first: no whole request has come yet
         self._working: dict[Connection, asyncio.Task[None]] = {}
         self._beat_timer: asyncio.TimerHandle | None = None
         self._expiry_timer: asyncio.TimerHandle | None = None
@@ -144,8 +144,9 @@ class Server:
             self._admission = self._make_admission()
             self._govern()
             await self._control.open()
+            self.places.measure()
             if self._tls is None:
-                await self._server.start_serving()
+                await begin(self._server)
             else:
                 timeout = self.settings.handshake_timeout
                 self._tls_listener = TlsListener(self._server, lambda: Connection(self), self._tls, timeout)
@@ -175,7 +176,7 @@ class Server:
                 timer.cancel()
         await self.host.stop()
         for connection in list(self._connections):
-            if connection in self._pending or connection in self._working:
+            if connection in self.places.pending or (connection in self._working and connection.answer is None):
                 connection.abort()
             else:
                 connection.close(1001, "the server is stopping")
@@ -196,15 +197,14 @@ class Server:
         if self._closed:  # it was accepted just before; `close` has not seen it
             connection.abort()
             return
-        self._pending[connection] = None
-        if len(self._pending) > max(PENDING_SOCKETS, self.settings.max_connections):
-            next(iter(self._pending)).abort()
+        (address, _), _ = connection.addresses
+        self.places.opened(connection, network(address), len(self._connections))
 
     def closed(self, connection: Connection) -> None:
         self._connections.discard(connection)
         if not self._connections:
             self._empty.set()
-        self._pending.pop(connection, None)
+        self.places.closed(connection)
         task = self._working.pop(connection, None)
         if task is not None:
             task.cancel()
@@ -213,23 +213,34 @@ class Server:
         return self._access.authenticator.still_good(credential)
 
     def requested(self, connection: Connection, request: Request) -> None:
-        self._pending.pop(connection, None)
+        (address, _), _ = connection.addresses
+        self.places.pending.drop(connection)
+        self.places.requests.drop(connection)
         try:
-            (address, _), _ = connection.addresses
-            call = self._admission.judge(request, address, busy=len(self._working) >= REQUESTS)
+            call = self._admission.judge(request, address)
             if call.route == "stream":
                 self._upgrades.accept(connection, request, call)
                 return
         except Rejected as rejected:
-            connection.respond(rejection(rejected))
+            connection.respond(rejection(rejected), key=network(address))
             return
         task = asyncio.get_running_loop().create_task(self._answer(connection, call), name=f"GET {call.route}")
         self._working[connection] = task
 
     async def _answer(self, connection: Connection, call: Call) -> None:
-        response = await self._answers.answer(call)
+        """Answer a call. A place for one that costs something is kept until the answer was taken: so no more are made
+        than can be sent."""
+        key: str | None = network(connection.addresses[0][0])
+        if call.credential is not None:
+            key = None if call.credential.scope == "owner" else call.credential.credential_id
+        try:
+            async with self.places.work.place(call.credential) if self._answers.costs(call) else nullcontext():
+                connection.respond(await self._answers.answer(call), key=key)
+                if connection.answer is not None:
+                    await connection.answer.taken()
+        except Rejected as rejected:
+            connection.respond(rejection(rejected), key=key)
         self._working.pop(connection, None)
-        connection.respond(response)
 
     # --- starting -------------------------------------------------------------------------------------------------
 

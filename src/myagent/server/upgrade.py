@@ -16,25 +16,24 @@ from myagent.host.peer import clean_label
 from myagent.server.admission import NO_CREDENTIAL, Call, Rejected, known_session, number
 from myagent.server.connection import Connection
 from myagent.server.listener import Identity
-from myagent.settings import Settings
-
-OWNER_PLACES = 4  # of the connections, kept for owner scope so that followers cannot lock it out
+from myagent.server.places import Places
 
 
 class Upgrades:
     """Turns calls that admission has let through into connections of the host."""
 
-    def __init__(self, host: Host, settings: Settings, access: Access) -> None:
+    def __init__(self, host: Host, access: Access, places: Places) -> None:
         self._host = host
-        self._settings = settings
         self._access = access
+        self._places = places
         self._boot = secrets.token_hex(4)  # sets its connections apart from those of earlier servers
         self._numbers = itertools.count(1)
 
     def accept(self, connection: Connection, request: Request, call: Call) -> None:
         """Raises `Rejected`, having changed nothing."""
         assert call.credential is not None
-        self._check_places(call.credential)
+        if not self._places.has_seat(call.credential, len(self._host.peers)):
+            raise Rejected(503, "all places are taken")
         session_id = known_session(self._host.sessions, call.parameters.get("session"), call.credential)
         after_seq = number(call.parameters, "after")
         if after_seq is not None and (
@@ -59,11 +58,6 @@ class Upgrades:
             after_seq=after_seq,
             reclaim=reclaim[0] if len(reclaim) == 1 else None,
         )
-
-    def _check_places(self, credential: Credential) -> None:
-        kept = OWNER_PLACES if credential.scope != "owner" else 0
-        if len(self._host.peers) >= max(1, self._settings.max_connections - kept):
-            raise Rejected(503, "all places are taken")
 
     def _use(self, credential: Credential) -> None:
         """Count a connection against an invite that is good for so many."""
