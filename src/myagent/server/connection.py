@@ -37,6 +37,7 @@ from myagent.settings import follower_limits
 
 OUTBOX_BYTES = 64 * 1024  # of answers that a client does not read, before no more of its messages are read
 PING = b"\x89\x00"  # a whole frame: a thousand are sent in every heartbeat
+REQUEST_BYTES = 64 * 1024  # of a whole request; as many as h11 takes
 FENCE = b"fence"  # payload of the ping after which a connection that lost ownership is closed
 
 _log = logging.getLogger(__name__)
@@ -152,10 +153,11 @@ class Connection(asyncio.BufferedProtocol):
         self._heartbeat.heard = self._loop.time()
         if not self._head.whole:
             request, data = self._head.split(data)
+            if self.answer is not None:  # it was too long
+                return
             self._take(request)
             if not self._head.whole:
-                size = self._head.size + HEADER_BYTES * self._head.lines
-                self._listener.places.requests.put(self, size)
+                self._count_head()
                 return
         # What comes behind a request is frames once it was accepted. Before, the protocol would answer them unasked.
         if data and self._protocol.state is not State.CONNECTING:
@@ -163,6 +165,12 @@ class Connection(asyncio.BufferedProtocol):
         self._send_protocol()
         if self._seated:
             self._count_unfinished()
+
+    def _count_head(self) -> None:
+        if self._head.size > REQUEST_BYTES:
+            self.respond(self._protocol.reject(431, "the request is too long\n"), key="too long")
+        else:
+            self._listener.places.requests.put(self, self._head.size + HEADER_BYTES * self._head.lines)
 
     def _take(self, data: bytes) -> None:
         protocol = self._protocol
@@ -189,6 +197,8 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel_timer()
         self._leave(clean=False)
+        self._protocol.parser.close()  # with what has come of a request or message: this object is part of cycles
+        self._protocol.reader.buffer.clear()
         self._listener.closed(self)
 
     def pause_writing(self) -> None:

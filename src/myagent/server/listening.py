@@ -13,7 +13,7 @@ from myagent.server.addresses import is_loopback
 from myagent.server.tls import QUEUE
 from myagent.settings import Settings
 
-BATCH = 32  # connections accepted in one turn of the event loop, in which none of them can be let go
+BATCH = 8  # connections accepted in one turn of the event loop; it is some turns before one of them can be let go
 SEND_BUFFER = 128 * 1024  # bytes of each connection that the kernel holds; Linux doubles it for its own use
 
 

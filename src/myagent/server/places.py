@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from myagent.access.credentials import Credential
 from myagent.server.admission import Rejected
+from myagent.server.listening import BATCH
+from myagent.server.tls import TURNS
 from myagent.settings import Settings
 
 if TYPE_CHECKING:
@@ -158,7 +160,8 @@ class Places:
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if limit == resource.RLIM_INFINITY:
             return
-        free = max(8, int(limit * DESCRIPTORS) - len(os.listdir("/proc/self/fd")))
+        used = len(os.listdir("/proc/self/fd")) + TURNS * BATCH  # the latter are accepted before they are counted
+        free = max(8, int(limit * DESCRIPTORS) - used)
         self._sockets = min(self._sockets, free)
         self.seats = min(self._most, max(OWNER_PLACES + 2, free - min(LINGERING_SOCKETS, free // 4)))
 
