@@ -73,6 +73,7 @@ from myagent.host.peer import Peer, clean_label, name_of
 from myagent.host.permission_requests import PermissionRequests, watches
 from myagent.host.session_store import METADATA, SessionStore, iso, now
 from myagent.host.turns import Turns
+from myagent.host.visits import Visits
 from myagent.redaction.redactor import RECLAIM_PREFIX, Redactor
 from myagent.settings import Settings, follower_limits
 
@@ -100,6 +101,7 @@ class Host:
         self.store: SessionStore
         self._requests: PermissionRequests
         self._turns: Turns
+        self._visits = Visits(self.record, _monotonic)
         self._reserving = False  # more owner epochs
         self._presence_timer: asyncio.TimerHandle | None = None  # while it runs, presence was told within the second
         self._presence_told = 0
@@ -160,6 +162,7 @@ class Host:
             self._presence_timer.cancel()
         if self.notifications is not None:
             self.notifications.close()
+        self._visits.flush()
         self._requests.close()
         await self.store.close()
         await self.fanout.close()
@@ -184,7 +187,7 @@ class Host:
         token = _new_token() if may_own else ""
         change = self.ownership.join(seat, as_follower=as_follower, reclaim=reclaim, token=token)
         role = self.ownership.role(peer.connection_id)
-        self.record("join", {**self._actor(peer), "scope": peer.scope, "role": role, "label": peer.label or None})
+        self._visits.joined(peer, {**self._actor(peer), "scope": peer.scope, "role": role, "label": peer.label or None})
         peer.send(encode(Ready(PROTOCOL_VERSION)))
         self._tell_role(peer)
         peer.send(encode(self._welcome(peer)))
@@ -199,7 +202,7 @@ class Host:
         if self.peers.pop(peer.connection_id, None) is None:
             return
         peer.cursor.drop()
-        self.record("leave", self._actor(peer))
+        self._visits.left(peer, self._actor(peer))
         change = self.ownership.leave(peer.connection_id, clean=clean, now=_monotonic())
         if change is not None:
             self._announce(change)

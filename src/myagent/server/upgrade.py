@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import secrets
 from datetime import UTC, datetime
+from math import ceil
 
 from websockets.http11 import Request
 
@@ -15,8 +17,11 @@ from myagent.host.host import Host
 from myagent.host.peer import clean_label
 from myagent.server.admission import NO_CREDENTIAL, Call, Rejected, known_session, number
 from myagent.server.connection import Connection
+from myagent.server.limits import Bucket
 from myagent.server.listener import Identity
 from myagent.server.places import Places
+
+JOINS_PER_SECOND = 10  # with one invite, once as many as may connect have come
 
 
 class Upgrades:
@@ -28,6 +33,7 @@ class Upgrades:
         self._places = places
         self._boot = secrets.token_hex(4)  # sets its connections apart from those of earlier servers
         self._numbers = itertools.count(1)
+        self._joins: dict[str, Bucket] = {}  # by invite
 
     def accept(self, connection: Connection, request: Request, call: Call) -> None:
         """Raises `Rejected`, having changed nothing."""
@@ -41,6 +47,7 @@ class Upgrades:
         ):
             raise Rejected(400, "`after` needs `session`, and cannot be beyond its head")
         reclaim = request.headers.get_all("X-Myagent-Reclaim")
+        self._check_rate(call.credential)
         self._use(call.credential)
         connection.become(
             Identity(
@@ -58,6 +65,16 @@ class Upgrades:
             after_seq=after_seq,
             reclaim=reclaim[0] if len(reclaim) == 1 else None,
         )
+
+    def _check_rate(self, credential: Credential) -> None:
+        """Of an invite, as many as there are places may come at once, and then a few a second."""
+        if credential.scope == "owner":
+            return
+        self._joins = {key: each for key, each in self._joins.items() if self._access.invites.is_live(key)}
+        most = self._places.seats
+        bucket = self._joins.setdefault(credential.credential_id, Bucket(JOINS_PER_SECOND, most))
+        if not bucket.take(asyncio.get_running_loop().time()):
+            raise Rejected(429, "too many connections with this invite", retry_after=ceil(1 / JOINS_PER_SECOND))
 
     def _use(self, credential: Credential) -> None:
         """Count a connection against an invite that is good for so many."""
