@@ -22,7 +22,7 @@ from websockets.typing import Subprotocol
 from myagent.core.codec import decode, encode
 from myagent.core.messages import Error, Scope
 from myagent.core.refusals import BadMessage, Internal, RateLimited, Refused, StaleOwner, UnknownType
-from myagent.delivery.fanout import Cursor
+from myagent.delivery.cursor import Cursor
 from myagent.delivery.window import frame as finished_frame
 from myagent.server import process_origin
 from myagent.server.admission import SUBPROTOCOL
