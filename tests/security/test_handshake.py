@@ -17,8 +17,7 @@ from puppet import PATIENCE
 from raw import KEY, Answer, Raw, frame, request
 from wire import scene
 
-from myagent.server import Server
-from myagent.server import server as server_module
+from myagent.server import Server, places
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
 
@@ -271,7 +270,7 @@ async def test_one_connection_over_the_limit_is_refused_until_another_leaves(tmp
 async def test_of_sockets_that_say_nothing_the_oldest_make_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_module, "PENDING_SOCKETS", 8)
+    monkeypatch.setattr(places, "PENDING_SOCKETS", 8)
     async with scene(tmp_path, max_connections=4) as here, AsyncExitStack() as stack:
         silent = [await stack.enter_async_context(Raw(here.server)) for _ in range(20)]
         client = await here.join()  # comes as the ninth that waits, and stays
@@ -284,7 +283,7 @@ async def test_of_sockets_that_say_nothing_the_oldest_make_room(
 
 async def test_as_many_as_may_connect_may_all_come_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All sockets are open before the first of them says anything."""
-    monkeypatch.setattr(server_module, "PENDING_SOCKETS", 8)
+    monkeypatch.setattr(places, "PENDING_SOCKETS", 8)
     async with scene(tmp_path, max_connections=100) as here, AsyncExitStack() as stack:
         crowd = [await stack.enter_async_context(Raw(here.server)) for _ in range(100)]
         await asyncio.gather(*(raw.upgrade() for raw in crowd))
