@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from pathlib import Path
+from typing import Any
 
 from browser import PATIENCE, Stage, Viewer, expect, stage
 from puppet import Puppet
