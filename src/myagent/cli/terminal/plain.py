@@ -14,9 +14,9 @@ import sys
 from collections.abc import Awaitable, Callable
 
 from myagent.cli import target
-from myagent.cli.driving import DONE, Driver, Wanted
-from myagent.cli.question import Keyboard
-from myagent.cli.screen import Screen
+from myagent.cli.terminal.driver import DONE, Driver, Wanted
+from myagent.cli.terminal.output import Screen
+from myagent.cli.terminal.question import Keyboard
 from myagent.client import Client, ClientError, Message, Refused, connect
 from myagent.client.address import Address
 from myagent.client.asking import page

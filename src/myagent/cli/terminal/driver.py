@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from myagent.cli.question import DENY, Decision, Keyboard, ask
-from myagent.cli.screen import Screen
+from myagent.cli.terminal.output import Screen
+from myagent.cli.terminal.question import DENY, Decision, Keyboard, ask
 from myagent.client import Client, ClientError, Message, State
 from myagent.core.display import escape
 from myagent.core.messages import (

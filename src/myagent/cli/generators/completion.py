@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from myagent.cli.parsing import Parser
+from myagent.cli.arguments.parsing import Parser
 from myagent.exceptions import MyagentError
 
 NOTE_CHARACTERS = 60

@@ -13,11 +13,11 @@ from typing import Any
 from myagent.agents import Agent, Answer, ToolCall, Turn, TurnEnd, UnaskedCall
 from myagent.agents.acp.presets import UnknownPreset
 from myagent.agents.exec import UnusableTemplate
-from myagent.cli import acp
-from myagent.cli.choosing import chosen
-from myagent.cli.driving import DONE, FAILED, INTERRUPTED, NO_TERMINAL, NOT_ALLOWED, USAGE
-from myagent.cli.question import Keyboard, ask
-from myagent.cli.screen import Screen, abandon_stdout
+from myagent.cli.agent_choice import chosen
+from myagent.cli.commands import agent_acp
+from myagent.cli.terminal.driver import DONE, FAILED, INTERRUPTED, NO_TERMINAL, NOT_ALLOWED, USAGE
+from myagent.cli.terminal.output import Screen, abandon_stdout
+from myagent.cli.terminal.question import Keyboard, ask
 from myagent.core.display import escape
 from myagent.core.messages import PermissionMode, PermissionRequest, SessionId
 from myagent.core.permissions import TOO_LARGE, policy, request_body
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.acp:
             redactor = Redactor()
             agent = chosen(arguments, cwd.resolve(), cover=redactor.data)
-            return asyncio.run(_until_signal(acp.serve(agent, redactor)))
+            return asyncio.run(_until_signal(agent_acp.serve(agent, redactor)))
         agent = chosen(arguments, cwd.resolve(), cover=None)
         has_terminal = sys.stdin is not None and sys.stdin.isatty()
         local = Local(screen, Keyboard(sys.stdin.fileno()) if has_terminal else None, arguments.permission_mode)

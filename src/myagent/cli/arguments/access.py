@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from myagent.cli.parsing import Parser, command
+from myagent.cli.arguments.parsing import Parser, command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,23 +80,23 @@ exit codes: 0 done, 2 wrong usage, 3 not possible here
 
 def add_access_parsers(commands: Any) -> None:
     """`invite`, `invites`, `revoke` and `token rotate`."""
-    command(commands, "invite", "let somebody watch", INVITE, INVITE_EPILOG, "access:run_invite", _add_invite)
+    command(commands, "invite", "let somebody watch", INVITE, INVITE_EPILOG, "commands.invite:run", _add_invite)
     command(
         commands, "invites", "list the invites", "List the invites that are good now.\n", INVITES_EPILOG,
-        "access:run_invites", _add_common,
+        "commands.invites:run", _add_common,
     )  # fmt: skip
-    command(commands, "revoke", "end invites", REVOKE, REVOKE_EPILOG, "access:run_revoke", _add_revoke)
+    command(commands, "revoke", "end invites", REVOKE, REVOKE_EPILOG, "commands.revoke:run", _add_revoke)
     commands.add_parser("token", help="the owner token", description="The owner token.", fill=_add_token_commands)
 
 
 def add_audit_parser(commands: Any) -> None:
     """`audit` and `audit verify`."""
-    command(commands, "audit", "who did what", AUDIT, AUDIT_EPILOG, "audit:run", _add_audit)
+    command(commands, "audit", "who did what", AUDIT, AUDIT_EPILOG, "commands.audit:run", _add_audit)
 
 
 def _add_token_commands(token: Parser) -> None:
     actions = token.add_subparsers(title="commands", dest="action", metavar="{rotate}", required=True)
-    command(actions, "rotate", "replace the owner token", ROTATE, ROTATE_EPILOG, "access:run_rotate", _add_common)
+    command(actions, "rotate", "replace the owner token", ROTATE, ROTATE_EPILOG, "commands.token:rotate", _add_common)
 
 
 def _add_invite(parser: argparse.ArgumentParser) -> None:
@@ -137,7 +137,7 @@ def _add_common(parser: argparse.ArgumentParser, json_help: str = "one JSON obje
 
 
 def _duration(text: str) -> float:
-    from myagent.cli.access import duration
+    from myagent.cli.administration import duration
 
     return duration(text)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from myagent.cli.access_arguments import add_access_parsers, add_audit_parser
-from myagent.cli.agent_arguments import add_choice
-from myagent.cli.parsing import (
+from myagent.cli.arguments.access import add_access_parsers, add_audit_parser
+from myagent.cli.arguments.agent import add_choice
+from myagent.cli.arguments.parsing import (
     DEFAULT_HOST,
     DEFAULT_PORT,
     EXIT_CODES,
@@ -20,7 +20,7 @@ from myagent.cli.parsing import (
     seconds,
     seq,
 )
-from myagent.cli.session_arguments import add_session_parsers
+from myagent.cli.arguments.session import add_session_parsers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -127,14 +127,32 @@ def add_parsers(groups: Any) -> None:
 
 def _add_commands(remote: Parser) -> None:
     commands = remote.add_subparsers(title="commands", dest="command", required=True)
-    command(commands, "serve", "share a directory", SERVE, SERVE_EPILOG, "serve:run", _add_serve)
-    command(commands, "agents", "list the agents that can be hosted", AGENTS, AGENTS_EPILOG, "agents:run")
-    command(commands, "client", "drive a session, or watch it", CLIENT, CLIENT_EPILOG, "client:run", _add_client)
-    command(commands, "sessions", "list a server's sessions", SESSIONS, SESSIONS_EPILOG, "sessions:run", _add_sessions)
+    command(commands, "serve", "share a directory", SERVE, SERVE_EPILOG, "commands.serve:run", _add_serve)
+    command(commands, "agents", "list the agents that can be hosted", AGENTS, AGENTS_EPILOG, "commands.agents:run")
+    command(
+        commands, "client", "drive a session, or watch it", CLIENT, CLIENT_EPILOG, "commands.client:run", _add_client
+    )
+    command(
+        commands,
+        "sessions",
+        "list a server's sessions",
+        SESSIONS,
+        SESSIONS_EPILOG,
+        "commands.sessions:run",
+        _add_sessions,
+    )
     add_session_parsers(commands)
     add_access_parsers(commands)
     add_audit_parser(commands)
-    command(commands, "doctor", "try the known attacks on a server", DOCTOR, DOCTOR_EPILOG, "doctor:run", add_address)
+    command(
+        commands,
+        "doctor",
+        "try the known attacks on a server",
+        DOCTOR,
+        DOCTOR_EPILOG,
+        "commands.doctor:run",
+        add_address,
+    )
     commands.metavar = f"{{{','.join(commands.choices)}}}"
 
 

@@ -1,9 +1,9 @@
 // Draws one item of the timeline, as text nodes, and draws on when it changes.
 
-import { compare } from "./diff.js";
+import { compare } from "../parsing/diff.js";
 import { copyButton, el, flowing, setText } from "./dom.js";
-import { escape, escapeLine, readable } from "./escape.js";
-import { Markdown, spans } from "./markdown.js";
+import { escape, escapeLine, readable } from "../parsing/escape.js";
+import { Markdown, spans } from "../parsing/markdown.js";
 import { exitCode, toolDetails } from "./timeline.js";
 
 const DIFF_ROWS = 2000; // drawn at once

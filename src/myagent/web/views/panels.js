@@ -1,7 +1,7 @@
 // Everything around the stream: the bar, the list of sessions, what waits for a decision, the queue.
 
 import { byId, el, setText } from "./dom.js";
-import { escapeLine } from "./escape.js";
+import { escapeLine } from "../parsing/escape.js";
 import { drawDisplay, whatAndWhere } from "./render.js";
 import { flagsText, timeLeft } from "./permission.js";
 

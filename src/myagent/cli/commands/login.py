@@ -1,27 +1,26 @@
-"""`myagent remote login | logout | remotes`: connections by name."""
+"""`myagent remote login`: keeps a connection, and its token, under a name."""
 
 from __future__ import annotations
 
 import argparse
 import getpass
-import json
 import os
 import sys
 from dataclasses import replace
 
 from myagent.cli.target import exit_code
+from myagent.cli.terminal.output import say
 from myagent.client import remotes as kept
 from myagent.client.address import parse
 from myagent.client.asking import list_sessions
 from myagent.client.errors import BadToken
 from myagent.client.trust import trusting
-from myagent.core.display import escape
 from myagent.exceptions import MyagentError
 
 TOKEN_BYTES = 4096  # of standard input that are looked at
 
 
-def login(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     try:
         address = parse(arguments.url)
         ca = _ca(arguments)
@@ -34,44 +33,14 @@ def login(arguments: argparse.Namespace) -> int:
             list_sessions(address, token)
         saved = kept.save(arguments.name, str(address), token, ca=ca)
     except MyagentError as error:
-        return _say_error(error)
+        say(str(error))
+        return 2 if isinstance(error, BadToken) else exit_code(error)
     if saved.fallback:
-        _say(f"the system's keyring did not take the token: {saved.fallback}")
+        say(f"the system's keyring did not take the token: {saved.fallback}")
     trust = "" if ca is None else f"; the certificates to trust are those of {ca}"
     place = f"the file {saved.path}" if saved.remote.token is not None else f"the system's {saved.remote.place}"
-    _say(f"{arguments.name} is {address}; its token is in {place}{trust}")
+    say(f"{arguments.name} is {address}; its token is in {place}{trust}")
     return 0
-
-
-def logout(arguments: argparse.Namespace) -> int:
-    try:
-        kept.forget(arguments.name)
-    except MyagentError as error:
-        return _say_error(error)
-    _say(f"{arguments.name} is forgotten")
-    return 0
-
-
-def remotes(arguments: argparse.Namespace) -> int:
-    try:
-        found = [(name, kept.load(name)) for name in kept.names()]
-    except MyagentError as error:
-        return _say_error(error)
-    if arguments.json:
-        print(json.dumps([_described(name, remote) for name, remote in found], indent=2))
-        return 0
-    if not found:
-        print("no connections are kept here; make one with: myagent remote login NAME --url URL")
-    width = max((len(name) for name, _ in found), default=0)
-    for name, remote in found:
-        trust = "" if remote.ca is None else f"  trusts {escape(remote.ca)}"
-        print(f"{name.ljust(width)}  {escape(remote.url)}  token in {escape(remote.place)}{trust}")
-    return 0
-
-
-def _described(name: str, remote: kept.Remote) -> dict[str, str]:
-    trust = {} if remote.ca is None else {"ca": remote.ca}
-    return {"name": name, "url": remote.url, "token": remote.place, **trust}
 
 
 def _ca(arguments: argparse.Namespace) -> str | None:
@@ -94,12 +63,3 @@ def _read_token(arguments: argparse.Namespace) -> str:
     if not token or any(not "!" <= character <= "~" for character in token):
         raise BadToken
     return str(token)
-
-
-def _say(line: str) -> None:
-    print(f"[remote] {escape(line)}", file=sys.stderr)
-
-
-def _say_error(error: MyagentError) -> int:
-    _say(str(error))
-    return 2 if isinstance(error, BadToken) else exit_code(error)

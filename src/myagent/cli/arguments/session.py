@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from myagent.cli.parsing import add_address, command, session_id, speed
+from myagent.cli.arguments.parsing import add_address, command, session_id, speed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,18 +99,36 @@ exit codes: 0 done, 1 nobody read the output, 2 wrong usage, 3 cannot connect or
 
 
 def add_session_parsers(commands: Any) -> None:
-    command(commands, "login", "keep a server's URL and token by name", LOGIN, LOGIN_EPILOG, "login:login", _add_login)
+    command(
+        commands,
+        "login",
+        "keep a server's URL and token by name",
+        LOGIN,
+        LOGIN_EPILOG,
+        "commands.login:run",
+        _add_login,
+    )
     command(
         commands, "logout", "forget a connection", "Forget a connection by name, and its token.\n", LOGOUT_EPILOG,
-        "login:logout", _add_logout,
+        "commands.logout:run", _add_logout,
     )  # fmt: skip
     command(
         commands, "remotes", "list the connections by name", "List the connections that are kept here by name.\n",
-        REMOTES_EPILOG, "login:remotes", _add_remotes,
+        REMOTES_EPILOG, "commands.remotes:run", _add_remotes,
     )  # fmt: skip
-    command(commands, "attach", "sit in a session, full screen", ATTACH, ATTACH_EPILOG, "attach:run", _add_attach)
-    command(commands, "export", "write a session to a file", EXPORT, EXPORT_EPILOG, "export:export", _add_export)
-    command(commands, "replay", "play a session on this terminal", REPLAY, REPLAY_EPILOG, "export:replay", _add_replay)
+    command(
+        commands, "attach", "sit in a session, full screen", ATTACH, ATTACH_EPILOG, "commands.attach:run", _add_attach
+    )
+    command(commands, "export", "write a session to a file", EXPORT, EXPORT_EPILOG, "commands.export:run", _add_export)
+    command(
+        commands,
+        "replay",
+        "play a session on this terminal",
+        REPLAY,
+        REPLAY_EPILOG,
+        "commands.replay:run",
+        _add_replay,
+    )
 
 
 def _add_login(parser: argparse.ArgumentParser) -> None:

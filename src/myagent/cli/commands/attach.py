@@ -8,7 +8,8 @@ import importlib.util
 import sys
 from typing import TYPE_CHECKING
 
-from myagent.cli import plain, target
+from myagent.cli import target
+from myagent.cli.terminal import plain
 from myagent.client import State, connect
 from myagent.client.address import Address
 from myagent.client.asking import page

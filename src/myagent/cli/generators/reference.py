@@ -1,4 +1,4 @@
-"""Writes docs/cli.md from the parsers: `python -m myagent.cli.reference > docs/cli.md`; a test holds it to them."""
+"""Writes docs/cli.md from the parsers: `python -m myagent.cli.generators.reference`; a test holds it to them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import argparse
 import sys
 from collections.abc import Iterator
 
+from myagent.cli.arguments.parsing import Parser
 from myagent.cli.parser import make_parser
-from myagent.cli.parsing import Parser
 
 HEAD = """\
 # The command line
 
-This page is written by `python -m myagent.cli.reference` from what `--help` is made of; do not edit it.
+This page is written by `python -m myagent.cli.generators.reference` from what `--help` is made of; do not edit it.
 
 ## Exit codes
 

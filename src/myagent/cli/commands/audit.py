@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from myagent.access.state_directory import StateDir
-from myagent.cli.access import find_workspace
+from myagent.cli.administration import find_workspace
 from myagent.core.audit import GENESIS, hash_of, verify
 from myagent.core.display import escape
 from myagent.eventlog import LogUnusable

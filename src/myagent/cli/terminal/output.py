@@ -7,6 +7,7 @@ import re
 import sys
 from typing import TextIO
 
+from myagent.core.display import escape
 from myagent.text.terminal import RESET, TerminalFilter
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -78,3 +79,8 @@ class Screen:
 def abandon_stdout() -> None:
     """After a `BrokenPipeError`, keep the interpreter from failing again when it flushes at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def say(line: str) -> None:
+    """A line of our own to stderr; whatever is in it, nothing drives the terminal."""
+    print(f"[remote] {escape(line)}", file=sys.stderr)

@@ -3,7 +3,7 @@
 import { el } from "./dom.js";
 import { draw } from "./render.js";
 import { Timeline } from "./timeline.js";
-import { TAIL, Window } from "./window.js";
+import { TAIL, Window } from "../state/window.js";
 
 const PAGE = 1000; // events fetched at a time
 const NEAR = 800; // pixels from an end at which more is fetched

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from myagent.cli.parsing import Parser, command, count
+from myagent.cli.arguments.parsing import Parser, command, count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ exit codes: 0 done, 1 the turn failed, 2 wrong usage, 3 the agent cannot run her
 
 
 def add_agent_parser(groups: Any) -> None:
-    command(groups, "agent", "one turn of an agent, here", AGENT, AGENT_EPILOG, "local:run", _add_agent)
+    command(groups, "agent", "one turn of an agent, here", AGENT, AGENT_EPILOG, "commands.agent:run", _add_agent)
 
 
 def _add_agent(parser: Parser) -> None:
@@ -63,7 +63,7 @@ def _add_agent(parser: Parser) -> None:
 
 
 def add_choice(parser: argparse.ArgumentParser) -> None:
-    """Which agent, and which model the model agent asks: what `myagent.cli.choosing` reads."""
+    """Which agent, and which model the model agent asks: what `myagent.cli.agent_choice` reads."""
     add = parser.add_argument
     add(
         "--agent",

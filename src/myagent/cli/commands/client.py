@@ -8,9 +8,9 @@ import signal
 import sys
 
 from myagent.cli import target
-from myagent.cli.driving import NOT_ALLOWED, Driver, Wanted
-from myagent.cli.question import Keyboard
-from myagent.cli.screen import Screen
+from myagent.cli.terminal.driver import NOT_ALLOWED, Driver, Wanted
+from myagent.cli.terminal.output import Screen
+from myagent.cli.terminal.question import Keyboard
 from myagent.client import ClientError, Refused, connect
 from myagent.core.display import escape
 from myagent.exceptions import MyagentError

@@ -1,6 +1,6 @@
 // A session's events as what is read: prompts, text, tool calls, questions and ends. Pure.
 
-import { escapeLine, readable } from "./escape.js";
+import { escapeLine, readable } from "../parsing/escape.js";
 
 const ITEM_CHARACTERS = 32_768; // of text in one item; more begins another, so that drawing stays cheap
 const OPEN = ["pending", "in_progress"]; // tool calls

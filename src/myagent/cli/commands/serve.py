@@ -16,7 +16,7 @@ from myagent.agents import Agent
 from myagent.agents.acp.presets import UnknownPreset
 from myagent.agents.choice import NoOptions
 from myagent.agents.exec import UnusableTemplate
-from myagent.cli.choosing import chosen
+from myagent.cli.agent_choice import chosen
 from myagent.cli.invitation import qr_code, reach_note, revoking
 from myagent.core.display import escape
 from myagent.exceptions import MyagentError
