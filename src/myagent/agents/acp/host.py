@@ -21,6 +21,7 @@ from typing import Any
 
 from myagent import __version__
 from myagent.agents import Agent, AgentInfo, Answer, ToolCall, Turn, TurnEnd, TurnIO, UnaskedCall
+from myagent.agents.acp.operator import NOTHING_SAID, Operator
 from myagent.agents.acp.presets import UNKNOWN, Preset, recognised
 from myagent.agents.acp.rpc import AUTH_REQUIRED, INVALID_PARAMS, METHOD_NOT_FOUND, Connection, RpcError
 from myagent.agents.acp.session import Running, Session
@@ -55,6 +56,7 @@ class AcpAgent(Agent):
         on_unasked: What happens when it runs something that nobody was asked about: everybody is told, and `stop` ends
             the turn; `None` is `stop` for an agent that was verified to ask, else `tell`.
         options: What to choose of what each session offers (model, effort, …), by id or category.
+        operator: What he says of the agent's modes and signing in, and which programs of the directory may start.
 
     `tally` counts what became of every line of the agent: response; answered, refused (its requests); rendered, passed
     (no text, but the structured update), state, replayed, late, dropped, logged (of no session),
@@ -71,6 +73,7 @@ class AcpAgent(Agent):
         allow_unsupervised: bool = False,
         options: Mapping[str, str] | None = None,
         on_unasked: OnUnasked | None = None,
+        operator: Operator = NOTHING_SAID,
         start_seconds: float = START_SECONDS,
         cancel_seconds: float = CANCEL_SECONDS,
     ) -> None:
@@ -78,7 +81,12 @@ class AcpAgent(Agent):
         self._start_seconds, self._cancel_seconds = start_seconds, cancel_seconds
         self._label = preset.name if preset is not UNKNOWN else Path(argv[0]).name
         self._rules = Supervision(
-            self._label, preset, options or {}, allow_unsupervised=allow_unsupervised, on_unasked=on_unasked
+            self._label,
+            preset,
+            options or {},
+            allow_unsupervised=allow_unsupervised,
+            on_unasked=on_unasked,
+            operator=operator,
         )
         self._info = AgentInfo(name=self._label)
         self._connection: Connection | None = None
@@ -217,6 +225,7 @@ class AcpAgent(Agent):
             return self._connection
 
     async def _open(self) -> Connection:
+        self._rules.check_directory(self._cwd, self._own_env)
         try:
             return await Connection.open(
                 self._argv,
@@ -256,8 +265,10 @@ class AcpAgent(Agent):
             raise AgentUnavailable(self._label, f"it speaks ACP version {version}, and this is version {ACP_VERSION}")
         said = result.get("agentInfo")
         said = said if isinstance(said, dict) else {}
-        if self._rules.preset is UNKNOWN:
-            self._rules.preset = recognised(str(said.get("name")))
+        told = recognised(str(said.get("name")))
+        known = self._rules.known
+        if told is not UNKNOWN and told is not known and (known is UNKNOWN or told.argv[:1] == known.argv[:1]):
+            self._rules.known = told
             if self._rules.env(self._own_env) != before or self._rules.preset.files:
                 return True
         capabilities = result.get("agentCapabilities")
@@ -270,7 +281,8 @@ class AcpAgent(Agent):
         self._login = self._rules.preset.login or "; or ".join(
             str(row.get("description") or row.get("name") or row.get("id")) for row in methods
         )
-        method = self._rules.preset.auth_method(before, [str(row.get("id")) for row in methods])
+        ids = [str(row.get("id")) for row in methods]
+        method = self._rules.operator.method(self._label, ids) or self._rules.preset.auth_method(before, ids)
         if method is not None:
             await self._call(connection, "authenticate", {"methodId": method})
         return False
@@ -308,6 +320,7 @@ class AcpAgent(Agent):
         return {row["name"] for rows in told for row in rows}
 
     async def _new(self, connection: Connection, cwd: Path) -> Session:
+        self._rules.check_directory(cwd, self._own_env)
         self._opening += 1
         try:
             result = await self._call(connection, "session/new", self._rules.opening(cwd))
@@ -326,6 +339,7 @@ class AcpAgent(Agent):
         if not self._can_load:
             await io.stderr(f"{self._info.name} cannot load its earlier session; this prompt begins a new one\n")
             return None
+        self._rules.check_directory(cwd, self._own_env)
         session = self._by_agent_id[agent_id] = Session(agent_id, cwd, replaying=True)
         try:
             params = {"sessionId": agent_id, **self._rules.opening(cwd)}

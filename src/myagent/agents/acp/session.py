@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from myagent.agents import Answer, TurnIO
+from myagent.agents.acp.modes import Modes
 from myagent.agents.acp.offers import Offer, offers_of
-from myagent.agents.acp.presets import Modes
 from myagent.agents.rendering import JSON, config_state
 from myagent.agents.showing import Showing
 
