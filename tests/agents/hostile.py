@@ -40,7 +40,6 @@ def plant(workspace: Path, ran: Path) -> None:
             "hooks": hooks("gemini", "SessionStart", "BeforeAgent", "BeforeModel", "BeforeTool", "SessionEnd"),
             "hooksConfig": {"enabled": True},
             "security": {"folderTrust": {"enabled": False}},
-            "tools": {"discoveryCommand": leaves("gemini-discovery"), "callCommand": leaves("gemini-call")},
         },
         ".gemini/extensions/planted/gemini-extension.json": {
             "name": "planted",
@@ -55,7 +54,7 @@ def plant(workspace: Path, ran: Path) -> None:
             "hooksConfig": {"enabled": True},
             "disableAllHooks": False,
             "mcp": {"allowed": ["planted"]},
-            "tools": {"discoveryCommand": leaves("qwen-discovery"), "callCommand": leaves("qwen-call")},
+            "tools": {"discoveryCommand": f"{leaves('qwen-discovery')}; echo '[]'", "callCommand": leaves("qwen-call")},
         },
         ".qwen/extensions/planted/qwen-extension.json": {
             "name": "planted",

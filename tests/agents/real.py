@@ -118,7 +118,7 @@ COPILOT = Real("copilot", (".bin/copilot", "--acp"), _copilot, extra=True)
 KIMI = Real("kimi", (".bin/kimi", "acp"), _kimi, extra=True)
 VIBE = Real("vibe", ("vibe-acp",), _vibe, extra=True, under="vibe/bin")
 ZED_CODEX = Real("codex-zed", (".bin/codex-acp",), _codex, extra=True, under="zed/node_modules")
-EVERY = (GEMINI, OPENCODE, QWEN, CLAUDE, CLAUDE_P, CODEX)
+EVERY = (GEMINI, OPENCODE, QWEN, CLAUDE, CLAUDE_P, CODEX, ZED_CODEX, COPILOT, KIMI, VIBE)
 
 
 def a_minute_later(home: Path) -> None:

@@ -35,7 +35,7 @@ def test_programs_are_named_with_their_whole_command(tmp_path: Path) -> None:
     assert {each.what for each in hooks} >= {"hook sessionStart", "hook userPromptSubmitted", "hook preToolUse"}
     assert {each.file for each in hooks} == {".github/hooks/planted.json", ".github/copilot/settings.json"}
     assert all(str(ran) in each.command for each in hooks)
-    for other in ("gemini", "opencode", "qwen", "claude", "vibe", "kimi"):
+    for other in ("gemini", "qwen", "claude", "vibe", "kimi"):
         assert programs(PRESETS[other], work, env(tmp_path)) == ()
 
 
@@ -124,3 +124,23 @@ def test_one_that_is_recognised_by_its_own_words_is_refused_too(tmp_path: Path) 
             await hosted.agent.start()
 
     hosting(test, tmp_path, *FAKE, str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "found"),
+    [
+        (".opencode/plugin/a.js", "x", ["plug-in"]),
+        (".opencode/plugins/a.ts", "x", ["plug-in"]),
+        ("opencode.json", '{"plugin": ["./a.js"]}', ["plug-in"]),
+        ("opencode.jsonc", '// why\n{"plugins": ["./a.js"]}', ["plug-ins"]),
+        (".opencode/opencode.jsonc", '// why\n{"\\u0070lugin": ["./a.js"]}', ["plug-ins"]),
+        ("opencode.jsonc", '// why\n{"model": "x"}', []),
+    ],
+)
+def test_plug_ins_of_opencode(tmp_path: Path, name: str, content: str, found: list[str]) -> None:
+    file = tmp_path / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(content)
+    assert [each.what for each in programs(PRESETS["opencode"], tmp_path, env(tmp_path / "home"))] == found
+    if name.startswith(".opencode"):
+        assert programs(PRESETS["opencode"], tmp_path, env(tmp_path)) == (), "what is in one's own home is one's own"

@@ -8,6 +8,7 @@ are named before they start.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -71,10 +72,32 @@ def _copilot_hooks(path: Path) -> Iterator[tuple[str, str]]:
             yield f"hook {event}", str(hook.get("bash") or hook.get("command") or json.dumps(hook))
 
 
+def _opencode_file(path: Path) -> Iterator[tuple[str, str]]:
+    """Of a plug-in that lies in a directory for plug-ins: it is run as it is."""
+    yield "plug-in", path.name
+
+
+def _opencode_named(path: Path) -> Iterator[tuple[str, str]]:
+    text = path.read_text()
+    try:
+        settings = json.loads(text)
+    except ValueError:  # it may hold comments
+        for named in re.findall(r'"plugins?"\s*:\s*(.*)|(\\u.*)', text):
+            yield "plug-ins", "".join(named)
+        return
+    for named in (*settings.get("plugin", []), *settings.get("plugins", [])):
+        yield "plug-in", str(named)
+
+
 # By preset: files below the directory, or below one above it, and what of them is started.
 _SOURCES: Mapping[str, tuple[tuple[str, Reader], ...]] = {
     "codex": ((".codex/config.toml", _codex_servers),),
     "codex-zed": ((".codex/config.toml", _codex_servers),),
+    "opencode": (
+        (".opencode/plugin/*", _opencode_file),
+        (".opencode/plugins/*", _opencode_file),
+        *((f"{place}opencode.json{more}", _opencode_named) for place in ("", ".opencode/") for more in ("", "c")),
+    ),
     "copilot": (
         (".github/hooks/*.json", _copilot_hooks),
         (".github/copilot/settings.json", _copilot_hooks),
@@ -90,13 +113,13 @@ def programs(preset: Preset, cwd: Path, env: Mapping[str, str]) -> tuple[Program
     and is a program by itself. Reads files.
     """
     home = Path(env.get("HOME", "/nonexistent"))
-    own = {Path(env.get("CODEX_HOME") or home / ".codex").resolve()}
+    own = {Path(env.get("CODEX_HOME") or home / ".codex").resolve(), (home / ".opencode").resolve()}
     found = {
         program
         for place in (cwd, *cwd.parents)
         for pattern, reader in _SOURCES.get(preset.name, ())
         for path in place.glob(pattern)
-        if path.parent.resolve() not in own
+        if own.isdisjoint(path.resolve().parents)
         for program in _read(path, cwd, reader)
     }
     return tuple(sorted(found))

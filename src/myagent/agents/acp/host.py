@@ -267,7 +267,7 @@ class AcpAgent(Agent):
         said = said if isinstance(said, dict) else {}
         told = recognised(str(said.get("name")))
         known = self._rules.known
-        if told is not UNKNOWN and told is not known and (known is UNKNOWN or told.argv[:1] == known.argv[:1]):
+        if told.name not in (UNKNOWN.name, known.name) and (known is UNKNOWN or told.argv[:1] == known.argv[:1]):
             self._rules.known = told
             if self._rules.env(self._own_env) != before or self._rules.preset.files:
                 return True
