@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
             )
         asyncio.run(_serve(server, agent, caller, invite=arguments.invite))
     except MyagentError as error:
-        print(f"[remote] {error}", file=sys.stderr)
+        print("\n".join(f"[remote] {line}" for line in str(error).splitlines()), file=sys.stderr)
         return 2 if isinstance(error, _USAGE) else 3
     return 0
 
