@@ -56,8 +56,8 @@ class AcpAgent(Agent):
         idle_seconds: After so long without a word its sessions are closed, where it can have them again; 0: never.
         operator: What he says of the agent's modes and signing in, and which programs of the directory may start.
 
-    `tally` counts what became of every line of the agent: response; answered, refused, taken back (its requests); rendered, passed
-    (no text, but the structured update), state, replayed, late, dropped, logged (of no session),
+    `tally` counts what became of every line of the agent: response; answered, refused, taken back (its requests);
+    rendered, passed (no text, but the structured update), state, replayed, late, dropped, logged (of no session),
     ignored (of a session that is not ours) (its notifications); garbage.
     """
 
