@@ -330,7 +330,7 @@ async def test_two_sessions_know_nothing_of_each_other(tmp_path: Path) -> None:
 
 
 async def test_the_oldest_turns_are_forgotten_whole_and_it_is_said(tmp_path: Path) -> None:
-    async with started(tmp_path, context=4000) as agent:
+    async with started(tmp_path, context=2700) as agent:
         await ask(agent, f"keep MARKER-1 {'x' * 500}")
         _, io = await ask(agent, f"keep MARKER-2 {'x' * 500}", before="session")
         assert io.err == ""
@@ -339,7 +339,7 @@ async def test_the_oldest_turns_are_forgotten_whole_and_it_is_said(tmp_path: Pat
         assert "grown too long: its oldest turn is forgotten" in io.err
         prompts = [each["content"] for each in agent.asked[-1]["messages"] if each["role"] == "user"]
         assert [prompt.split()[0] for prompt in prompts] == ["keep", "and", "RECALL"] and io.out == "MARKER-2"
-        _, io = await ask(agent, f"MARKER-3 {'y' * 4000}", before="session")
+        _, io = await ask(agent, f"MARKER-3 {'y' * 2700}", before="session")
         assert io.out == "ok" and io.err.endswith("\nthis turn is too long to be remembered (see --context)\n")
         _, io = await ask(agent, "RECALL", before="session")
         assert (io.out, io.err) == ("nothing", "")

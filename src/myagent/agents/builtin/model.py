@@ -10,24 +10,29 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from io import StringIO
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from myagent.agents import Agent, AgentInfo, Turn, TurnEnd, TurnIO
 from myagent.agents.acp.skills import with_skills
 from myagent.agents.builtin import conversation
+from myagent.agents.builtin.compaction import SUMMARY_CHARACTERS, Room, compacted
 from myagent.agents.builtin.conversation import Files, InMemory
+from myagent.agents.builtin.surroundings import surroundings
 from myagent.agents.rendering import JSON
 from myagent.agents.showing import Showing
-from myagent.agents.tools.toolbox import Toolbox, Withdrawn
+from myagent.agents.tools.toolbox import Offer, Toolbox, Withdrawn
 from myagent.agents.tools.workspace import FileFailed, Workspace, decoded
 from myagent.agents.work import Work
 from myagent.exceptions import AgentUnavailable, MyagentError
 
 if TYPE_CHECKING:
     from myagent.agents.builtin.endpoint import Endpoint
+    from myagent.agents.builtin.messages import Reply
 
 BASE_URL = "https://api.openai.com/v1"
 CONTEXT_CHARACTERS = 400_000  # of earlier turns, as they are kept; some 100,000 tokens
@@ -43,7 +48,10 @@ you are asked to. Paths are relative to the top of the workspace, and nothing ou
 Glob, Grep, Edit or Write. Bash, Edit and Write are asked for first: a person may deny them, and may say why; then do
 not try the same again, and say what is left to do. In plan mode you have only the tools that read: describe what you
 would do. Answer briefly.
+
 """
+SUMMING_UP = "You sum up conversations. You have no tools, and answer with the summary alone."
+LEAST_CHARACTERS = 1000  # of a conversation, however little a model can read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +87,8 @@ class ModelAgent(Agent):
         self._files: Callable[[Path], Files] = files or (lambda _: here)
         self._work = Work()
         self._endpoint: Endpoint | None = None
+        self._room = Room()
+        self._shown: dict[str, str] = {}  # what was last said of a session's AGENTS.md
         self._info = AgentInfo(name="model")
 
     @property
@@ -97,26 +107,44 @@ class ModelAgent(Agent):
             )
         if "@" in address.netloc:  # it would be shown
             raise AgentUnavailable("model", "its address holds a password", "give the key in the environment")
-        endpoint = await asyncio.to_thread(_library)
+        endpoint, proxy_of = await asyncio.to_thread(_library)
         key = await asyncio.to_thread(find_key, self._cwd, self._env)
         if key is None and given is None:
             raise AgentUnavailable("model", "there is no key", f"set OPENAI_API_KEY, or write it into {KEY_FILE}")
         if key is not None and not all("!" <= character <= "~" for character in key):
             raise AgentUnavailable("model", "the key has characters that no key can have")
-        self._endpoint = endpoint(model, base_url, key, INSTRUCTIONS)
+        self._endpoint = await asyncio.to_thread(endpoint, model, base_url, key, self._env)
         note = f"{model} at {address.netloc}; asks before it changes or runs anything"
         if key is not None and address.scheme == "http" and address.hostname not in ("127.0.0.1", "::1", "localhost"):
             note += "; THE KEY IS SENT UNENCRYPTED"
+        if (proxy := proxy_of(base_url, self._env)) is not None:
+            note += f"; through the proxy {urlsplit(proxy).netloc.rpartition('@')[2]}"
         secrets = () if key is None or len(key) < SECRET_CHARACTERS else (key,)
         self._info = AgentInfo(name="model", note=note, state={"model": model}, secrets=secrets)
 
     async def run(self, turn: Turn, io: TurnIO) -> TurnEnd:
         """Answer one prompt. A failure is one line on stderr, and the turn's message."""
+        return await self._work.run(self._answered(turn, io), name=f"model turn {turn.turn_id}")
+
+    async def _answered(self, turn: Turn, io: TurnIO) -> TurnEnd:
         if self._endpoint is None:
             await self.start()
         assert self._endpoint is not None
-        running = _Turn(turn, io, self._endpoint, self._choice.context, self._files(turn.cwd), self._cover)
-        return await self._work.run(running.answer(), name=f"model turn {turn.turn_id}")
+        here = await surroundings(turn.cwd, datetime.now().astimezone())
+        running = _Turn(
+            turn,
+            io,
+            self._endpoint,
+            instructions=f"{INSTRUCTIONS}{here.text}",
+            room=self._room,
+            context=self._choice.context,
+            files=self._files(turn.cwd),
+            cover=self._cover,
+        )
+        if here.agents_file != self._shown.get(turn.session_id, ""):
+            self._shown[turn.session_id] = here.agents_file
+            await running.line(here.agents_file or "AGENTS.md is gone")
+        return await running.answer()
 
     async def history(self, name: str, cwd: Path) -> list[JSON] | None:
         """A conversation that is kept, as updates that tell it again; `None` where there is none of that name."""
@@ -124,7 +152,7 @@ class ModelAgent(Agent):
         if turns is None or self._endpoint is None:
             return None
         try:
-            return [update for turn in turns for update in self._endpoint.told_again(turn)]
+            return [update for turn in turns for update in messages().told_again(turn)]
         except ValueError:
             return None
 
@@ -136,35 +164,46 @@ class ModelAgent(Agent):
 
 
 class _Turn:
-    """One prompt being answered. `_new` are its messages, the prompt first."""
+    """One prompt being answered. `_new` are its messages, the prompt first; `_before` are those of the turns before."""
 
     def __init__(
-        self, turn: Turn, io: TurnIO, endpoint: Endpoint, context: int, files: Files, cover: Callable[[Any], Any]
+        self,
+        turn: Turn,
+        io: TurnIO,
+        endpoint: Endpoint,
+        *,
+        instructions: str,
+        room: Room,
+        context: int,
+        files: Files,
+        cover: Callable[[Any], Any],
     ) -> None:
-        self._turn, self._endpoint, self._context = turn, endpoint, context
-        self._files, self._cover = files, cover
+        self._turn, self._endpoint, self._instructions, self._context = turn, endpoint, instructions, context
+        self._room, self._files, self._cover = room, files, cover
         self._showing = Showing(io)
         self._toolbox = Toolbox(turn.cwd, turn.mode, self._showing, io.ask, turn.turn_id)
         self._io = io
         self._name = turn.session_id  # of the conversation
         self._earlier: list[bytes] = []
+        self._before: list[Any] = []
         prompt, self._left_out = with_skills(turn)
-        self._new: list[Any] = [endpoint.prompt(prompt)]
-        self._said = ""  # of the answer that is coming
+        self._new: list[Any] = [messages().prompt(prompt)]
+        self._said, self._thought = "", False  # of the answer that is coming
         self._message_id = ""
+        self.line = self._showing.line
 
     async def answer(self) -> TurnEnd:
         """Carry the turn out; what of it can be remembered is, however it ends."""
         kept = None
         try:
             if self._left_out:
-                await self._showing.line(self._left_out.rstrip())
+                await self.line(self._left_out.rstrip())
             await self._remember()
             end = await self._converse()
         except Withdrawn:
             end = TurnEnd("cancelled")
         except MyagentError as error:
-            await self._showing.line(str(error))
+            await self.line(str(error))
             end = TurnEnd("failed", 1, str(error))
         finally:
             await self._showing.close_calls()
@@ -172,27 +211,84 @@ class _Turn:
         return replace(end, agent_session_id=kept or self._turn.agent_session_id)
 
     async def _converse(self) -> TurnEnd:
-        messages = await self._told_before()
+        await self._tell_before()
         offers = self._toolbox.offers()
         for number in range(REQUESTS):
             self._message_id = f"{self._turn.turn_id}-answer-{number + 1}"
-            reply = await self._endpoint.ask([*messages, *self._new], offers, self._hear)
+            reply = await self._ask(offers)
             self._new.append(reply.message)
             self._said = ""
             if reply.tokens:
                 self._io.tell(usage={"used": reply.tokens})
             if reply.stop_reason != "end_turn":
-                await self._showing.line(f"the model's answer was cut off: {reply.stop_reason}")
-                return TurnEnd(reply.stop_reason, message=f"the model stopped: {reply.stop_reason}")
+                sentence = _stopped(reply)
+                await self.line(sentence)
+                return TurnEnd(reply.stop_reason, message=sentence)
             if not reply.calls:
+                if not reply.has_words:
+                    await self.line(
+                        "the model thought, and said nothing" if self._thought else "the model said nothing"
+                    )
                 return TurnEnd()
-            self._new.append(self._endpoint.results(reply.calls, await self._toolbox.run(reply.calls)))
+            self._new.append(messages().results(reply.calls, await self._toolbox.run(reply.calls)))
         sentence = f"stopped after {REQUESTS} requests to the model in one turn"
-        await self._showing.line(sentence)
+        await self.line(sentence)
         return TurnEnd("max_turn_requests", message=sentence)
+
+    async def _ask(self, offers: list[Offer]) -> Reply:
+        """The model's next answer; once more where it could not read all of the conversation."""
+        from myagent.agents.builtin.endpoint import ConversationTooLong
+
+        if self._room.characters is not None and self._size(offers) > self._room.characters:
+            await self._compact(f"the conversation has grown longer than {self._endpoint.model} can read", offers)
+        try:
+            return await self._request(offers)
+        except ConversationTooLong as error:
+            self._room.learn(error.overflow, self._size(offers))
+            if self._said or not await self._compact(str(error), offers):
+                raise
+            return await self._request(offers)
+
+    async def _request(self, offers: list[Offer]) -> Reply:
+        self._thought = False
+        told = [*self._before, *self._new]
+        return await self._endpoint.ask(told, offers, self._instructions, hear=self._hear, say=self.line)
+
+    def _size(self, offers: list[Offer]) -> int:
+        return self._endpoint.size([*self._before, *self._new], offers, self._instructions)
+
+    async def _compact(self, why: str, offers: list[Offer]) -> bool:
+        """Make the conversation fit into what the model can read, and say so; false where that cannot be."""
+        assert self._room.characters is not None
+        besides = self._endpoint.size([], offers, self._instructions)
+        characters = max(LEAST_CHARACTERS, self._room.characters - besides)
+        shorter = await compacted(self._earlier, self._new, characters, self._sum_up)
+        if shorter is None:
+            return False
+        self._earlier, self._new = shorter.earlier, shorter.new
+        self._before = [message for turn in self._earlier for message in messages().load(turn)]
+        await self.line(f"{why}: {shorter.done}")
+        return True
+
+    async def _sum_up(self, prompt: str) -> str:
+        """What the model makes of a text; empty where it makes nothing."""
+        from myagent.agents.builtin.endpoint import EndpointFailed
+
+        said: list[str] = []
+
+        async def hear(is_thought: bool, text: str) -> None:
+            if not is_thought and sum(map(len, said)) < SUMMARY_CHARACTERS:
+                said.append(text)
+
+        try:
+            await self._endpoint.ask([messages().prompt(prompt)], [], SUMMING_UP, hear=hear, say=self.line)
+        except EndpointFailed:
+            return ""
+        return "".join(said)
 
     async def _hear(self, is_thought: bool, text: str) -> None:
         kind = "agent_thought_chunk" if is_thought else "agent_message_chunk"
+        self._thought = self._thought or is_thought
         if not is_thought:
             self._said += text
         content = {"type": "text", "text": text}
@@ -208,38 +304,37 @@ class _Turn:
         if turns is not None:
             self._name, self._earlier = name, turns
         elif earlier is not None:
-            await self._showing.line("the earlier conversation is not kept here; this prompt begins a new one")
+            await self.line("the earlier conversation is not kept here; this prompt begins a new one")
 
-    async def _told_before(self) -> list[Any]:
-        """The messages of the earlier turns, without the oldest ones where they are too many."""
+    async def _tell_before(self) -> None:
+        """Take the messages of the earlier turns, without the oldest ones where they are too many."""
         turns = conversation.within(self._earlier, self._context)
         if dropped := len(self._earlier) - len(turns):
             what = "oldest turn is" if dropped == 1 else f"{dropped} oldest turns are"
-            await self._showing.line(f"the conversation has grown too long: its {what} forgotten (see --context)")
+            await self.line(f"the conversation has grown too long: its {what} forgotten (see --context)")
         try:
-            messages = [message for turn in turns for message in self._endpoint.load(turn)]
+            self._before = [message for turn in turns for message in messages().load(turn)]
         except ValueError:
-            await self._showing.line("the earlier conversation cannot be read; this prompt begins a new one")
-            turns, messages = [], []
+            await self.line("the earlier conversation cannot be read; this prompt begins a new one")
+            turns = []
         self._earlier = turns
-        return messages
 
     async def _keep(self) -> str | None:
         """Keep the conversation; its name, or `None` where there is none to go on with."""
         turns = self._earlier
         if len(self._new) > 1 or self._said:
-            turn = self._endpoint.dump(self._endpoint.closed(self._new, self._said))
+            turn = messages().dump(messages().closed(self._new, self._said))
             if len(turn) <= self._context:
                 turns = [*turns, turn]
             else:
-                await self._showing.line("this turn is too long to be remembered (see --context)")
+                await self.line("this turn is too long to be remembered (see --context)")
         if not turns:
             return None
         try:
             saving = asyncio.to_thread(conversation.save, self._files, self._name, turns, self._cover)
             return self._name if await asyncio.shield(saving) else None
         except (OSError, MyagentError) as error:
-            await self._showing.line(f"the conversation could not be kept: {error}")
+            await self.line(f"the conversation could not be kept: {error}")
             return None
 
 
@@ -262,12 +357,30 @@ def _key_in(values: Mapping[str, str | None]) -> str | None:
     return next((key for name in KEY_VARIABLES if (key := (values.get(name) or "").strip())), None)
 
 
-def _library() -> type[Endpoint]:
+def _stopped(reply: Reply) -> str:
+    match reply.stop_reason:
+        case "refusal" if reply.has_words:
+            return "the model refused"
+        case "refusal":
+            return "the answer was withheld: a content filter"
+        case reason:
+            return f"the model's answer was cut off: {reason}"
+
+
+def messages() -> ModuleType:
+    """What knows a model's messages; it needs the extra `models`."""
+    from myagent.agents.builtin import messages
+
+    return messages
+
+
+def _library() -> tuple[type[Endpoint], Callable[[str, Mapping[str, str]], str | None]]:
     try:
         import dotenv  # noqa: F401 -- needed later, said now
 
         from myagent.agents.builtin.endpoint import Endpoint
+        from myagent.agents.builtin.outbound import proxy_of
     except ImportError as error:
         remedy = "install it with: pip install 'myagent[models]'"
         raise AgentUnavailable("model", f"{error.name} is not installed", remedy) from error
-    return Endpoint
+    return Endpoint, proxy_of
