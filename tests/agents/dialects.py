@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -118,9 +118,10 @@ class Endpoint:
 
 
 @asynccontextmanager
-async def endpoint(answers: Sequence[Raw]) -> AsyncIterator[Endpoint]:
-    """Give these answers, on a free port of loopback; each ends its connection."""
+async def endpoint(answers: Sequence[Raw], answering: Callable[[JSON], Raw] | None = None) -> AsyncIterator[Endpoint]:
+    """Give these answers, or what is answered to a request, on a free port of loopback; each ends its connection."""
     left = list(answers)
+    answers_to = answering or (lambda _: left.pop(0) if len(left) > 1 else left[0])
     tasks: set[asyncio.Task[None]] = set()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -132,7 +133,7 @@ async def endpoint(answers: Sequence[Raw]) -> AsyncIterator[Endpoint]:
             length = next(int(line[15:]) for line in head.lower().splitlines() if line.startswith("content-length:"))
             here.asked.append(json.loads(await reader.readexactly(length)))
             here.heads.append(head)
-            answer = left.pop(0) if len(left) > 1 else left[0]
+            answer = answers_to(here.asked[-1])
             fields = "".join(f"{name}: {value}\r\n" for name, value in answer.headers)
             fields += "transfer-encoding: chunked\r\nconnection: close\r\n\r\n"
             writer.write(f"HTTP/1.1 {answer.status} X\r\n{fields}".encode())

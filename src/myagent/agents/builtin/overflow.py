@@ -31,7 +31,7 @@ _SENTENCES = tuple(
         rf"configured limit of {_NUMBER}",  # OpenAI
         rf"exceeds? (?:the )?available context size(?: \({_NUMBER})?",  # llama.cpp
         rf"context length of only {_NUMBER}",  # LM Studio
-        rf"exceeds? (?:the )?(?:limit of|context limit:? (?:\d+ \+ \d+ >)?|model token limit:?) ?{_NUMBER}",
+        rf"exceed(?:s|ed)? (?:the )?(?:limit of|context limit:? (?:\d+ \+ \d+ >)?|model token limit:?) ?{_NUMBER}",
         rf"exceed context window of {_NUMBER}",  # llama-cpp-python
         rf"tokens? > {_NUMBER} maximum",  # Anthropic
         rf"maximum number of (?:input )?tokens (?:allowed )?\(?{_NUMBER}",  # Gemini
@@ -58,7 +58,7 @@ _SENTENCES = tuple(
 _OTHERWISE = re.compile(r"context deadline|rate limit reached|quota|max_(?:completion_)?tokens is too large")
 _HAD = re.compile(
     r"(?:resulted in|requested(?: a total of)?(?: about)?|contains?|given:?|received|input length|current length is|"
-    r"request \(|length|requested:|input \(|prompt is too long:|count|input token count)\W*(\d[\d,_]*)"
+    r"request \(|length|requested:|input \(|prompt is too long:|count(?: of)?)\W*(\d[\d,_]*)"
 )
 
 
