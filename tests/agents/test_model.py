@@ -23,7 +23,7 @@ from tests.agents.recorder import ALLOW, DENY, WAIT_SECONDS, Recorder
 
 from myagent.access.state_directory import PrivateFiles, UnsafeState
 from myagent.agents import Answer, ToolCall, Turn, TurnEnd
-from myagent.agents.builtin import model as model_module
+from myagent.agents.builtin import model_turn as model_module
 from myagent.agents.builtin.conversation import load, within
 from myagent.agents.builtin.model import Choice, ModelAgent
 from myagent.agents.tools import toolbox

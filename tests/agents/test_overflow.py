@@ -18,7 +18,7 @@ from tests.agents.recorder import Recorder
 from myagent.access.state_directory import PrivateFiles
 from myagent.agents import Turn, TurnEnd
 from myagent.agents.builtin import compaction
-from myagent.agents.builtin import model as model_module
+from myagent.agents.builtin import model_turn as model_module
 from myagent.agents.builtin.compaction import Room
 from myagent.agents.builtin.model import Choice, ModelAgent
 from myagent.agents.builtin.overflow import Overflow, overflow

@@ -80,6 +80,11 @@ class Showing:
         rendered = self._rendering.beside(f"{sentence}\n", on_new_line=True)
         await self._io.stderr(rendered.gap * self._gaps + rendered.text)
 
+    async def failed(self, sentence: str) -> None:
+        """Say why the turn fails, unless the side of the host takes that from its end."""
+        if self._gaps:
+            await self.line(sentence)
+
     async def _watch(self, tripwire: Tripwire, call_id: str) -> None:
         call = self._rendering.calls[call_id]
         match tripwire.sees(call):

@@ -21,6 +21,7 @@ from typing import Any
 
 from myagent import __version__
 from myagent.agents import Agent, AgentInfo, Answer, ToolCall, Turn, TurnEnd, TurnIO, UnaskedCall
+from myagent.agents.acp.agent_turn import end_of
 from myagent.agents.acp.presets import UNKNOWN, Preset, recognised
 from myagent.agents.acp.rpc import AUTH_REQUIRED, INVALID_PARAMS, METHOD_NOT_FOUND, Connection, RpcError
 from myagent.agents.acp.session import Running, Session
@@ -164,7 +165,7 @@ class AcpAgent(Agent):
         reason = result.get("stopReason") if isinstance(result, dict) else None
         if reason != "end_turn":
             await running.showing.close_calls()
-        return TurnEnd(str(reason or "end_turn"), agent_session_id=session.agent_id)
+        return end_of(result, session.agent_id)
 
     def _begin(self, session: Session, turn: Turn, io: TurnIO) -> Running:
         """A turn that is about to be prompted; what runs unasked in it is told, where anybody would have been asked."""

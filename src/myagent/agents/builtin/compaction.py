@@ -29,10 +29,12 @@ was found out, decided and done (with the names of files and commands), and what
 
 
 class Room:
-    """How many characters a request may have, as far as it was learned; `None`: nothing was."""
+    """How many characters a request may have, and how many tokens its model reads, as far as it was learned; `None`:
+    nothing was."""
 
     def __init__(self) -> None:
         self.characters: int | None = None
+        self.tokens: int | None = None
 
     def learn(self, overflow: Overflow, asked: int) -> None:
         """Take that a request of `asked` characters was too long."""
@@ -42,6 +44,7 @@ class Room:
             characters = overflow.limit * TOKEN_CHARACTERS * ROOM
         else:
             characters = asked * overflow.limit / overflow.had * ROOM
+        self.tokens = overflow.limit or self.tokens
         self.characters = int(min(characters, asked * ROOM, self.characters or asked))
 
 
@@ -87,13 +90,24 @@ async def compacted(
     dropped = turns[: len(turns) - len(kept)]
     done = []
     if dropped:
-        text = messages.as_text([message for turn in dropped for message in messages.load(turn)])
-        text = messages.shortened(text, max(SUMMARY_CHARACTERS, characters - 2 * SUMMARY_CHARACTERS))
-        summary = (await sum_up(f"{SUMMARY_PROMPT}{text}")).strip()[:SUMMARY_CHARACTERS]
-        what = "its oldest turn is" if len(dropped) == 1 else f"its {len(dropped)} oldest turns are"
-        if summary:
-            kept = [messages.dump(messages.summary(summary)), *kept]
-        done.append(f"{what} {'summed up' if summary else 'forgotten'}")
+        summary, what = await summed_up(dropped, characters, sum_up)
+        kept = [*summary, *kept]
+        done.append(what)
     if cut:
         done.append(f"{cut} long tool {'result is' if cut == 1 else 'results are'} shortened")
     return Compacted(kept, now, " and ".join(done)) if done else None
+
+
+async def summed_up(
+    turns: Sequence[bytes], characters: int, sum_up: Callable[[str], Awaitable[str]]
+) -> tuple[list[bytes], str]:
+    """One turn that stands for all of these, or none where the model makes nothing of them; and what was done, for a
+    human. `characters` of them are told to the model at most."""
+    from myagent.agents.builtin import messages
+
+    text = messages.as_text([message for turn in turns for message in messages.load(turn)])
+    text = messages.shortened(text, max(SUMMARY_CHARACTERS, characters - 2 * SUMMARY_CHARACTERS))
+    summary = (await sum_up(f"{SUMMARY_PROMPT}{text}")).strip()[:SUMMARY_CHARACTERS]
+    what = "its oldest turn is" if len(turns) == 1 else f"its {len(turns)} oldest turns are"
+    kept = [messages.dump(messages.summary(summary))] if summary else []
+    return kept, f"{what} {'summed up' if summary else 'forgotten'}"

@@ -6,6 +6,8 @@ Importing this takes a second.
 
 from __future__ import annotations
 
+import asyncio
+import copy
 import itertools
 import json
 import logging
@@ -45,6 +47,8 @@ ANSWER_SECONDS = 600.0  # without a byte of the answer; a large prompt on a smal
 CONNECT_SECONDS = 10.0
 TRIES = 2  # after a failure that may pass by itself: no connection, a rate limit, 5xx
 WAIT_SECONDS = 60.0  # at most before trying again; who is to wait longer decides that for himself
+LIST_SECONDS = 5.0  # for the list of its models, which is a convenience
+MODELS = 200  # of it
 SAID_CHARACTERS = 300  # of an endpoint's own words in a sentence of ours
 
 _NO_KEY = "no-key"  # what is sent where there is none; servers of one's own do not look
@@ -95,6 +99,24 @@ class Endpoint:
 
     async def close(self) -> None:
         await self._client.close()
+
+    def of(self, model: str) -> Endpoint:
+        """Another model at the same address; closed with this one."""
+        if model == self.model:
+            return self
+        other = copy.copy(self)
+        other.model = model
+        other._model = OpenAIChatModel(model, provider=OpenAIProvider(openai_client=self._client))
+        return other
+
+    async def models(self) -> list[str]:
+        """The names of the models that it offers, as far as it says so."""
+        try:
+            async with asyncio.timeout(LIST_SECONDS):
+                listed = await self._client.models.list()
+                return sorted({str(each.id) for each in listed.data})[:MODELS]
+        except (OpenAIError, TimeoutError, ValueError, TypeError, AttributeError):
+            return []
 
     @staticmethod
     def size(messages: Sequence[ModelMessage], offers: Sequence[Offer], instructions: str) -> int:

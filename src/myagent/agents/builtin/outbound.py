@@ -100,7 +100,7 @@ class Outbound(httpx2.AsyncBaseTransport):
         except ProxyUnusable as error:  # only behind a redirection: the start has looked at the address itself
             raise httpx2.ConnectError(str(error)) from error
         response = await way.handle_async_request(request)
-        if not response.is_success:
+        if not response.is_success or request.method != "POST":
             return response
         return httpx2.Response(
             response.status_code,
