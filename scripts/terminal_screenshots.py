@@ -11,7 +11,7 @@ from typing import Any
 
 from playwright.async_api import Browser
 
-from myagent.cli.attach import pages
+from myagent.cli.commands.attach import pages
 from myagent.client import connect
 from myagent.client.address import parse
 from myagent.server import Server

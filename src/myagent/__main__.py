@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
+from myagent.cli.arguments.parsing import Parser
 from myagent.cli.parser import make_parser
-from myagent.cli.parsing import Parser
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # where the output goes
 
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in (errno.EPIPE, *FULL) or error.filename is not None:
             raise
-        from myagent.cli.screen import abandon_stdout
+        from myagent.cli.terminal.output import abandon_stdout
 
         abandon_stdout()
         if error.errno != errno.EPIPE:
@@ -52,7 +52,7 @@ def _find(run: str) -> Callable[[argparse.Namespace], int]:
 
 
 def _complete(parser: Parser, words: Sequence[str]) -> int:
-    from myagent.cli.completion import candidates, split
+    from myagent.cli.generators.completion import candidates, split
 
     if words[:1] == ["--line"]:  # a shell that takes words apart at `:` and `=`
         words = split(words[1])

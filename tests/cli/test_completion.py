@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from myagent.cli.completion import SCRIPTS, candidates
+from myagent.cli.generators.completion import SCRIPTS, candidates
+from myagent.cli.generators.reference import write
 from myagent.cli.parser import make_parser
-from myagent.cli.reference import write
 
 ROOT = Path(__file__).parents[2]
 
@@ -130,7 +130,7 @@ def test_the_shell_itself_accepts_its_script(shell: str, tmp_path: Path, myagent
 
 
 def test_the_page_is_what_the_parsers_say() -> None:
-    """Write it anew with `python -m myagent.cli.reference > docs/cli.md`."""
+    """Write it anew with `python -m myagent.cli.generators.reference > docs/cli.md`."""
     assert (ROOT / "docs" / "cli.md").read_text() == write()
 
 

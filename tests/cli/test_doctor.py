@@ -11,7 +11,7 @@ from asking import invite
 from wire import scene
 
 from myagent.__main__ import main
-from myagent.cli.doctor import Prober
+from myagent.cli.commands.doctor import Prober
 from myagent.client.address import parse
 from myagent.server.admission import Admission
 

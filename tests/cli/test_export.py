@@ -48,7 +48,7 @@ def test_pages_are_joined_and_progress_is_told(
     shared: Any, myagent: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from myagent.__main__ import main
-    from myagent.cli import export
+    from myagent.cli import reading
     from myagent.client import asking
 
     serving, session = shared
@@ -56,7 +56,7 @@ def test_pages_are_joined_and_progress_is_told(
     count = len(whole.splitlines())
     monkeypatch.chdir(serving.directory)
     monkeypatch.setattr(asking, "PAGE_EVENTS", 2)
-    monkeypatch.setattr(export, "TOLD_EVERY", 3)
+    monkeypatch.setattr(reading, "TOLD_EVERY", 3)
     assert main(["remote", "export", session, "--format", "jsonl", "--url", serving.url]) == 0
     output, errors = capsys.readouterr()
     assert output == whole
@@ -68,7 +68,7 @@ def test_a_file_is_put_in_place_whole_or_not_at_all(
     shared: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from myagent.__main__ import main
-    from myagent.cli import export
+    from myagent.cli import reading
     from myagent.client.errors import CannotConnect
 
     def breaks_off(*_: object) -> Any:
@@ -80,7 +80,7 @@ def test_a_file_is_put_in_place_whole_or_not_at_all(
     path.write_text("an earlier export\n")
     before = set(os.listdir(serving.directory))
     monkeypatch.chdir(serving.directory)
-    monkeypatch.setattr(export, "all_events", breaks_off)
+    monkeypatch.setattr(reading, "all_events", breaks_off)
     arguments = ["remote", "export", session, "--format", "md", "--url", serving.url, "-o", str(path)]
     assert main(arguments) == 3
     assert "it is gone" in capsys.readouterr().err

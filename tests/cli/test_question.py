@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from myagent.cli.question import PROMPT, Decision, Keyboard, ask, describe, understood
+from myagent.cli.terminal.question import PROMPT, Decision, Keyboard, ask, describe, understood
 from myagent.core.messages import Diff, Option, PermissionRequest, RequestBody, SessionId
 from myagent.text.wording import WARNINGS
 

@@ -17,7 +17,7 @@ from wire import scene
 
 from myagent.access.registry import CreateInvite, ListInvites, RotateToken
 from myagent.access.state_directory import UnsafeState
-from myagent.cli import access as command
+from myagent.cli import administration as command
 from myagent.server import control
 from myagent.server.control import ControlSocket, Declined
 

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "e2e"))
 
 from puppet import Puppet  # type: ignore[import-not-found]
 
-from myagent.cli.attach import pages
+from myagent.cli.commands.attach import pages
 from myagent.client import connect
 from myagent.client.address import parse
 from myagent.server import Server, Settings

@@ -43,7 +43,7 @@ def test_the_pure_modules(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("path", sorted(WEB.glob("*.*")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(WEB.rglob("*.*")), ids=lambda path: path.name)
 def test_nothing_of_the_page_takes_markup_or_leads_elsewhere(path: Path) -> None:
     """No script can make text into markup or code, keep anything beyond the tab, or name another host."""
     found = [line.strip() for line in path.read_text().splitlines() if DANGEROUS.search(line) and "SPANS" not in line]
@@ -62,6 +62,6 @@ def test_the_page_has_nothing_inline() -> None:
     assert re.findall(r'(?:src|href)="(?:/|[a-z]+:)', page) == []  # relative: it works under any prefix
 
 
-@pytest.mark.parametrize("path", sorted(WEB.glob("*.js")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(WEB.rglob("*.js")), ids=lambda path: path.name)
 def test_a_module_says_what_it_is_for(path: Path) -> None:
     assert path.read_text().startswith("// ")

@@ -78,7 +78,7 @@ class TurnIO(Protocol):
         is said with empty text."""
 
     async def ask(self, call: ToolCall) -> Answer:
-        """Ask leave for a tool call; returns when somebody decided, or when it expired or was cancelled.
+        """Ask permission for a tool call; returns when somebody decided, or when it expired or was cancelled.
 
         In mode `plan` everything asked for is denied, in `bypassPermissions` everything is allowed, at once.
         """

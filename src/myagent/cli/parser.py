@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 
 from myagent import __version__
-from myagent.cli import remote
-from myagent.cli.agent_arguments import add_agent_parser
-from myagent.cli.parsing import Parser, command
+from myagent.cli.arguments import remote
+from myagent.cli.arguments.agent import add_agent_parser
+from myagent.cli.arguments.parsing import Parser, command
 
 DESCRIPTION = """\
 Run a coding agent on one machine and share its session live:
@@ -56,7 +56,7 @@ def _add_groups(parser: Parser) -> None:
     add_agent_parser(commands)
     command(
         commands, "completion", "make a shell complete this program's words", COMPLETION, COMPLETION_EPILOG,
-        "completion:run", _add_completion,
+        "generators.completion:run", _add_completion,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from myagent.access.credentials import load_owner_token
 from myagent.access.registry import AskStatus
-from myagent.cli.parsing import DEFAULT_HOST, DEFAULT_PORT
+from myagent.cli.arguments.parsing import DEFAULT_HOST, DEFAULT_PORT
 from myagent.client import remotes
 from myagent.client.address import Address, parse
 from myagent.client.errors import BadCa, BadUrl, Refused

@@ -141,7 +141,7 @@ class Option(Struct, frozen=True, rename="camel"):
 
 
 class RequestBody(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
-    """What a permission request asks leave for."""
+    """What a permission request asks for."""
 
     tool_name: str
     input: Any

@@ -8,7 +8,8 @@ from typing import Protocol
 from myagent.core.display import escape
 from myagent.core.messages import ConnectionId, Scope
 from myagent.core.refusals import Refused
-from myagent.delivery.fanout import Cursor, Sink
+from myagent.delivery.cursor import Cursor
+from myagent.delivery.fanout import Sink
 
 LABEL_CHARACTERS = 128
 

@@ -27,7 +27,7 @@ from websockets.typing import Subprotocol
 from myagent.core.codec import decode, encode
 from myagent.core.messages import ConnectionId, Error, Scope, SessionId
 from myagent.core.refusals import BadMessage, Internal, RateLimited, Refused, StaleOwner, UnknownType
-from myagent.delivery.fanout import Cursor
+from myagent.delivery.cursor import Cursor
 from myagent.delivery.window import frame as finished_frame
 from myagent.host.host import Host
 from myagent.server import process_origin

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 # Nothing inline, nothing from elsewhere, and no text ever becomes markup or script: with Trusted Types a browser
 # refuses the assignment itself. `connect-src 'self'` has the WebSocket of the same origin in it.
@@ -41,9 +43,16 @@ class PageFile:
 def page_files() -> dict[str, PageFile]:
     """Every file of the page by its path on the server, the page itself being `/`. No request reads the disk."""
     found = {}
-    for file in files("myagent.web").iterdir():
+    for path, file in _below(files("myagent.web"), "/"):
         content_type = _TYPES.get(f".{file.name.rpartition('.')[2]}")
         if content_type is not None:
-            path = "/" if file.name == "index.html" else f"/{file.name}"
-            found[path] = PageFile(file.read_bytes(), content_type)
+            found["/" if path == "/index.html" else path] = PageFile(file.read_bytes(), content_type)
     return found
+
+
+def _below(directory: Traversable, path: str) -> Iterator[tuple[str, Traversable]]:
+    for entry in directory.iterdir():
+        if entry.is_dir():
+            yield from _below(entry, f"{path}{entry.name}/")
+        else:
+            yield f"{path}{entry.name}", entry

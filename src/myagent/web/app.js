@@ -1,18 +1,18 @@
 // The page: joins its parts. Messages come in, state changes, what changed is drawn; actions go out.
 
-import { Connection, randomId } from "./connection.js";
-import { Credential } from "./credential.js";
-import { byId, setText } from "./dom.js";
-import { escapeLine } from "./escape.js";
-import { Notices } from "./notice.js";
-import * as panels from "./panels.js";
-import { PeopleDialog } from "./people.js";
-import { PermissionDialog } from "./permission.js";
-import { PromptBox } from "./prompt.js";
-import { resolutionText } from "./render.js";
-import { Search } from "./search.js";
-import { SessionView } from "./session.js";
-import { isEvent, Workspace } from "./workspace.js";
+import { Connection, randomId } from "./state/connection.js";
+import { Credential } from "./state/credential.js";
+import { byId, setText } from "./views/dom.js";
+import { escapeLine } from "./parsing/escape.js";
+import { Notices } from "./views/notice.js";
+import * as panels from "./views/panels.js";
+import { PeopleDialog } from "./views/people.js";
+import { PermissionDialog } from "./views/permission.js";
+import { PromptBox } from "./views/prompt.js";
+import { resolutionText } from "./views/render.js";
+import { Search } from "./views/search.js";
+import { SessionView } from "./views/session.js";
+import { isEvent, Workspace } from "./state/workspace.js";
 
 const BASE = new URL("./", location.href);
 const MANY = 50; // sessions that a welcome tells of at most

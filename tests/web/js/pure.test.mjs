@@ -6,14 +6,14 @@ import { test } from "node:test";
 const web = new URL(`${process.env.MYAGENT_WEB}/`);
 const load = (name) => import(new URL(name, web));
 
-const { escape, readable } = await load("escape.js");
-const { Markdown, spans } = await load("markdown.js");
-const { compare } = await load("diff.js");
-const { Credential } = await load("credential.js");
-const { pause, verdict } = await load("connection.js");
-const { Window } = await load("window.js");
-const { Timeline } = await load("timeline.js");
-const { Workspace } = await load("workspace.js");
+const { escape, readable } = await load("parsing/escape.js");
+const { Markdown, spans } = await load("parsing/markdown.js");
+const { compare } = await load("parsing/diff.js");
+const { Credential } = await load("state/credential.js");
+const { pause, verdict } = await load("state/connection.js");
+const { Window } = await load("state/window.js");
+const { Timeline } = await load("views/timeline.js");
+const { Workspace } = await load("state/workspace.js");
 
 function event(seq, type = "agent_stdout", fields = {}) {
   return { type, id: "t1", sessionId: "s1", seq, ...(type.startsWith("agent_std") ? { chunk: `line ${seq}\n` } : {}), ...fields };

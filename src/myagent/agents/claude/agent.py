@@ -232,7 +232,7 @@ class _Answering:
         self.session_id: str | None = None
 
     async def take(self, message: JSON) -> bool:
-        """Take up a message; whether anything came of it."""
+        """Handle a message; returns whether anything came of it."""
         match message:
             case {"type": "system", "subtype": "init", "session_id": str(session_id)}:
                 self.session_id = session_id
@@ -245,7 +245,7 @@ class _Answering:
         return shown
 
     async def may_use(self, request: JSON) -> JSON:
-        """Ask leave for a tool; the answer as claude wants it."""
+        """Ask permission for a tool; the answer as claude wants it."""
         given = request.get("input")
         given = given if isinstance(given, dict) else {}
         call = tool_call(str(request.get("tool_use_id")), str(request.get("tool_name")), given, self._turn.cwd)

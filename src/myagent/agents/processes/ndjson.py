@@ -137,7 +137,7 @@ class Talk(ABC):
 
     @abstractmethod
     async def _take(self, message: Any, line: bytes) -> None:
-        """Take up one message; `line` is what it came as."""
+        """Handle one message; `line` is what it came as."""
 
     @abstractmethod
     def _lost(self, gone: AgentGone) -> None:

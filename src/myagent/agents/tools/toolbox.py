@@ -220,7 +220,7 @@ class Toolbox:
         return f"exit code {code}\n{output.text}"
 
     async def _leave(self, shown_as: str, call: ToolCall) -> str | None:
-        """Ask leave for a call; why it may not run, or `None`."""
+        """Ask permission for a call; why it may not run, or `None`."""
         content = [
             {"type": "diff", "path": diff.path, "oldText": diff.old_text, "newText": diff.new_text}
             for diff in call.diffs

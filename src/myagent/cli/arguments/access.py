@@ -1,0 +1,148 @@
+"""The arguments of the commands about who may connect; what they do is imported when it is done."""
+
+from __future__ import annotations
+
+import argparse
+
+from myagent.cli.arguments.parsing import Parser, command
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+INVITE = """\
+Make an invite: a credential with which somebody can watch, and can never drive, whatever they send.
+
+It is shown once. It ends when its time is over, or when you revoke it; whoever is connected with it is then cut off.
+This works while a server runs in the directory, and takes no role of it.
+"""
+
+INVITE_EPILOG = """\
+examples:
+  myagent remote invite
+  myagent remote invite --label 'review on Friday' --expires 2h
+  myagent remote invite --session remote_20260101120000_0a1b2c3d --uses 1
+
+exit codes: 0 done, 2 wrong usage, 3 not possible here
+"""
+
+AUDIT = """\
+Show who did what: joins and leaves, the ownership, prompts, permission requests and decisions, invites. A line has
+the time, what was done, the credential (`owner`, or an invite), and the ends of the ids of the connection and the
+session; --json has everything.
+
+Every record holds the hash of the one before it. `verify` follows this chain, with or without a running server, and
+names the first broken link. Note the head that it prints somewhere else: with --head it is later proved that the
+records up to there are still the same.
+"""
+
+AUDIT_EPILOG = """\
+examples:
+  myagent remote audit
+  myagent remote audit --session remote_20260101120000_0a1b2c3d --json
+  myagent remote audit verify
+
+exit codes: 0 done, 1 the chain is broken, 2 wrong usage, 3 not possible here
+"""
+
+INVITES_EPILOG = """\
+examples:
+  myagent remote invites
+  myagent remote invites --json | jq -r '.invites[].id'
+
+exit codes: 0 done, 2 wrong usage, 3 not possible here
+"""
+
+REVOKE = """\
+End invites: at once, for good, and for whoever is connected with them.
+"""
+
+REVOKE_EPILOG = """\
+examples:
+  myagent remote revoke upkihut7
+  myagent remote revoke --all
+
+exit codes: 0 done, 2 wrong usage, 3 not possible here
+"""
+
+ROTATE = """\
+Make a new owner token in place of the old one, and cut off whoever is connected with that.
+"""
+
+ROTATE_EPILOG = """\
+examples:
+  myagent remote token rotate
+  myagent remote token rotate --cwd ~/project
+
+exit codes: 0 done, 2 wrong usage, 3 not possible here
+"""
+
+
+def add_access_parsers(commands: Any) -> None:
+    """`invite`, `invites`, `revoke` and `token rotate`."""
+    command(commands, "invite", "let somebody watch", INVITE, INVITE_EPILOG, "commands.invite:run", _add_invite)
+    command(
+        commands, "invites", "list the invites", "List the invites that are good now.\n", INVITES_EPILOG,
+        "commands.invites:run", _add_common,
+    )  # fmt: skip
+    command(commands, "revoke", "end invites", REVOKE, REVOKE_EPILOG, "commands.revoke:run", _add_revoke)
+    commands.add_parser("token", help="the owner token", description="The owner token.", fill=_add_token_commands)
+
+
+def add_audit_parser(commands: Any) -> None:
+    """`audit` and `audit verify`."""
+    command(commands, "audit", "who did what", AUDIT, AUDIT_EPILOG, "commands.audit:run", _add_audit)
+
+
+def _add_token_commands(token: Parser) -> None:
+    actions = token.add_subparsers(title="commands", dest="action", metavar="{rotate}", required=True)
+    command(actions, "rotate", "replace the owner token", ROTATE, ROTATE_EPILOG, "commands.token:rotate", _add_common)
+
+
+def _add_invite(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--label", metavar="NAME", default="", help="what it is for; shown in the list")
+    add("--session", metavar="ID", help="show this session and no other (default: all)")
+    add("--expires", metavar="TIME", type=_duration, default=24 * 3600.0, help="90s, 30m, 2h, 7d (default 24h)")
+    add("--uses", metavar="N", type=_uses, help="good for N connections (default: any number)")
+    add(
+        "--qr", action=argparse.BooleanOptionalAction,
+        help="draw the link as a QR code (default: on a terminal, if the link opens on other machines)",
+    )  # fmt: skip
+    _add_common(parser)
+
+
+def _add_revoke(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", nargs="*", metavar="ID", help="of an invite, as `myagent remote invites` lists it")
+    parser.add_argument("--all", action="store_true", help="all invites")
+    _add_common(parser)
+
+
+def _add_audit(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "action", nargs="?", choices=("show", "verify"), default="show",
+        help="show it (the default), or prove that no record was changed, moved or dropped",
+    )  # fmt: skip
+    add("--session", metavar="ID", help="show what concerns this session")
+    add("--head", metavar="HASH", help="with verify: a head that you noted must be part of the chain")
+    _add_common(parser, "one JSON object a line")
+
+
+def _add_common(parser: argparse.ArgumentParser, json_help: str = "one JSON object") -> None:
+    parser.add_argument("--json", action="store_true", help=json_help)
+    parser.add_argument(
+        "--cwd", metavar="DIRECTORY", default=".", help="directory that is served, or one below it (default: this one)"
+    )
+
+
+def _duration(text: str) -> float:
+    from myagent.cli.administration import duration
+
+    return duration(text)
+
+
+def _uses(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 8 and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of connections")
+    return int(text)

@@ -1,0 +1,175 @@
+"""The arguments of the commands for everyday use: connections by name, export, replay; imports nothing heavy."""
+
+from __future__ import annotations
+
+import argparse
+
+from myagent.cli.arguments.parsing import add_address, command, session_id, speed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+LOGIN = """\
+Keep a server's URL and token under a name, for --remote NAME.
+
+The token is asked for without being shown, or read from standard input: never from the command line, which others on
+this machine can read. It is kept in the system's keyring where there is one (and the Python package keyring is
+installed: pip install 'myagent[keyring]'), else in a file that only you can read. Which one, is said.
+"""
+
+LOGIN_EPILOG = """\
+examples:
+  myagent remote login work --url wss://agent.example.org
+  pass show agent | myagent remote login work --url wss://agent.example.org --token-stdin
+  myagent remote client --remote work
+
+exit codes: 0 kept, 2 wrong usage, 3 the server cannot be reached, or refuses the token
+"""
+
+LOGOUT_EPILOG = """\
+example:
+  myagent remote logout work
+
+exit codes: 0 forgotten, 2 wrong usage, 3 there is no such connection
+"""
+
+REMOTES_EPILOG = """\
+examples:
+  myagent remote remotes
+  myagent remote remotes --json
+
+exit codes: 0 done, 2 wrong usage, 3 a file of ours is unsafe
+"""
+
+ATTACH = """\
+Sit in a session: a full-screen client to prompt, watch, answer, stop and hand over. F1 there shows its keys.
+
+Needs the extra tui: pip install 'myagent[tui]'. Works over SSH and in tmux, from 80 columns by 24 lines on, without a
+mouse, and without colour (NO_COLOR=1). Keys that were typed before a permission request appeared are no answer to it.
+Leaving with Ctrl+Q leaves the agent running.
+"""
+
+ATTACH_EPILOG = """\
+examples:
+  myagent remote attach
+  myagent remote attach --remote work --session remote_20260101120000_0a1b2c3d
+  myagent remote attach --role follower                    watch, and never become the owner
+  myagent remote attach --plain                            line by line; /help there tells what can be done
+
+exit codes: 0 left, 2 wrong usage, 3 cannot connect, not allowed, or lost for good
+"""
+
+EXPORT = """\
+Write a session to a file, with its permission requests and decisions. This takes no role.
+
+  jsonl       the events as the server sends them, one JSON object a line, without the agent's structured updates
+  md          Markdown; all that the agent and people wrote is in code blocks
+  html        one file without script or outside reference, safe to hand out
+  asciicast   a terminal recording, for asciinema and its players; paced evenly, since the log keeps no times
+
+Agent text is made harmless in all but jsonl. What was redacted before it was stored stays redacted; what was not is
+in the file: read it before you hand it out. A file is put in place when it is whole, and only you can read it.
+"""
+
+EXPORT_EPILOG = """\
+examples:
+  myagent remote export remote_20260101120000_0a1b2c3d --format html -o session.html
+  myagent remote export remote_20260101120000_0a1b2c3d --format jsonl | jq .type
+  myagent remote export remote_20260101120000_0a1b2c3d --format asciicast -o session.cast && asciinema play session.cast
+
+exit codes: 0 done, 1 nobody read the output, 2 wrong usage, 3 cannot connect, not allowed or cannot write,
+130 interrupted
+"""
+
+REPLAY = """\
+Play a session on this terminal, from its beginning to where it stands. This takes no role.
+
+The log keeps the order of events and not their times: they are played at an even pace.
+"""
+
+REPLAY_EPILOG = """\
+examples:
+  myagent remote replay remote_20260101120000_0a1b2c3d
+  myagent remote replay remote_20260101120000_0a1b2c3d --speed 4
+  myagent remote replay remote_20260101120000_0a1b2c3d --speed 0          all at once
+
+exit codes: 0 done, 1 nobody read the output, 2 wrong usage, 3 cannot connect or not allowed, 130 interrupted
+"""
+
+
+def add_session_parsers(commands: Any) -> None:
+    command(
+        commands,
+        "login",
+        "keep a server's URL and token by name",
+        LOGIN,
+        LOGIN_EPILOG,
+        "commands.login:run",
+        _add_login,
+    )
+    command(
+        commands, "logout", "forget a connection", "Forget a connection by name, and its token.\n", LOGOUT_EPILOG,
+        "commands.logout:run", _add_logout,
+    )  # fmt: skip
+    command(
+        commands, "remotes", "list the connections by name", "List the connections that are kept here by name.\n",
+        REMOTES_EPILOG, "commands.remotes:run", _add_remotes,
+    )  # fmt: skip
+    command(
+        commands, "attach", "sit in a session, full screen", ATTACH, ATTACH_EPILOG, "commands.attach:run", _add_attach
+    )
+    command(commands, "export", "write a session to a file", EXPORT, EXPORT_EPILOG, "commands.export:run", _add_export)
+    command(
+        commands,
+        "replay",
+        "play a session on this terminal",
+        REPLAY,
+        REPLAY_EPILOG,
+        "commands.replay:run",
+        _add_replay,
+    )
+
+
+def _add_login(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("name", metavar="NAME", help="letters, digits, dot, dash and underscore")
+    add("--url", required=True, help="the server, ws://HOST:PORT or wss://HOST:PORT")
+    add("--ca", metavar="FILE", help="with wss://: the certificates to trust, PEM; the file stays where it is")
+    add("--token-stdin", action="store_true", help="read the token from standard input (default: ask for it)")
+    add("--no-check", action="store_true", help="keep it without asking the server whether it is right")
+    add("--insecure-plain", action="store_true", help="send the token unencrypted to another machine to check it")
+
+
+def _add_logout(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="as `myagent remote remotes` lists it")
+
+
+def _add_remotes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="one JSON array; it holds no token")
+
+
+def _add_attach(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add_address(parser)
+    add("--session", metavar="ID", type=session_id, help="the session to show first (default: the latest)")
+    add(
+        "--role", choices=("follower",), help="ask not to be the owner, even if nobody is (default: take what is given)"
+    )
+    add("--label", metavar="NAME", help="what others see of this client; proves nothing")
+    add("--plain", action="store_true", help="line by line: for dumb terminals, screen readers and logs")
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add_address(parser)
+    add("session", metavar="SESSION", type=session_id, help="its id, as `sessions` lists it")
+    add("--format", required=True, choices=("jsonl", "md", "html", "asciicast"), help="see above")
+    add("-o", "--output", metavar="FILE", help="where to (default: standard output)")
+
+
+def _add_replay(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add_address(parser)
+    add("session", metavar="SESSION", type=session_id, help="its id, as `sessions` lists it")
+    add("--speed", metavar="N", type=speed, default=1.0, help="times as fast (default 1; 0: no pauses)")

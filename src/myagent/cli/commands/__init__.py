@@ -1,0 +1,1 @@
+"""A file for each command, named after it: what runs when the command does."""

@@ -1,0 +1,91 @@
+"""`myagent remote attach`: connects, then gives the terminal to the full-screen client."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.util
+import sys
+from typing import TYPE_CHECKING
+
+from myagent.cli import target
+from myagent.cli.terminal import plain
+from myagent.client import State, connect
+from myagent.client.address import Address
+from myagent.client.asking import page
+from myagent.client.incoming import read
+from myagent.core.display import escape
+from myagent.core.messages import Event
+from myagent.exceptions import MyagentError
+
+if TYPE_CHECKING:
+    from myagent.tui.app import Attach
+    from myagent.tui.finding import Pages
+
+
+class NotInstalled(MyagentError):
+    def __str__(self) -> str:
+        return "attach needs the package textual: pip install 'myagent[tui]'; --plain works without it"
+
+
+class NoTerminal(MyagentError):
+    def __str__(self) -> str:
+        return "attach needs a terminal; with --plain it works without one"
+
+
+def run(arguments: argparse.Namespace) -> int:
+    try:
+        if arguments.plain:
+            return asyncio.run(plain.run(arguments))
+        if importlib.util.find_spec("textual") is None:
+            raise NotInstalled
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            raise NoTerminal
+        return asyncio.run(_run(arguments))
+    except MyagentError as error:
+        print(f"[remote] {escape(target.told(error, arguments))}", file=sys.stderr)
+        return target.exit_code(error)
+
+
+async def _run(arguments: argparse.Namespace) -> int:
+    from myagent.tui.app import Attach
+
+    address = target.address(arguments)
+    token = target.token(arguments, address)
+    shown: list[Attach] = []
+
+    def state_changed(state: State) -> None:
+        for app in shown:
+            app.state_changed(state)
+
+    client = connect(
+        address,
+        token=token,
+        role=arguments.role,
+        label=arguments.label,
+        wants=("updates",),
+        reconnect=True,
+        insecure_plain=arguments.insecure_plain,
+        on_state=state_changed,
+    )
+    async with client:
+        fetch = pages(address, token)
+        if arguments.session is not None and arguments.session not in client.sessions:
+            await asyncio.to_thread(plain.check_session, address, token, arguments.session)
+        app = Attach(client, fetch, session=arguments.session)
+        shown.append(app)
+        code = await app.run_async(mouse=False)
+        shown.clear()
+        if app.loss is not None:
+            raise app.loss
+    return code or 0
+
+
+def pages(address: Address, token: str) -> Pages:
+    """What fetches a page of events; `connect` has checked that the token may travel there."""
+
+    def fetch(session: str, *, after: int | None = None, before: int | None = None, limit: int) -> list[Event]:
+        lines = page(address, token, session, after=after, before=before, limit=limit, updates=True)
+        return [message for message in map(read, lines) if isinstance(message, Event)]
+
+    return fetch

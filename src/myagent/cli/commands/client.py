@@ -1,0 +1,72 @@
+"""`myagent remote client`: shows a session on this terminal, asks here for permissions, submits a prompt."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+
+from myagent.cli import target
+from myagent.cli.terminal.driver import NOT_ALLOWED, Driver, Wanted
+from myagent.cli.terminal.output import Screen
+from myagent.cli.terminal.question import Keyboard
+from myagent.client import ClientError, Refused, connect
+from myagent.core.display import escape
+from myagent.exceptions import MyagentError
+
+GIVE_UP = 30.0  # seconds without a connection after which a prompt's client says so; a watcher goes on trying
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.after is not None and arguments.session is None:
+        arguments.usage_error("--after needs --session: events are numbered in their session")
+    if arguments.permission_mode is not None and arguments.prompt is None:
+        arguments.usage_error("--permission-mode belongs to a --prompt")
+    if arguments.prompt is not None and not arguments.prompt.strip():
+        arguments.usage_error("--prompt is blank")
+    screen = Screen(raw=arguments.raw)
+    try:
+        return asyncio.run(_run(arguments, screen))
+    except Refused as refused:
+        missing = refused.status == 404 and arguments.session is not None
+        screen.say(
+            escape(
+                f"there is no session {arguments.session} on that server"
+                if missing
+                else target.told(refused, arguments)
+            )
+        )
+        return NOT_ALLOWED
+    except MyagentError as error:
+        screen.say(escape(str(error)))
+        return target.exit_code(error)
+
+
+async def _run(arguments: argparse.Namespace, screen: Screen) -> int:
+    has_terminal = sys.stdin is not None and sys.stdin.isatty()
+    wanted = Wanted(prompt=arguments.prompt, session=arguments.session, mode=arguments.permission_mode)
+    driver = Driver(wanted, screen, Keyboard(sys.stdin.fileno()) if has_terminal else None)
+    address = target.address(arguments)
+    client = connect(
+        address,
+        token=target.token(arguments, address),
+        session=arguments.session,
+        after=arguments.after,
+        role=arguments.role,
+        label=arguments.label,
+        reconnect=arguments.reconnect,
+        reconnect_for=float("inf") if wanted.prompt is None else GIVE_UP,
+        insecure_plain=arguments.insecure_plain,
+        on_state=driver.state_changed,
+    )
+    work = driver.start(client)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, driver.interrupt)
+    loop.add_signal_handler(signal.SIGTERM, driver.terminate)
+    try:
+        return await work
+    except (asyncio.CancelledError, ClientError):
+        if not driver.interrupted:
+            raise
+        return driver.exit_when_left

@@ -1,0 +1,50 @@
+"""`myagent remote invite`: makes an invite, and says how to open it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from myagent.access.registry import CreateInvite
+from myagent.cli.administration import Answer, carry_out, find_workspace
+from myagent.cli.invitation import qr_code, reach_note, revoking
+from myagent.cli.target import TOKEN_VARIABLE
+from myagent.server.addresses import Page
+
+
+def run(arguments: argparse.Namespace) -> int:
+    request = CreateInvite(
+        lifetime=arguments.expires, label=arguments.label, session_id=arguments.session, uses=arguments.uses
+    )
+    return carry_out(
+        arguments, request, lambda answer: _shown(answer, find_workspace(arguments), arguments.qr), _linked
+    )
+
+
+def _linked(answer: Answer) -> Answer:
+    page = _page(answer["server"])
+    return {**answer, "link": None if page is None else page.link(answer["token"])}
+
+
+def _page(server: Answer | None) -> Page | None:
+    return Page(**server["page"]) if server else None
+
+
+def _shown(answer: Answer, workspace: Path, qr: bool | None) -> list[str]:
+    page = _page(answer["server"])
+    what = f"session {answer['sessionId']}" if answer["sessionId"] else "all sessions"
+    uses = f", good for {answer['uses']} connections" if answer["uses"] else ""
+    lines = [f"invite {answer['id']}: watches {what}, until {answer['expiresAt']}{uses}"]
+    if page is None:
+        lines += [f"token: {answer['token']}", "no server runs here now; `myagent remote serve` will take this token"]
+    else:
+        lines.append(f"in a browser:   {answer['link']}")
+        if (url := page.socket_url) is not None:
+            session = f" --session {answer['sessionId']}" if answer["sessionId"] else ""
+            client = f"{TOKEN_VARIABLE}={answer['token']} myagent remote client --url {url}{session}"
+            lines.append(f"in a terminal:  {client}")
+    lines.append(f"to end it:      {revoking(answer['id'], workspace)}")
+    if page is not None:
+        lines += reach_note(page)
+        lines += qr_code(answer["link"], page, wanted=qr)
+    return lines

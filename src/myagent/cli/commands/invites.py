@@ -1,0 +1,39 @@
+"""`myagent remote invites`: lists the invites of the workspace here."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+
+from myagent.access.registry import ListInvites
+from myagent.cli.administration import UNITS, Answer, carry_out
+from myagent.core.display import escape
+
+
+def run(arguments: argparse.Namespace) -> int:
+    return carry_out(arguments, ListInvites(), lambda answer: _table(answer["invites"], datetime.now(UTC)))
+
+
+def _table(invites: list[Answer], time: datetime) -> list[str]:
+    if not invites:
+        return ["no invites"]
+    rows = [("ID", "SCOPE", "SESSION", "EXPIRES IN", "USES", "LAST SEEN", "NOW", "LABEL")]
+    for invite in invites:
+        left = (datetime.fromisoformat(invite["expiresAt"]) - time).total_seconds()
+        uses = f"{invite['used']}/{invite['uses']}" if invite["uses"] else f"{invite['used']}"
+        seen = (invite["lastSeen"] or "never").partition(".")[0]
+        live = str(invite["connections"])
+        session = invite["sessionId"] or "all"
+        rows.append((invite["id"], invite["scope"], session, _left(left), uses, seen, live, escape(invite["label"])))
+    widths = [max(len(row[column]) for row in rows) for column in range(7)]
+    return [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[7]]).rstrip()
+        for row in rows
+    ]
+
+
+def _left(seconds: float) -> str:
+    for unit in ("d", "h", "m"):
+        if seconds >= UNITS[unit]:
+            return f"{int(seconds // UNITS[unit])}{unit}"
+    return f"{max(0, int(seconds))}s"

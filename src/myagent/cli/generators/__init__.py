@@ -1,0 +1,1 @@
+"""What is made from the parsers: the words that a shell completes, and the reference of all commands."""

@@ -1,0 +1,259 @@
+"""`myagent remote attach --plain`: sits in a session line by line, for dumb terminals, screen readers and logs.
+
+No cursor movement, no colour, nothing is written over. A line typed is a prompt, a /command, or the answer to the
+question that is open.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+from myagent.cli import target
+from myagent.cli.terminal.driver import DONE, Driver, Wanted
+from myagent.cli.terminal.output import Screen
+from myagent.cli.terminal.question import Keyboard
+from myagent.client import Client, ClientError, Message, Refused, connect
+from myagent.client.address import Address
+from myagent.client.asking import page
+from myagent.client.incoming import read
+from myagent.core.messages import Ack, Connections
+from myagent.exceptions import MyagentError
+from myagent.export.asciicast import steps
+from myagent.export.parts import uncoloured
+from myagent.text.wording import name_line, one_line
+
+HISTORY = 50  # events that /history shows, unless told
+BLOCK = '"""'  # a line of its own before and after a prompt of several lines
+
+HELP = f"""\
+/help            this list
+/sessions        list the sessions       /session ID   show and prompt that one
+/new             the next prompt opens a new session
+/history [N]     the last N events here  /who          who is connected
+/claim           take the free ownership /release      let go of it
+/handover ID     give it to a follower   /stop         stop the turn that runs here
+/queue           prompts that wait       /cancel ID    take one of them back
+/quit            leave; the agent goes on
+Any other line is a prompt; {BLOCK} on a line of its own begins and ends one of several lines."""
+
+
+class UnknownSession(MyagentError):
+    def __init__(self, session: str) -> None:
+        super().__init__(session)
+        self.session = session
+
+    def __str__(self) -> str:
+        return f"there is no session {self.session} on that server"
+
+
+class SharedKeyboard(Keyboard):
+    """Reads every line; one that a question waits for goes there, any other to `take`. `None` is the end of input."""
+
+    def __init__(self, fd: int, take: Callable[[str | None], Awaitable[None]]) -> None:
+        super().__init__(fd)
+        self._take = take
+        self._waiter: asyncio.Future[str | None] | None = None
+        self._ended = False
+
+    async def pump(self) -> None:
+        while not self._ended:
+            line = await super().line()
+            self._ended = line is None
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_result(line)
+            else:
+                await self._take(line)
+
+    async def line(self) -> str | None:
+        if self._ended:
+            return None
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            return await self._waiter
+        finally:
+            self._waiter = None
+
+
+class Sitting(Driver):
+    """A watching driver in which one can also write; `fetch` gives a session's last events, as text."""
+
+    can_prompt = True
+
+    def __init__(self, screen: Screen, session: str | None, fetch: Callable[[str, int, int], str]) -> None:
+        has_terminal = sys.stdin is not None and sys.stdin.isatty()
+        self._lines = SharedKeyboard(sys.stdin.fileno(), self._typed) if has_terminal else None
+        super().__init__(Wanted(), screen, self._lines)
+        self._shown = session
+        self._fetch = fetch
+        self._sent: set[str] = set()
+        self._block: list[str] | None = None  # the lines of a prompt that is being written
+
+    async def run(self, client: Client) -> int:
+        pump = None if self._lines is None else asyncio.create_task(self._lines.pump(), name="keyboard")
+        try:
+            return await super().run(client)
+        finally:
+            if pump is not None:
+                pump.cancel()
+
+    def _show(self, client: Client, message: Message) -> int | None:
+        if self._shown is None and client.sessions and not self._sent:
+            self._shown = max(client.sessions.values(), key=lambda each: each.updated_at).session_id
+        match message:
+            case Ack() if message.id in self._sent:
+                self._sent.discard(message.id)
+                if self._shown is None:
+                    self._shown = message.session_id
+            case Connections():
+                for each in message.connections:
+                    label = name_line(each.label)
+                    self._screen.say(f"{each.connection_id} {each.role}, may become {each.scope}, {label or 'no name'}")
+            case _:
+                pass
+        return super()._show(client, message)
+
+    async def _typed(self, line: str | None) -> None:
+        assert self._work is not None
+        if line is None:
+            self._work.cancel()
+            self.interrupted = True
+        elif self.is_asking:
+            self._screen.say("ignored: that was typed before the question was there")
+        elif self._block is not None or line == BLOCK:
+            await self._add(line)
+        elif line:
+            await self._do(line)
+
+    async def _add(self, line: str) -> None:
+        if line != BLOCK:
+            assert self._block is not None
+            self._block.append(line)
+        elif self._block is None:
+            self._block = []
+        else:
+            text, self._block = "\n".join(self._block), None
+            await self._try(lambda client: self._prompt(client, text))
+
+    async def _do(self, line: str) -> None:
+        if not line.startswith("/"):
+            await self._try(lambda client: self._prompt(client, line))
+            return
+        name, _, rest = line[1:].partition(" ")
+        rest = rest.strip()
+        match name:
+            case "help":
+                for each in HELP.split("\n"):
+                    self._screen.say(each)
+            case "sessions":
+                self._say_sessions()
+            case "session" if self._client is not None and rest in self._client.sessions:
+                self._shown = rest
+                await self._history(10)
+            case "new":
+                self._shown = None
+                self._sent.add("")  # nothing else is shown until the prompt is there
+                self._screen.say("the next prompt opens a new session")
+            case "history" if not rest or (rest.isascii() and rest.isdigit() and len(rest) < 7):
+                await self._history(int(rest or HISTORY))
+            case "who":
+                await self._try(lambda client: client.who())
+            case "claim":
+                await self._try(lambda client: client.claim())
+            case "release":
+                await self._try(lambda client: client.release())
+            case "handover" if rest:
+                await self._try(lambda client: client.handover(rest))
+            case "stop" if self._shown is not None:
+                session = self._shown
+                await self._try(lambda client: client.cancel(session))
+            case "queue":
+                self._say_queue()
+            case "cancel" if rest and self._shown is not None:
+                session = self._shown
+                await self._try(lambda client: client.cancel(session, rest))
+            case "quit":
+                assert self._work is not None
+                self.interrupted = True
+                self._work.cancel()
+            case _:
+                self._screen.say(f"that cannot be done: {one_line(line)}; /help tells what can")
+
+    async def _prompt(self, client: Client, text: str) -> None:
+        if not text.strip():
+            return
+        self._sent.discard("")
+        self._sent.add(await client.prompt(text, session=self._shown))
+
+    async def _try(self, ask: Callable[[Client], Awaitable[object]]) -> None:
+        try:
+            if self._client is not None:
+                await ask(self._client)
+        except ClientError as error:
+            self._screen.say(f"not sent: {one_line(str(error))}")
+
+    async def _history(self, count: int) -> None:
+        if self._client is None or self._shown is None or not count:
+            self._screen.say("no session is shown")
+            return
+        metadata = self._client.sessions.get(self._shown)
+        head = max(self._client.seen.get(self._shown, 0), metadata.head if metadata else 0)
+        try:
+            text = await asyncio.to_thread(self._fetch, self._shown, head + 1, count)
+        except MyagentError as error:
+            self._screen.say(one_line(str(error)))
+        else:
+            self._screen.own(text)
+
+    def _say_sessions(self) -> None:
+        sessions = self._client.sessions.values() if self._client else ()
+        for each in sorted(sessions, key=lambda each: each.updated_at):
+            mark = "shown" if each.session_id == self._shown else ""
+            self._screen.say(f"{each.session_id} {each.state} {mark} {one_line(each.title)}")
+
+    def _say_queue(self) -> None:
+        metadata = self._client.sessions.get(self._shown) if self._client and self._shown else None
+        waiting = metadata.queue if metadata else []
+        for each in waiting:
+            self._screen.say(f"{one_line(each.id)} {one_line(each.prompt)}")
+        if not waiting:
+            self._screen.say("no prompt waits here")
+
+
+def check_session(address: Address, token: str, session: str) -> None:
+    """Raises `UnknownSession`, and as asking a server does."""
+    try:
+        page(address, token, session, before=1, limit=1)
+    except Refused as refused:
+        raise (UnknownSession(session) if refused.status == 404 else refused) from None
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    os.environ["NO_COLOR"] = "1"  # for the question, too
+    address = target.address(arguments)
+    token = target.token(arguments, address)
+
+    def fetch(session: str, before: int, limit: int) -> str:
+        events = map(read, page(address, token, session, before=before, limit=limit))
+        return uncoloured("".join(text for _, text in steps(events)))
+
+    if arguments.session is not None:
+        address.check_plain(allowed=arguments.insecure_plain)
+        await asyncio.to_thread(check_session, address, token, arguments.session)
+    sitting = Sitting(Screen(raw=False, colour=False), arguments.session, fetch)
+    client = connect(
+        address, token=token, role=arguments.role, label=arguments.label, reconnect=True,
+        insecure_plain=arguments.insecure_plain, on_state=sitting.state_changed,
+    )  # fmt: skip
+    work = sitting.start(client)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, sitting.interrupt)
+    loop.add_signal_handler(signal.SIGTERM, sitting.terminate)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        return DONE

@@ -1,0 +1,139 @@
+// Everything around the stream: the bar, the list of sessions, what waits for a decision, the queue.
+
+import { byId, el, setText } from "./dom.js";
+import { escapeLine } from "../parsing/escape.js";
+import { drawDisplay, whatAndWhere } from "./render.js";
+import { flagsText, timeLeft } from "./permission.js";
+
+const LISTED = 300; // sessions drawn at most
+
+/** The state of the connection, said in a word. `seconds`: until the next try. */
+export function drawConnection({ state, say = "", behind = 0, waitingSince = null, now }) {
+  let text = { connecting: "connecting", live: "live", waiting: `reconnecting: ${say}`, ended: say }[state];
+  let shown = state;
+  if (state === "live" && behind > 0) {
+    text = `${behind} behind`;
+    shown = "behind";
+  } else if (state === "live" && waitingSince !== null) {
+    text = `waiting for a human, ${duration(now - waitingSince)}`;
+    shown = "human";
+  }
+  setText(byId("connection"), text);
+  byId("connection").dataset.state = shown;
+  byId("connection").dataset.link = state;
+}
+
+export function drawOwnership(workspace, connected) {
+  const { owner, owns, followers } = workspace;
+  const name = owner === null ? "nobody owns" : `${escapeLine(owner.label) || "somebody"} owns`;
+  setText(byId("ownership"), owns ? "you own" : name);
+  setText(byId("following"), `${followers} ${followers === 1 ? "follower" : "followers"}`);
+  byId("claim").hidden = !connected || !workspace.mayClaim;
+  byId("release").hidden = byId("people").hidden = !connected || !owns;
+}
+
+export function drawSessions(workspace, current, chosen) {
+  const sessions = workspace.listed.slice(0, LISTED);
+  const rows = sessions.map((session) => {
+    const waits = workspace.waitingIn(session.sessionId).length;
+    const state = waits > 0 ? "human" : session.state;
+    const title = escapeLine(session.title) || session.sessionId;
+    const queue = session.queue.length > 0 ? `, ${session.queue.length} queued` : "";
+    return el("li", {},
+      el("button", {
+        type: "button",
+        "aria-current": session.sessionId === current ? "true" : undefined,
+        "data-session": session.sessionId,
+        onclick: () => chosen(session.sessionId),
+      },
+        el("span", { class: `dot ${state}`, "aria-hidden": "true" }),
+        el("span", { class: "title", text: title }),
+        el("span", { class: "faint", text: `${stateText(session, waits)}${queue} · ${when(session.updatedAt)}` })));
+  });
+  const list = byId("session-list");
+  const focused = list.contains(document.activeElement) ? document.activeElement.dataset.session : null;
+  list.replaceChildren(...rows);
+  if (focused !== null) list.querySelector(`[data-session="${CSS.escape(focused)}"]`)?.focus();
+}
+
+function stateText({ state, lastExitCode }, waits) {
+  if (waits > 0) return "waiting for a human";
+  return state === "failed" ? `failed, exit ${lastExitCode}` : state;
+}
+
+const SUPERVISION = { verified: "asks first", unverified: "may or may not ask", unsupervised: "UNSUPERVISED" };
+
+export function drawSessionHead(session) {
+  setText(byId("session-name"), session ? escapeLine(session.title) || session.sessionId : "New session");
+  const facts = session ? [session.agent, SUPERVISION[session.agentState?.supervision], session.mode, usage(session.agentState?.usage), session.cwd] : [];
+  setText(byId("session-facts"), facts.filter(Boolean).map((fact) => escapeLine(String(fact))).join(" · "));
+}
+
+function usage(told) {
+  if (typeof told?.used !== "number") return "";
+  const size = typeof told.size === "number" && told.size > 0 ? ` of ${told.size.toLocaleString()}` : "";
+  const cost = typeof told.cost?.amount === "number" ? `, ${told.cost.amount} ${told.cost.currency ?? ""}` : "";
+  return `${told.used.toLocaleString()}${size} tokens${cost}`;
+}
+
+/** What is said where nothing has happened yet. */
+export function drawEmpty(empty, owns) {
+  byId("empty").hidden = !empty;
+  setText(byId("empty"), owns
+    ? "Nothing here yet. Say below what to do; everybody who is connected sees it."
+    : "Nothing here yet. What the owner does appears here by itself.");
+}
+
+/** What waits for a decision, shown to whoever cannot answer it, or has put it aside. */
+export function drawWaiting(entries, { owns, answer, now, cwd }) {
+  const panel = byId("waiting");
+  panel.hidden = entries.length === 0;
+  const keys = entries.map(({ event }) => event.permissionRequestId).join(" ") + owns;
+  if (panel.dataset.keys !== keys) {
+    panel.dataset.keys = keys;
+    panel.replaceChildren(...entries.map((entry) => drawRequest(entry, owns, answer, cwd)));
+  }
+  panel.querySelectorAll(".left").forEach((node, index) => {
+    const { event, since } = entries[index];
+    setText(node, `for ${duration(now() - since)}, ${timeLeft(event.request.expiresAt, now())}`);
+  });
+}
+
+function drawRequest(entry, owns, answer, cwd) {
+  const { request } = entry.event;
+  const said = owns ? "Waiting for your answer" : "Waiting for the owner; not yours to answer";
+  const flags = request.flags?.length > 0 ? el("p", { class: "notice", text: `Contains ${flagsText(request.flags)}` }) : null;
+  const button = owns ? el("button", { type: "button", class: "primary", text: "Answer", onclick: () => answer(entry) }) : null;
+  return el("div", { class: "request", "data-request": entry.event.permissionRequestId },
+    el("p", { class: "eyebrow" }, el("span", { text: said }), el("span", { class: "spring" }), el("span", { class: "left" })),
+    el("div", { class: "request-head" }, el("strong", { text: request.title || request.toolName }), el("span", { class: "spring" }), button),
+    el("p", { class: "faint", text: whatAndWhere(request, cwd(entry)) }),
+    flags,
+    owns ? null : el("pre", { class: "display", tabindex: "0", "aria-label": "What is decided on" }, ...drawDisplay(request)));
+}
+
+export function drawQueue(session, owns, cancel) {
+  const queue = session?.queue ?? [];
+  byId("queue").hidden = queue.length === 0;
+  const key = queue.map(({ id }) => id).join(" ") + owns;
+  if (byId("queue-list").dataset.key === key) return;
+  byId("queue-list").dataset.key = key;
+  byId("queue-list").replaceChildren(...queue.map(({ id, prompt }) => {
+    const text = escapeLine(prompt);
+    const button = el("button", { type: "button", class: "quiet", text: "Cancel", "aria-label": `Cancel ${text}` });
+    button.addEventListener("click", () => cancel(id));
+    return el("li", {}, el("span", { class: "title", text }), owns ? button : null);
+  }));
+}
+
+function duration(milliseconds) {
+  const seconds = Math.max(0, Math.round(milliseconds / 1000));
+  if (seconds < 60) return `${seconds} s`;
+  return seconds < 3600 ? `${Math.floor(seconds / 60)} min` : `${Math.floor(seconds / 3600)} h`;
+}
+
+function when(time) {
+  const date = new Date(time);
+  const today = date.toDateString() === new Date().toDateString();
+  return today ? date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }) : date.toLocaleDateString();
+}

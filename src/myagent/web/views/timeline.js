@@ -1,0 +1,200 @@
+// A session's events as what is read: prompts, text, tool calls, questions and ends. Pure.
+
+import { escapeLine, readable } from "../parsing/escape.js";
+
+const ITEM_CHARACTERS = 32_768; // of text in one item; more begins another, so that drawing stays cheap
+const OPEN = ["pending", "in_progress"]; // tool calls
+const SPLIT_CHUNK = 16_384; // a chunk of this size may go on in the next one, which then has no update of its own
+
+/** Items in order. Each has a `key` that stays its own, and a `version` that changes with it. */
+export class Timeline {
+  constructor() {
+    this.items = [];
+    this._tools = new Map(); // turn and tool call → item
+    this._plans = new Map(); // turn → item
+    this._prompts = new Map();
+    this._questions = new Map();
+    this._said = null; // the last output event, for chunks that were split
+  }
+
+  /** Take the next event in. Returns the items that are new or changed. */
+  apply(event) {
+    switch (event.type) {
+      case "prompt":
+        return [this._add(event, { kind: "prompt", text: event.prompt, by: escapeLine(event.by), end: null })];
+      case "agent_stdout":
+      case "agent_stderr":
+        return this._output(event);
+      case "permission_request":
+        return [this._add(event, { kind: "question", request: event.request, id: event.permissionRequestId })];
+      case "permission_resolved":
+        return this._resolved(event);
+      case "terminal_state":
+        return this._ended(event);
+      case "gap":
+        return [this._add({ ...event, seq: event.from, id: "" }, { kind: "gap", from: event.from, to: event.to })];
+      default:
+        return [];
+    }
+  }
+
+  _add(event, fields) {
+    const item = { key: `${fields.kind} ${event.seq}`, version: event.seq, seq: event.seq, turn: event.id, ...fields };
+    this.items.push(item);
+    if (item.kind === "prompt") this._prompts.set(event.id, item);
+    if (item.kind === "question") this._questions.set(item.id, item);
+    return item;
+  }
+
+  _output(event) {
+    const update = event.update;
+    const goesOn = this._goesOn(event);
+    this._said = event;
+    switch (update?.sessionUpdate) {
+      case "tool_call":
+      case "tool_call_update":
+        return [this._tool(event, update)];
+      case "plan":
+        return [this._plan(event, update)];
+      case "agent_message_chunk":
+        return this._text(event, "message", update.messageId);
+      case "agent_thought_chunk":
+        return this._text(event, "thought");
+      default:
+        break;
+    }
+    if (event.chunk === "" || event.chunk === "\n" && this._lastIs("message", "thought")) return [];
+    if (goesOn) return this._text(event, this.items.at(-1)?.kind ?? "output", this.items.at(-1)?.message);
+    return this._text(event, event.type === "agent_stdout" ? "output" : "stderr");
+  }
+
+  /** Whether a chunk without update is the rest of one that was too long for one frame. */
+  _goesOn(event) {
+    const before = this._said;
+    const split = before !== null && !event.update && before.type === event.type && before.id === event.id;
+    if (!split || before.chunk.length < SPLIT_CHUNK) return false;
+    return this._lastIs("message", "thought");
+  }
+
+  _lastIs(...kinds) {
+    return kinds.includes(this.items.at(-1)?.kind);
+  }
+
+  _text(event, kind, message = undefined) {
+    const last = this.items.at(-1);
+    const text = readable(event.chunk);
+    if (text === "") return [];
+    const fits = last?.kind === kind && last.turn === event.id && last.message === message;
+    if (fits && (kind === "message" || last.text.length < ITEM_CHARACTERS)) {
+      last.text += text;
+      last.version = event.seq;
+      return [last];
+    }
+    return [this._add(event, { kind, message, text, goesOn: fits })];
+  }
+
+  _tool(event, update) {
+    const id = `${event.id} ${update.toolCallId}`;
+    let item = this._tools.get(id);
+    if (item === undefined) {
+      item = this._add(event, { kind: "tool", call: {}, title: "", status: "", output: "", diffs: [] });
+      item.key = `tool ${id}`;
+      this._tools.set(id, item);
+    }
+    for (const [key, value] of Object.entries(update)) {
+      if (value !== null && key !== "sessionUpdate") item.call[key] = value;
+    }
+    item.title = escapeLine(text(item.call.title) || text(item.call.kind) || "tool call");
+    item.status = ["pending", "in_progress", "completed", "failed"].includes(item.call.status) ? item.call.status : "pending";
+    item.version = event.seq;
+    return item;
+  }
+
+  _plan(event, update) {
+    let item = this._plans.get(event.id);
+    if (item === undefined) {
+      item = this._add(event, { kind: "plan", entries: [] });
+      item.key = `plan ${event.id}`;
+      this._plans.set(event.id, item);
+    }
+    item.entries = list(update.entries).map(({ content, status }) => ({ content: escapeLine(text(content)), status }));
+    item.version = event.seq;
+    return item;
+  }
+
+  _resolved(event) {
+    const resolution = { outcome: event.outcome, by: escapeLine(event.by), reason: escapeLine(event.reason ?? "") };
+    const item = this._questions.get(event.permissionRequestId);
+    if (item === undefined) return [this._add(event, { kind: "resolution", resolution })];
+    Object.assign(item, { resolution, version: event.seq });
+    return [item];
+  }
+
+  _ended(event) {
+    const end = { exitCode: event.exitCode, stopReason: event.stopReason, message: escapeLine(event.message ?? "") };
+    const changed = [this._add(event, { kind: "end", ...end })];
+    const prompt = this._prompts.get(event.id);
+    if (prompt !== undefined) {
+      Object.assign(prompt, { end, version: event.seq });
+      changed.push(prompt);
+    }
+    for (const item of this._tools.values()) { // the agent was stopped, and told no more of them
+      if (item.turn !== event.id || !OPEN.includes(item.status)) continue;
+      Object.assign(item, { status: "cancelled", version: event.seq });
+      changed.push(item);
+    }
+    return changed;
+  }
+}
+
+/** What a tool call shows when it is opened: its input, its texts and the files that it changes. */
+export function toolDetails(call) {
+  const content = list(call.content);
+  const texts = content.filter(({ type }) => type === "content").map(({ content: block }) => text(block?.text));
+  const raw = call.rawOutput;
+  return {
+    input: call.rawInput === undefined ? "" : pretty(call.rawInput),
+    texts: texts.filter(Boolean),
+    output: raw === undefined || exitCode(call) !== "" ? "" : pretty(raw),
+    diffs: content.filter(({ type, newText }) => type === "diff" && typeof newText === "string").map((each) => ({
+      path: escapeLine(text(each.path)),
+      before: typeof each.oldText === "string" ? each.oldText : null,
+      after: each.newText,
+    })),
+    paths: list(call.locations).map(({ path }) => escapeLine(text(path))).filter(Boolean),
+  };
+}
+
+/** The exit code of a tool call that tells of nothing else, in words. */
+export function exitCode({ rawOutput }) {
+  const keys = rawOutput !== null && typeof rawOutput === "object" ? Object.keys(rawOutput) : [];
+  return keys.length === 1 && Number.isInteger(rawOutput.exitCode) ? `exit ${rawOutput.exitCode}` : "";
+}
+
+/** The text of an item, for search and for copying. */
+export function plainText(item) {
+  switch (item.kind) {
+    case "tool":
+      return `${item.title}\n${pretty(item.call.rawInput ?? "")}`;
+    case "question":
+      return item.request.display;
+    case "plan":
+      return item.entries.map(({ content }) => content).join("\n");
+    case "end":
+      return item.message;
+    default:
+      return item.text ?? "";
+  }
+}
+
+function pretty(value) {
+  return typeof value === "string" ? value : JSON.stringify(value, null, 2);
+}
+
+function text(value) {
+  return typeof value === "string" ? value : "";
+}
+
+function list(value) {
+  return Array.isArray(value) ? value.filter((each) => each !== null && typeof each === "object") : [];
+}
