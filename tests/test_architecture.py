@@ -70,6 +70,8 @@ LIBRARIES: dict[str, set[str]] = {
     "apprise": {"host"},
     "pydantic_ai": {"agents"},
     "openai": {"agents"},
+    "httpx2": {"agents"},
+    "socksio": {"agents"},
     "dotenv": {"agents"},
     "segno": {"cli"},
 }
