@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from myagent.agents import Agent, AgentInfo, Turn, TurnEnd, TurnIO, UnaskedCall
+from myagent.agents.acp.agent_turn import end_of
 from myagent.agents.acp.asking import permission
 from myagent.agents.acp.operator import NOTHING_SAID, Operator
 from myagent.agents.acp.presets import UNKNOWN, Preset
@@ -176,7 +177,7 @@ class AcpAgent(Agent):
         reason = result.get("stopReason") if isinstance(result, dict) else None
         if reason != "end_turn":
             await running.showing.close_calls()
-        return TurnEnd(str(reason or "end_turn"), agent_session_id=session.agent_id)
+        return end_of(result, session.agent_id)
 
     def _begin(self, session: Session, turn: Turn, io: TurnIO, prompt: str) -> Running:
         """A turn that is about to be prompted; what runs unasked in it is told, where anybody would have been asked."""

@@ -40,7 +40,7 @@ class Output:
         return text
 
     def heard(self, text: str) -> None:
-        """A piece of its output was told."""
+        """Take note of output that was said as it came, so that the call's result does not say it again."""
         if not self.live:
             self.live = True
             self._told.insert(0, "")

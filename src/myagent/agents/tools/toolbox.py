@@ -213,7 +213,7 @@ class Toolbox:
 
         async def heard(text: str) -> None:
             output.add(text)
-            await self._showing.beside(text, of=shown_as)
+            await self._showing.beside(text, call_id=shown_as)
 
         code = await proposal.launch(heard, heard)
         result = {"exitCode": code, "output": output.text}
