@@ -71,6 +71,8 @@ LIBRARIES: dict[str, set[str]] = {
     "pydantic_ai": {"agents"},
     "openai": {"agents"},
     "httpx2": {"agents"},
+    "mcp": {"agents"},
+    "anyio": {"agents"},
     "socksio": {"agents"},
     "dotenv": {"agents"},
     "segno": {"cli"},

@@ -165,6 +165,8 @@ NOT_SETTINGS = {
     "--model",
     "--base-url",
     "--context",
+    "--mcp",
+    "--trust-directory",
     "--agent-option",
     "--allow-unsupervised",
     "--on-unasked",

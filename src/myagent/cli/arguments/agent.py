@@ -72,6 +72,11 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
         "`myagent remote agents`), or 'exec:COMMAND {prompt}'",
     )
     add(
+        "--trust-directory",
+        action="store_true",
+        help="let the settings of this directory start programs; of the model agent: the MCP servers of its .mcp.json",
+    )
+    add(
         "--model",
         metavar="NAME",
         help="of the model agent, which it implies (pip install 'myagent[models]'): its name at the endpoint",
@@ -89,4 +94,13 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
         type=count,
         help="of the model agent: how much of a conversation it is told again; older turns are forgotten, and it is "
         "said (default 400000, some 100000 tokens)",
+    )
+    add(
+        "--mcp",
+        metavar="SERVER",
+        action="append",
+        default=[],
+        help="of the model agent (pip install 'myagent[mcp]'): an MCP server for its tools, each call asked for: a "
+        "command line or an address, with NAME= before it or without, or a FILE.json with mcpServers; may be repeated; "
+        "nothing that lies in the directory itself without --trust-directory",
     )
