@@ -17,7 +17,8 @@ from myagent import __version__
 HEAVY = ("asyncio", "websockets", "msgspec", "sqlite3", "ssl")
 SERVE_OPTIONS = {
     "--agent", "--agent-option", "--allow-unsupervised", "--on-unasked", "--model", "--base-url", "--context", "--mcp",
-    "--trust-directory", "--help", "--host", "--port", "--cwd", "--permission-mode", "--allow-bypass", "--owner-grace", "--on-owner-leave",
+    "--trust-directory",
+    "--help", "--host", "--port", "--cwd", "--permission-mode", "--allow-bypass", "--owner-grace", "--on-owner-leave",
     "--permission-timeout", "--tls-cert", "--tls-key", "--insecure-plain", "--allow-origin", "--allowed-host",
     "--max-connections", "--retain-events", "--base-path", "--metrics-open", "--invite",
     "--notify", "--notify-after", "--notify-details", "--redact", "--redact-known", "--no-redact-known",
