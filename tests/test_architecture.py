@@ -73,7 +73,6 @@ LIBRARIES: dict[str, set[str]] = {
     "httpx2": {"agents"},
     "mcp": {"agents"},
     "anyio": {"agents"},
-    "socksio": {"agents"},
     "dotenv": {"agents"},
     "segno": {"cli"},
 }

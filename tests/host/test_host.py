@@ -71,6 +71,9 @@ class Client:
 
     def fence(self) -> None: ...
 
+    def still_good(self) -> bool:
+        return True
+
     def is_inside(self) -> bool:
         return self.inside
 

@@ -240,6 +240,7 @@ class Error(Reply, frozen=True, kw_only=True, tag="error"):
     id: str | None = None
     message: str
     code: str
+    retry_after: float | None = None  # seconds, with `rate_limited`: sent again then, it is taken
 
 
 class ServerInfo(Struct, frozen=True):

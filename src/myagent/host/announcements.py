@@ -25,7 +25,7 @@ from myagent.core.ownership import Change, Ownership
 from myagent.host.peer import Peer
 from myagent.host.permission_requests import PermissionRequests, watches
 from myagent.host.session_store import SessionStore, iso
-from myagent.settings import Settings
+from myagent.settings import Settings, follower_limits
 
 WELCOME_SESSIONS = 50
 PRESENCE_SECONDS = 1.0  # between two that tell how many follow
@@ -113,6 +113,6 @@ class Announcements:
             owner=OwnerInfo(owner.connection_id, owner.label) if owner else None,
             followers=self._ownership.followers,
             sessions=[self._store.metadata(each) for each in visible],
-            limits=self._settings.limits,
+            limits=self._settings.limits if peer.scope == "owner" else follower_limits(self._settings.limits),
             reclaim_token=self._ownership.reclaim_token if owns else None,
         )

@@ -62,6 +62,7 @@ from myagent.host.permission_requests import PermissionRequests, watches
 from myagent.host.prompts import Prompts
 from myagent.host.session_store import SessionStore
 from myagent.host.turns import Turns
+from myagent.host.visits import Visits
 from myagent.redaction.redactor import RECLAIM_PREFIX, Redactor
 from myagent.settings import Settings
 
@@ -87,6 +88,7 @@ class Host:
         self.store: SessionStore
         self._requests: PermissionRequests
         self._turns: Turns
+        self._visits = Visits(self.record, _monotonic)
         self._epochs: Epochs
         self._prompts: Prompts
         self._announcements: Announcements
@@ -149,6 +151,7 @@ class Host:
         """Let go of everything, after `stop` and after the connections are closed."""
         if self.notifications is not None:
             self.notifications.close()
+        self._visits.flush()
         self._requests.close()
         await self.store.close()
         await self.fanout.close()
@@ -173,7 +176,7 @@ class Host:
         token = _new_token() if may_own else ""
         change = self.ownership.join(seat, as_follower=as_follower, reclaim=reclaim, token=token)
         role = self.ownership.role(peer.connection_id)
-        self.record("join", {**self._actor(peer), "scope": peer.scope, "role": role, "label": peer.label or None})
+        self._visits.joined(peer, {**self._actor(peer), "scope": peer.scope, "role": role, "label": peer.label or None})
         peer.send(encode(Ready(PROTOCOL_VERSION)))
         self._announcements.role(peer)
         peer.send(encode(self._announcements.welcome(peer)))
@@ -188,7 +191,7 @@ class Host:
         if self.peers.pop(peer.connection_id, None) is None:
             return
         peer.cursor.drop()
-        self.record("leave", self._actor(peer))
+        self._visits.left(peer, self._actor(peer))
         change = self.ownership.leave(peer.connection_id, clean=clean, now=_monotonic())
         if change is not None:
             self._announce(change)
@@ -363,7 +366,12 @@ class Host:
         work: Callable[[], Coroutine[Any, Any, None]],
         **done: Callable[[], str | None],
     ) -> None:
-        self.store.command(work, refuse=partial(peer.refuse, message_id), **done)
+        async def if_still_good() -> None:
+            if not peer.still_good():  # it waited while its credential was replaced or revoked
+                raise NotAllowed("the credential is no longer good")
+            await work()
+
+        self.store.command(if_still_good, refuse=partial(peer.refuse, message_id), **done)
 
     def _check_session(self, peer: Peer, session_id: SessionId) -> Session:
         session = self.sessions.get(session_id)

@@ -34,6 +34,9 @@ class Peer(Sink, Protocol):
     def is_inside(self) -> bool:
         """Whether one of the agent's own processes is at the other end. Takes milliseconds."""
 
+    def still_good(self) -> bool:
+        """Whether its credential has been neither replaced, revoked nor expired since it connected."""
+
     def fence(self) -> None:
         """Answer what is still on its way from the other side, then close with 4409."""
 

@@ -22,7 +22,8 @@ from myagent.agents import Agent, Turn, TurnEnd
 from myagent.agents.acp.agent_turn import Side
 from myagent.agents.acp.rpc import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, RpcError
 from myagent.agents.processes.ndjson import READ_BYTES, Lines
-from myagent.agents.rendering import JSON, content_text
+from myagent.agents.rendering import JSON
+from myagent.agents.rendering.blocks import content_text
 from myagent.core.messages import PermissionMode
 from myagent.exceptions import MyagentError
 

@@ -24,7 +24,9 @@ from myagent.agents.acp.supervision import PlanUnverified
 from myagent.agents.claude.stream import Stream, end_of, tool_call
 from myagent.agents.claude.talk import ClaudeTalk, Judged, Refused, Taken
 from myagent.agents.processes.ndjson import AgentGone, connected
-from myagent.agents.rendering import JSON, commands_state, trimmed
+from myagent.agents.rendering import JSON
+from myagent.agents.rendering.bounds import trimmed
+from myagent.agents.rendering.state import commands_state
 from myagent.agents.showing import Showing
 from myagent.agents.tripwire import OnUnasked, RanUnasked, Tripwire
 from myagent.agents.work import Work
@@ -254,7 +256,7 @@ class _Answering:
         try:
             answer = await self._io.ask(asked)
         finally:
-            self._showing.answered(call, answer)
+            self._showing.answered(asked, answer)
         if answer.kind == "allow":
             return {"behavior": "allow", "updatedInput": given}
         if answer.kind == "cancelled":

@@ -18,7 +18,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from myagent.agents import Answer, ToolCall
-from myagent.agents.rendering import JSON, cut
+from myagent.agents.rendering import JSON
+from myagent.agents.rendering.bounds import cut
 from myagent.agents.showing import Showing
 from myagent.agents.tools.tools import CommandProposal, FileProposal, Tools
 from myagent.agents.tools.workspace import ToolFailed
