@@ -98,8 +98,11 @@ async def test_what_a_command_writes_is_seen_as_it_comes_and_told(tmp_path: Path
     async with started(tmp_path) as agent:
         _, io = await ask(agent, script(calls(("Bash", {"command": "echo out; echo err >&2; exit 3"})), {"say": "x"}))
         assert sorted(io.err.splitlines()) == sorted(
-            ["→ echo out; echo err >&2; exit 3", "out", "err", "✗ echo out; echo err >&2; exit 3: failed"]
-        )
+            [
+                "→ echo out; echo err >&2; exit 3", "out", "err", "✗ echo out; echo err >&2; exit 3: failed",
+                "  exit status 3",
+            ]
+        )  # fmt: skip
         assert told(agent)[0].startswith("exit code 3\n")
         assert sorted(told(agent)[0].splitlines()[1:]) == ["err", "out"]
 

@@ -79,9 +79,9 @@ class Showing:
                 if self._tripwire.is_unasked(call):
                     await self._tell(self._tripwire, call)
 
-    async def beside(self, text: str) -> None:
-        """Say text that is no part of the answer and that no update tells, such as a command's output as it comes."""
-        rendered = self._rendering.beside(text)
+    async def beside(self, text: str, *, call_id: str | None = None) -> None:
+        """Say text that is no part of the answer and that no update tells, such as a call's output as it comes."""
+        rendered = self._rendering.beside(text, call_id=call_id)
         if rendered.text:
             await self._io.stderr(rendered.gap * self._gaps + rendered.text)
 

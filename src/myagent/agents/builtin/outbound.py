@@ -6,11 +6,11 @@ else `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` count, in either ca
 
 from __future__ import annotations
 
-import importlib.util
 import ipaddress
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress
+from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -191,7 +191,7 @@ def _usable(proxy: str | None) -> str | None:
     shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"  # without a password
     if parts.scheme not in SCHEMES or not parts.hostname:
         raise ProxyUnusable("model", f"the proxy {shown} is none that can be used", f"known are {', '.join(SCHEMES)}")
-    if parts.scheme in SOCKS and importlib.util.find_spec("socksio") is None:  # what the HTTP library then needs
+    if parts.scheme in SOCKS and find_spec("socksio") is None:  # what the HTTP library looks for
         remedy = "install it with: pip install socksio; or name the endpoint in NO_PROXY"
         raise ProxyUnusable("model", f"for the proxy {shown} socksio is not installed", remedy)
     return proxy

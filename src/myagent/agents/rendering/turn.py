@@ -69,10 +69,12 @@ class Rendering:
             case _:
                 return self._note(note_text(update))
 
-    def beside(self, text: str, *, on_new_line: bool = False) -> Rendered:
-        """Text beside the answer that comes in pieces and is no update."""
+    def beside(self, text: str, *, on_new_line: bool = False, call_id: str | None = None) -> Rendered:
+        """Text beside the answer that comes in pieces and is no update; with `call_id`, it is that call's output."""
         if not text:
             return Rendered("stderr", "")
+        if call_id is not None:
+            self._outputs.setdefault(call_id, Output()).heard(text)
         on_new_line = on_new_line or self._thinking or self._running is not None
         self._interrupt()
         return self._out("stderr", text, on_new_line)

@@ -242,11 +242,11 @@ class Toolbox:
 
         async def heard(text: str) -> None:
             output.add(text)
-            await self._showing.beside(text)
+            await self._showing.beside(text, call_id=shown_as)
 
         code = await proposal.launch(heard, heard)
-        result = {"exitCode": code, "output": output.text}
-        await self._update(shown_as, "completed" if code == 0 else "failed", rawOutput=result)
+        # What it wrote was shown as it came; said again here, a host would show it twice.
+        await self._update(shown_as, "completed" if code == 0 else "failed", rawOutput={"exitCode": code})
         return f"exit code {code}\n{output.text}"
 
     async def _external(self, shown_as: str, external: External, call: Call) -> str:
