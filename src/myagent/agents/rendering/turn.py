@@ -57,7 +57,11 @@ class Rendering:
             case "agent_message_chunk":
                 return self._say(update)
             case "agent_thought_chunk" if _is_beside(update):
-                return self.beside(content_text(update.get("content")))
+                text = content_text(update.get("content"))
+                for call_id, call in self.calls.items():  # it may be the output of any of those that run
+                    if call.get("status") == "in_progress" and text:
+                        self._outputs.setdefault(call_id, Output()).heard(text)
+                return self.beside(text)
             case "agent_thought_chunk":
                 return self._think(content_text(update.get("content")))
             case "user_message_chunk":
