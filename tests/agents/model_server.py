@@ -98,6 +98,7 @@ class Asked:
 def openai_asked(body: JSON) -> Asked:
     messages = body.get("messages", [])
     texts = [(message["role"], _text(message.get("content"))) for message in messages]
+    texts = [(role, text) for role, text in texts if role != "user" or not text.startswith("<system-reminder>")]
     last = max((index for index, (role, _) in enumerate(texts) if role == "user"), default=-1)
     tools = {tool["function"]["name"]: tool["function"].get("parameters", {}) for tool in body.get("tools") or []}
     since = texts[last + 1 :]

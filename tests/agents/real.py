@@ -5,8 +5,9 @@ this installs them:
 
     npm install @google/gemini-cli@0.61.0 opencode-linux-x64@1.18.34
 
-`make agents` installs more of them there, and lets the tests use those too (MYAGENT_TEST_EVERY_AGENT): qwen-code,
-codex-acp, claude-agent-acp and claude itself, of which the last two bring a proprietary program.
+`make agents` installs more of them there, and lets the tests use those too (MYAGENT_TEST_EVERY_AGENT): qwen-code, the
+two codex-acp, claude-agent-acp, claude, copilot, kimi and mistral-vibe, some of which bring a proprietary program. The
+`node` that npm installed there, if any, runs them.
 """
 
 from __future__ import annotations
@@ -90,6 +91,7 @@ def _codex(home: Path, url: str) -> dict[str, str]:
 
 def _copilot(home: Path, url: str) -> dict[str, str]:
     own = {"COPILOT_PROVIDER_BASE_URL": f"{url}/v1", "COPILOT_PROVIDER_API_KEY": "x", "COPILOT_MODEL": "stub"}
+    own["XDG_CACHE_HOME"] = str(home / ".cache")
     return own | {"COPILOT_HOME": str(home / ".copilot"), "COPILOT_OFFLINE": "true", "COPILOT_AUTO_UPDATE": "false"}
 
 

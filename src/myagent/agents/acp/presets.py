@@ -252,7 +252,7 @@ PRESETS: dict[str, Preset] = {
             env={"KIMI_CODE_NO_AUTO_UPDATE": "1"},
             login="run `kimi login` once",
             asking="default",
-            plan="plan",
+            plan=None,  # 2.1.0 wrote in its plan mode without asking
             bypass="yolo",
         ),
         Preset(
