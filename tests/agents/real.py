@@ -127,4 +127,6 @@ def a_minute_later(home: Path) -> None:
     """Let the clock move on for gemini-cli 0.61: it names the file of a session after the minute in which the session
     was made or loaded, and so overwrites a session that is loaded in the minute in which it was made."""
     for file in home.glob(".gemini/tmp/*/chats/session-*"):
-        file.rename(file.with_name(re.sub(r"T\d\d-\d\d", "T00-00", file.name)))
+        earlier = (file.with_name(re.sub(r"T\d\d-\d\d", f"T24-{minute:02}", file.name)) for minute in range(60))
+        if "T24-" not in file.name:
+            file.rename(next(path for path in earlier if not path.exists()))
