@@ -10,6 +10,7 @@ from typing import Any
 
 from myagent.access.state_directory import PrivateFiles
 from myagent.agents import Agent
+from myagent.agents.acp.resting import IDLE_SECONDS
 from myagent.agents.builtin.model import CONTEXT_CHARACTERS, Choice, ModelAgent
 from myagent.agents.choice import NoOptions, choose
 from myagent.cli.directory_trust import operator_of
@@ -49,4 +50,5 @@ def chosen(arguments: argparse.Namespace, cwd: Path, *, cover: Callable[[Any], A
         on_unasked=getattr(arguments, "on_unasked", None),
         operator=operator_of(arguments, command, cwd),
         options=options,
+        idle_seconds=getattr(arguments, "agent_idle", IDLE_SECONDS),
     )
