@@ -19,7 +19,7 @@ SERVE_OPTIONS = {
     "--agent", "--agent-option", "--allow-unsupervised", "--on-unasked", "--model", "--base-url", "--context",
     "--help", "--host", "--port", "--cwd", "--permission-mode", "--allow-bypass", "--owner-grace", "--on-owner-leave",
     "--permission-timeout", "--tls-cert", "--tls-key", "--insecure-plain", "--allow-origin", "--allowed-host",
-    "--max-connections", "--retain-events", "--base-path", "--metrics-open", "--invite",
+    "--max-connections", "--retain-events", "--max-log", "--base-path", "--metrics-open", "--invite",
     "--notify", "--notify-after", "--notify-details", "--redact", "--redact-known", "--no-redact-known",
 }  # fmt: skip
 CLIENT_OPTIONS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from myagent.eventlog import QUEUE_BYTES, LogFailed, LogRefused, Opened, PromptKey, Stored, Unit, unit_size
+from myagent.eventlog import QUEUE_BYTES, LogFailed, LogFull, LogRefused, Opened, PromptKey, Stored, Unit, unit_size
 from myagent.eventlog.database import Index, load, open_for_writing
 from myagent.eventlog.reader import Reader, is_damage
 from myagent.eventlog.writer import Call, Flush, Told, Writer, failure
@@ -19,15 +20,23 @@ RETAIN_STEP = 10_000  # events dropped in one transaction, between which others 
 
 T = TypeVar("T")
 
+_log = logging.getLogger(__name__)
+
 
 class SqliteLog:
     """The event log of a workspace, in the file `path`. Whoever opens it keeps others from opening it (`server.lock`).
 
+    Once it has `quota` bytes, what may be refused is refused as on a full disk, and `room` returns when there are fewer
+    again; facts are still stored, so that what runs can be ended, and what was shown is kept.
+
     `synchronous` is for tests and benchmarks: less than FULL breaks the promise that a commit survives power loss.
     """
 
-    def __init__(self, path: Path, *, synchronous: Literal["FULL", "NORMAL", "OFF"] = "FULL") -> None:
+    def __init__(
+        self, path: Path, *, synchronous: Literal["FULL", "NORMAL", "OFF"] = "FULL", quota: int | None = None
+    ) -> None:
         self._path = path
+        self._quota = quota
         self._synchronous = synchronous
         self._refusing: LogRefused | None = None
         self._queued = 0  # bytes given to the writer and not yet told of
@@ -44,7 +53,7 @@ class SqliteLog:
             self._threads.shutdown(wait=False)
             raise
         opened = Opened(states, dict(index.heads), index.pos)
-        self._writer = Writer(connection, index, self._path.parent, self._loop, self._tell)
+        self._writer = Writer(connection, index, self._path.parent, self._loop, self._tell, self._quota)
         self._writer.start()
         self._opened = True
         return opened
@@ -68,7 +77,7 @@ class SqliteLog:
         self._writer.queue.put((unit, size))
 
     async def room(self) -> None:
-        while self._queued >= QUEUE_BYTES:
+        while not self._has_room():
             waiter = self._loop.create_future()
             self._roomless.append(waiter)
             await waiter
@@ -126,7 +135,13 @@ class SqliteLog:
         await self._loop.run_in_executor(self._threads, self._writer.join)
         self._threads.shutdown()
 
+    def _has_room(self) -> bool:
+        over = isinstance(self._refusing, LogFull) and self._refusing.quota is not None
+        return self._queued < QUEUE_BYTES and not over
+
     def _tell(self, told: Told) -> None:
+        if isinstance(told.refusing, LogFull) and not isinstance(self._refusing, LogFull):
+            _log.warning("%s", told.refusing)
         self._refusing = told.refusing
         self._queued -= told.freed
         for callback, argument in told.outcomes:
@@ -134,7 +149,7 @@ class SqliteLog:
                 callback(argument)
             except Exception as error:  # as asyncio does: the others have to be told all the same
                 self._loop.call_exception_handler({"message": "a log callback failed", "exception": error})
-        if self._queued < QUEUE_BYTES:
+        if self._has_room():
             waiters, self._roomless = self._roomless, []
             for waiter in waiters:
                 _settle(waiter, None)

@@ -80,6 +80,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         tls_key=Path(arguments.tls_key) if arguments.tls_key else None,
         insecure_plain=arguments.insecure_plain,
         retain_events=arguments.retain_events,
+        max_log=arguments.max_log or None,
         redact=tuple(arguments.redact),
         redact_known=arguments.redact_known,
     )
