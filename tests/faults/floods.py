@@ -10,9 +10,9 @@ import resource
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tests.faults.wire import Wire
@@ -130,9 +130,9 @@ def unread_page(at: Target) -> bytes:
 
 
 def coming_and_going(at: Target) -> bytes:
-    """A follower who joins, asks who is there as often as they may, and reads none of it."""
-    who = b'{"type":"who","id":"w"}'
-    return at.upgrade(at.invite) + (b"\x81" + bytes([0x80 | len(who)]) + b"\0\0\0\0" + who) * 20
+    """A follower who joins, asks for a whole session again as often as they may, and reads none of it."""
+    asked = json.dumps({"type": "resume", "id": "r", "sessionId": at.session, "afterSeq": 0}).encode()
+    return at.upgrade(at.invite) + (b"\x81" + bytes([0x80 | len(asked)]) + b"\0\0\0\0" + asked) * 20
 
 
 Flood = Callable[[Target], bytes]
@@ -182,7 +182,7 @@ async def owner_lives(at: Target, figures: Figures, ended: asyncio.Event) -> Non
     owner = await Wire.open(at.port, at.token)
     figures.before = at.resident()
     try:
-        while not ended.is_set() or len(figures.acks) < 3:
+        while not ended.is_set():
             began = time.monotonic()
             await owner.send("user_message", id=f"{began}", prompt="{}", sessionId=at.session)
             while (message := await owner.receive())["type"] not in ("ack", "error"):
@@ -223,30 +223,49 @@ async def settled(at: Target, figures: Figures) -> None:
         await asyncio.sleep(0.05)
 
 
-async def flood(at: Target, kinds: list[Flood], each: int, rounds: int = 1, parallel: int = 64) -> Figures:
-    """Strike with `each` sockets of every kind, some at a time, all of which stay open to the end of the round."""
-    figures, ended, begun = Figures(may_have=at.most_descriptors()), asyncio.Event(), asyncio.Event()
-    turns = asyncio.Semaphore(parallel)
-
-    async def strike(attacker: Attacker) -> None:
-        async with turns:
-            await attacker.strike()
-            figures.look(at)
-
+async def flood(at: Target, kinds: Sequence[str], each: int, *, rounds: int = 1) -> Figures:
+    """Let a process of its own strike with `each` sockets of every kind, some at a time, all of which stay open to the
+    end of the round; and see how the owner fares."""
+    figures, ended = Figures(may_have=at.most_descriptors()), asyncio.Event()
     living = asyncio.create_task(owner_lives(at, figures, ended))
-    while not figures.acks and not living.done():
+    while len(figures.acks) < 3 and not living.done():
         await asyncio.sleep(0.01)
-    begun.set()
-    for _ in range(rounds):
-        async with AsyncExitStack() as stack:
-            striking: list[Awaitable[None]] = []
-            for number in range(each * len(kinds)):
-                kind = kinds[number % len(kinds)]
-                attacker = Attacker(at, kind(at))
-                stack.callback(attacker.close)
-                striking.append(strike(attacker))
-            await asyncio.gather(*striking)
-            await settled(at, figures)
-    ended.set()
+    attackers = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.faults.floods", json.dumps(asdict(at)), str(each), str(rounds), *kinds,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    try:
+        assert await attackers.wait() == 0
+    finally:
+        ended.set()
+        if attackers.returncode is None:
+            attackers.kill()
     await living
     return figures
+
+
+async def strike(at: Target, kinds: Sequence[Flood], each: int, parallel: int = 64) -> None:
+    """One round."""
+    turns, unseen = asyncio.Semaphore(parallel), Figures()
+
+    async def one(attacker: Attacker) -> None:
+        async with turns:
+            await attacker.strike()
+
+    async with AsyncExitStack() as stack:
+        striking: list[Awaitable[None]] = []
+        for number in range(each * len(kinds)):
+            attacker = Attacker(at, kinds[number % len(kinds)](at))
+            stack.callback(attacker.close)
+            striking.append(one(attacker))
+        await asyncio.gather(*striking)
+        await settled(at, unseen)
+
+
+async def main(told: str, each: str, rounds: str, *kinds: str) -> None:
+    for _ in range(int(rounds)):
+        await strike(Target(**json.loads(told)), [FLOODS[kind] for kind in kinds], int(each))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

@@ -329,7 +329,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def send(self, payload: bytes) -> None:
         """Send one message to this client alone."""
-        if self._protocol.state is not State.OPEN:
+        if self._protocol.state is not State.OPEN or self._transport.is_closing():  # the other side may just be gone
             return
         data = finished_frame(payload)
         if not self.paused:

@@ -22,6 +22,7 @@ from myagent.core.display import escape
 from myagent.exceptions import MyagentError
 from myagent.host.notifications import Caller, Notifications, NotifyUnusable
 from myagent.redaction.redactor import BadPattern, RedactingFormatter, Redactor
+from myagent.server.log_rate import LogRate
 from myagent.server.server import ExposedPlain, Server
 from myagent.settings import Settings
 
@@ -105,6 +106,7 @@ def _raise_open_files() -> None:
 def _log_to_stderr(redactor: Redactor) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(RedactingFormatter(redactor, "[remote] %(levelname)s %(name)s: %(message)s"))
+    handler.addFilter(LogRate())
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
 
 
