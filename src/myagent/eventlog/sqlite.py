@@ -1,4 +1,5 @@
-"""The event log in an SQLite file: one thread writes it, one reads it, the event loop never waits for either."""
+"""The event log in an SQLite file: one thread writes it, one reads it, one looks prompts up; the event loop waits for
+none of them."""
 
 from __future__ import annotations
 
@@ -47,10 +48,14 @@ class SqliteLog:
     async def open(self) -> Opened:
         self._loop = asyncio.get_running_loop()
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="event log reader")
+        # Of its own, so that a prompt does not wait behind what followers read.
+        self._finding = ThreadPoolExecutor(max_workers=1, thread_name_prefix="event log finder")
         try:
             connection, index, states, self._reader = await self._loop.run_in_executor(self._threads, self._open)
+            self._finder = await self._loop.run_in_executor(self._finding, Reader, self._path, index)
         except BaseException:
             self._threads.shutdown(wait=False)
+            self._finding.shutdown(wait=False)
             raise
         opened = Opened(states, dict(index.heads), index.pos)
         self._writer = Writer(connection, index, self._path.parent, self._loop, self._tell, self._quota)
@@ -106,10 +111,10 @@ class SqliteLog:
         return await self._read(lambda reader: reader.read_back(session_id, before_seq, limit, max_bytes))
 
     async def find_prompt(self, client_id: str, session_id: str) -> PromptKey | None:
-        return await self._read(lambda reader: reader.find_prompt(client_id, session_id))
+        return await self._read(lambda reader: reader.find_prompt(client_id, session_id), finds=True)
 
     async def find_opening(self, client_id: str, digest: bytes) -> PromptKey | None:
-        return await self._read(lambda reader: reader.find_opening(client_id, digest))
+        return await self._read(lambda reader: reader.find_opening(client_id, digest), finds=True)
 
     async def read_audit(self, after: int, *, max_bytes: int) -> list[tuple[int, bytes]]:
         return await self._read(lambda reader: reader.read_audit(after, max_bytes))
@@ -131,9 +136,11 @@ class SqliteLog:
     async def _close(self) -> None:
         # The writer's connection is the last to go: it moves the -wal into the file and removes it.
         await self._loop.run_in_executor(self._threads, self._reader.close)
+        await self._loop.run_in_executor(self._finding, self._finder.close)
         self._writer.queue.put(None)
         await self._loop.run_in_executor(self._threads, self._writer.join)
         self._threads.shutdown()
+        self._finding.shutdown()
 
     def _has_room(self) -> bool:
         over = isinstance(self._refusing, LogFull) and self._refusing.quota is not None
@@ -154,11 +161,12 @@ class SqliteLog:
             for waiter in waiters:
                 _settle(waiter, None)
 
-    async def _read(self, query: Callable[[Reader], T]) -> T:
+    async def _read(self, query: Callable[[Reader], T], *, finds: bool = False) -> T:
         if self._closing is not None:
             raise LogFailed("it is closed")
+        threads, reader = (self._finding, self._finder) if finds else (self._threads, self._reader)
         try:
-            return await self._loop.run_in_executor(self._threads, query, self._reader)
+            return await self._loop.run_in_executor(threads, query, reader)
         except sqlite3.Error as error:
             failed = failure(error)
             if is_damage(error) and self._closing is None:
