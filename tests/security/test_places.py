@@ -111,6 +111,12 @@ async def test_a_follower_may_send_what_a_follower_needs_and_no_more(tmp_path: P
         await owner.acked(await owner.send("user_message", prompt="help " + "x" * 100_000))
 
 
+async def test_a_header_that_is_too_long_is_answered_before_its_end(tmp_path: Path) -> None:
+    async with scene(tmp_path) as here, Raw(here.server) as raw:
+        await raw.send(request(here.server)[:-2] + b"X: " + b"x" * 9000)
+        assert (await raw.answer()).status == 431
+
+
 async def test_a_request_that_is_too_long_is_answered_once_and_let_go(tmp_path: Path) -> None:
     async with scene(tmp_path) as here, Raw(here.server) as raw:
         head = request(here.server, target="/healthz")[:-2]
