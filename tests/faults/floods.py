@@ -14,8 +14,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-from tests.faults.wire import Wire
+from tests.faults.wire import Gone, Wire
 
 MEGABYTE = 1 << 20
 MORE_MEMORY = 128  # MB that floods may cost
@@ -181,21 +182,35 @@ async def owner_lives(at: Target, figures: Figures, ended: asyncio.Event) -> Non
     """An owner who is connected submits turns, and gets tickets and new connections, for as long as it is flooded."""
     owner = await Wire.open(at.port, at.token)
     figures.before = at.resident()
+    answers: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+
+    async def read() -> None:
+        try:
+            while True:
+                message = await owner.receive()
+                if message["type"] in ("ack", "error"):
+                    answers.put_nowait(message)
+        except Gone as gone:
+            answers.put_nowait({"type": "error", "code": "gone", "message": str(gone)})
+
+    reading = asyncio.create_task(read())
     try:
         while not ended.is_set():
             began = time.monotonic()
             await owner.send("user_message", id=f"{began}", prompt="{}", sessionId=at.session)
-            while (message := await owner.receive())["type"] not in ("ack", "error"):
-                pass
+            message = await answers.get()
             figures.acks.append(time.monotonic() - began)
             if message["type"] == "error" and message["code"] != "queue_full":
                 figures.refused.append(str(message))
+            if message.get("code") == "gone":
+                return
             status = await ask(at, "/ticket")
             if status != 200:
                 figures.refused.append(f"/ticket {status}")
-            figures.look(at)
             await asyncio.sleep(0.02)
     finally:
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
         owner.abort()
 
 
@@ -227,6 +242,13 @@ async def flood(at: Target, kinds: Sequence[str], each: int, *, rounds: int = 1)
     """Let a process of its own strike with `each` sockets of every kind, some at a time, all of which stay open to the
     end of the round; and see how the owner fares."""
     figures, ended = Figures(may_have=at.most_descriptors()), asyncio.Event()
+
+    async def watch() -> None:
+        while not ended.is_set():
+            figures.look(at)
+            await asyncio.sleep(0.01)
+
+    watching = asyncio.create_task(watch())
     living = asyncio.create_task(owner_lives(at, figures, ended))
     while len(figures.acks) < 3 and not living.done():
         await asyncio.sleep(0.01)
@@ -240,7 +262,7 @@ async def flood(at: Target, kinds: Sequence[str], each: int, *, rounds: int = 1)
         ended.set()
         if attackers.returncode is None:
             attackers.kill()
-    await living
+    await asyncio.gather(living, watching)
     return figures
 
 
