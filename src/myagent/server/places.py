@@ -37,7 +37,7 @@ WORK = 16  # answers of one scope that are being made, or were made and are not 
 WORK_EACH = 4  # of one credential that is no owner's
 WAITING = 64  # requests of one scope that wait for that
 WAITING_EACH = 16  # of one credential that is no owner's
-DESCRIPTORS = 0.75  # of those that the process may have are for connections and what is open at the start; the rest is spare
+DESCRIPTORS = 0.75  # of those that the process may have: for connections, and for what is open at the start
 
 T = TypeVar("T", bound=Hashable)
 
