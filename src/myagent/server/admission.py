@@ -18,6 +18,7 @@ from myagent.access.credentials import Authenticator, Credential
 from myagent.access.tickets import Tickets
 from myagent.core.messages import SessionId
 from myagent.exceptions import MyagentError
+from myagent.server.addresses import is_loopback
 from myagent.server.rate_limit import Failures
 from myagent.server.static import page_files
 
@@ -95,7 +96,7 @@ class Admission:
         name, port = _split_port(host)
         if host in self.allowed_hosts or name in self.allowed_hosts:
             return host
-        if port is not None and port != self.port:
+        if port is not None and port != self.port and not is_loopback(name):  # a tunnel to us has a port of its own
             raise Rejected(403, "unknown host")
         if name in self.names or (self.wildcard and _is_address(name)):
             return host

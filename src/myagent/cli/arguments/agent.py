@@ -72,6 +72,27 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
         "`myagent remote agents`), or 'exec:COMMAND {prompt}'",
     )
     add(
+        "--trust-directory",
+        action="store_true",
+        help="host an agent although the settings of this directory have it start programs (hooks, MCP servers) that "
+        "nobody is asked about; without it they are named, and asked about once, on a terminal; no terminal, no agent",
+    )
+    add(
+        "--asking-mode",
+        metavar="ID",
+        help="of an agent that speaks ACP: its mode in which it asks, if you know that better than we do",
+    )
+    add(
+        "--plan-mode",
+        metavar="ID",
+        help="of an agent that speaks ACP: its mode for plan turns, in which you know it to change nothing",
+    )
+    add(
+        "--auth-method",
+        metavar="ID",
+        help="of an agent that speaks ACP: what to authenticate with, of the methods that it offers",
+    )
+    add(
         "--model",
         metavar="NAME",
         help="of the model agent, which it implies (pip install 'myagent[models]'): its name at the endpoint",
