@@ -20,7 +20,7 @@ SERVE_OPTIONS = {
     "--trust-directory", "--agent-idle", "--auth-method", "--asking-mode", "--plan-mode",
     "--help", "--host", "--port", "--cwd", "--permission-mode", "--allow-bypass", "--owner-grace", "--on-owner-leave",
     "--permission-timeout", "--tls-cert", "--tls-key", "--insecure-plain", "--allow-origin", "--allowed-host",
-    "--max-connections", "--retain-events", "--base-path", "--metrics-open", "--invite",
+    "--max-connections", "--retain-events", "--max-log", "--base-path", "--metrics-open", "--invite",
     "--notify", "--notify-after", "--notify-details", "--redact", "--redact-known", "--no-redact-known",
 }  # fmt: skip
 CLIENT_OPTIONS = {
