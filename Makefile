@@ -71,7 +71,7 @@ agents: $(STAMP)  ## every real agent that can be installed in .cache/agents, wi
 conformance: $(STAMP)  ## RFC 6455: the Autobahn cases through our own listener
 	$(BIN)/python -m pytest tests/conformance
 
-fuzz: $(STAMP)  ## hostile inputs at length: 10^6 to the decoder, 10^6 handshakes, 10^5 frames on real sockets
+fuzz: $(STAMP)  ## hostile inputs at length: 10^6 to the decoder, 10^6 handshakes, 10^5 frames on real sockets, and inputs that grow, by their time
 	-$(BIN)/$(PIP) -c constraints.txt -e '.[fuzz]'
 	$(BIN)/python -m tests.fuzz
 

@@ -79,11 +79,12 @@ LIBRARIES: dict[str, set[str]] = {
     "anyio": {"agents"},
     "dotenv": {"agents"},
     "segno": {"cli"},
+    "re2": {"redaction"},
 }
 
 # Of the standard library, `core` has what computes; not what waits, tells the time, throws dice, or touches the world.
 PURE = {
-    *("__future__", "collections", "dataclasses", "difflib", "enum", "functools", "hashlib", "hmac", "itertools"),
+    *("__future__", "bisect", "collections", "dataclasses", "enum", "functools", "hashlib", "hmac", "itertools"),
     *("json", "re", "typing", "unicodedata"),
 }
 # Adapters of one port, none of which may know another.

@@ -50,6 +50,7 @@ class Settings:
     max_connections: int = 1024
     wrong_credentials: int = 10  # from one address in a minute; more are answered with 429, a right one never
     redact: tuple[str, ...] = ()  # regular expressions: what matches is not stored
+    credential_places: tuple[str, ...] = ()  # patterns of paths, beside the known ones; `!` before one takes it off
     redact_known: bool = True  # nor are keys whose form their makers publish
     base_path: str = ""  # "/agent": what a reverse proxy puts before every path, also when it leaves it there
     open_metrics: bool = False  # give /metrics to whoever asks, not to owner credentials alone

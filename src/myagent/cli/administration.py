@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 from myagent.access.registry import Access, AnyRequest
 from myagent.access.state_directory import StateDir
 from myagent.cli.target import AUTH_FILE
+from myagent.cli.terminal.output import data, put, say
 from myagent.core.audit import entry
 from myagent.eventlog import Unit
 from myagent.eventlog.sqlite import SqliteLog
@@ -108,7 +108,10 @@ def carry_out(
     try:
         answer = complete(ask(find_workspace(arguments), request))
     except MyagentError as error:
-        print(f"[remote] {error}", file=sys.stderr)
+        say(str(error))
         return 3
-    print(json.dumps(answer, indent=2) if arguments.json else "\n".join(show(answer)))
+    if arguments.json:
+        data(f"{json.dumps(answer, indent=2)}\n")
+    else:
+        put("\n".join(show(answer)) + "\n", coloured=True)  # a QR code has colours
     return 0

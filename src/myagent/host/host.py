@@ -55,6 +55,7 @@ from myagent.delivery.fanout import Fanout
 from myagent.delivery.window import Window, frame
 from myagent.eventlog import EventLog, LogFailed
 from myagent.host.announcements import Announcements
+from myagent.host.covered_log import CoveredLog
 from myagent.host.epochs import EPOCHS, Epochs
 from myagent.host.notifications import Notifications
 from myagent.host.peer import Peer, clean_label, name_of
@@ -78,9 +79,9 @@ class Host:
     def __init__(self, workspace: Path, agent: Agent, log: EventLog, settings: Settings) -> None:
         self.workspace = workspace
         self.agent = agent
-        self.log = log
         self.settings = settings
         self.redactor = Redactor(settings.redact, known=settings.redact_known)
+        self.log: EventLog = CoveredLog(log, self.redactor)
         self.notifications: Notifications | None = None  # whom to call when nobody looks; set before `start`
         self.peers: dict[ConnectionId, Peer] = {}
         self.ownership: Ownership
@@ -105,13 +106,15 @@ class Host:
         opened = await self.log.open()
         settings = self.settings
         keeps_all = settings.retain_events is None
-        self.fanout = Fanout(Window(opened.heads, opened.pos), self.log, announce_gaps=not keeps_all)
+        window = Window(opened.heads, opened.pos)
+        self.fanout = Fanout(window, self.log, announce_gaps=not keeps_all, cover=self.redactor.encoded)
         decoder = msgspec.json.Decoder(Session)
         sessions = {SessionId(key): decoder.decode(state) for key, state in opened.sessions.items()}
         self.store = SessionStore(self.log, self.fanout, sessions, settings.retain_events)
         self._requests = PermissionRequests(self.store, settings.permission_timeout, self._nobody_asked)
         chunk_bytes = settings.limits.chunk_frame_bytes
         self._turns = Turns(self.agent, self.workspace, self.store, self._requests, chunk_bytes, self.redactor)
+        self._turns.credential_places = settings.credential_places
         self.store.begins = self._turns.begin
         self.store.resolved = self._requests.resolved
         self.store.failed = self._log_failed

@@ -304,7 +304,7 @@ class Connection(asyncio.BufferedProtocol):
         """Send one message to this client alone."""
         if self._protocol.state is not State.OPEN or self._transport.is_closing():  # the other side may just be gone
             return
-        data = finished_frame(payload)
+        data = finished_frame(self._listener.host.redactor.encoded(payload))
         if not self.paused:
             self.write(data)
             return

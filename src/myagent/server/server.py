@@ -158,6 +158,7 @@ class Server:
             self._state.close()
             raise
         self._started = True
+        self._measures.loop.start()
         self._beat()
         self._look_for_expired()
 
@@ -171,6 +172,7 @@ class Server:
             await self._tls_listener.stop()
         await stop_listening(self._server)
         await self._control.close()
+        self._measures.loop.stop()
         for timer in (self._beat_timer, self._expiry_timer):
             if timer is not None:
                 timer.cancel()

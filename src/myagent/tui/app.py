@@ -36,6 +36,7 @@ from myagent.core.messages import (
     Welcome,
 )
 from myagent.exceptions import MyagentError
+from myagent.text.terminal import visible
 from myagent.text.wording import OUTCOMES, name_line, one_line
 from myagent.tui import lists, status
 from myagent.tui.copying import copies, copy
@@ -591,4 +592,4 @@ class Attach(App[int]):
     def _set_title(self, title: str) -> None:
         if title != self._title and self._driver is not None and not self.is_headless:
             self._title = title
-            self._driver.write(f"\x1b]0;{title}\x07")  # as `bell` does; Textual has no title of its own to set
+            self._driver.write(f"\x1b]0;{visible(title)}\x07")  # as `bell` does; Textual has no title of its own to set

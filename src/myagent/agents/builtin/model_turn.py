@@ -14,6 +14,7 @@ from myagent.agents.builtin import conversation
 from myagent.agents.builtin.compaction import SUMMARY_CHARACTERS, Room, compacted, summed_up
 from myagent.agents.builtin.conversation import Files
 from myagent.agents.showing import Showing
+from myagent.agents.tools.credentials import Places
 from myagent.agents.tools.toolbox import External, Offer, Toolbox, Withdrawn
 from myagent.exceptions import MyagentError
 
@@ -46,7 +47,8 @@ class ModelTurn:
         self._turn, self._endpoint, self._instructions, self._context = turn, endpoint, instructions, context
         self._room, self._files, self._cover = room, files, cover
         self._showing = Showing(io)
-        self._toolbox = Toolbox(turn.cwd, turn.mode, self._showing, io.ask, turn.turn_id, externals)
+        places = Places(turn.credential_places)
+        self._toolbox = Toolbox(turn.cwd, turn.mode, self._showing, io.ask, turn.turn_id, externals, places)
         self._io = io
         self._name = turn.session_id  # of the conversation
         self._earlier: list[bytes] = []

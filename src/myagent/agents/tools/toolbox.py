@@ -11,6 +11,7 @@ import itertools
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,7 @@ from myagent.agents import Answer, ToolCall
 from myagent.agents.rendering import JSON
 from myagent.agents.rendering.bounds import cut
 from myagent.agents.showing import Showing
+from myagent.agents.tools.credentials import Places
 from myagent.agents.tools.tools import CommandProposal, FileProposal, Tools
 from myagent.agents.tools.workspace import ToolFailed
 from myagent.core.messages import PermissionMode
@@ -150,11 +152,12 @@ class Toolbox:
         ask: Callable[[ToolCall], Awaitable[Answer]],
         turn_id: str,
         externals: Mapping[str, External] | None = None,
+        places: Places | None = None,
     ) -> None:
         kinds = READING if mode == "plan" else (*READING, *CHANGING)
         self._kinds: dict[str, type[Request]] = {kind.__name__: kind for kind in kinds}
         self._externals = {} if mode == "plan" else dict(externals or {})
-        self._tools, self._showing, self._ask = Tools(root), showing, ask
+        self._tools, self._showing, self._ask = Tools(root, places), showing, ask
         self._ids = (f"{turn_id}-{number}" for number in itertools.count(1))
 
     def offers(self) -> list[Offer]:
@@ -192,13 +195,13 @@ class Toolbox:
         try:
             match request:
                 case Read(path):
-                    return await self._look(shown_as, f"Read {path}", given, lambda: self._tools.read(path))
+                    return await self._look(shown_as, f"Read {path}", given, path, partial(self._tools.read, path))
                 case Glob(pattern):
-                    return await self._look(shown_as, f"Glob {pattern}", given, lambda: self._tools.glob(pattern))
+                    glob = partial(self._tools.glob, pattern)
+                    return await self._look(shown_as, f"Glob {pattern}", given, pattern, glob)
                 case Grep(pattern, path):
-                    return await self._look(
-                        shown_as, f"Grep {pattern} {path}", given, lambda: self._tools.grep(pattern, path)
-                    )
+                    grep = partial(self._tools.grep, pattern, path)
+                    return await self._look(shown_as, f"Grep {pattern} {path}", given, path, grep)
                 case Bash(command):
                     return await self._command(shown_as, await self._tools.bash(command))
                 case Edit(path, old, new):
@@ -222,9 +225,15 @@ class Toolbox:
         except (msgspec.DecodeError, RecursionError, UnicodeEncodeError) as error:
             raise Unusable(call.name, f"its arguments do not fit: {error}") from error
 
-    async def _look(self, shown_as: str, title: str, given: JSON, find: Callable[[], Awaitable[str]]) -> str:
-        await self._announce(shown_as, title, _KINDS[title.partition(" ")[0]], given, "in_progress")
-        told = _bounded(await find())
+    async def _look(
+        self, shown_as: str, title: str, given: JSON, path: str, find: Callable[..., Awaitable[str]]
+    ) -> str:
+        name = title.partition(" ")[0]
+        await self._announce(shown_as, title, _KINDS[name], given, "in_progress")
+        call = await self._tools.leave_to_look(name.lower(), given, path)
+        if call is not None and (refusal := await self._leave(shown_as, call)) is not None:
+            return await self._failed(shown_as, refusal)
+        told = _bounded(await find(allowed=call is not None))
         await self._update(shown_as, "completed", rawOutput={"output": told})
         return told or "(nothing)"
 
@@ -233,7 +242,7 @@ class Toolbox:
             return await self._failed(shown_as, refusal)
         await proposal.launch()
         await self._update(shown_as, "completed")
-        return f"{proposal.call.diffs[0].path} written"
+        return f"{proposal.path} written"
 
     async def _command(self, shown_as: str, proposal: CommandProposal) -> str:
         if (refusal := await self._leave(shown_as, proposal.call)) is not None:

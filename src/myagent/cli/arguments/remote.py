@@ -264,8 +264,14 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     add("--max-connections", metavar="N", type=count, default=1024, help="connections at a time (default 1024)")
     add(
         "--redact", metavar="PATTERN", action="append", default=[],
-        help="regular expression: what matches within a line is covered before it is stored or shown; an unfinished "
-        "line then waits for its end; may be repeated",
+        help="regular expression (of RE2: no look-around): what matches within a line is covered "
+        "before it is stored or shown; an unfinished line then waits for its end; may be repeated",
+    )  # fmt: skip
+    add(
+        "--credential-place", metavar="PATTERN", action="append", default=[],
+        help="the end of a path that holds credentials, beside .ssh, .aws, .env and the other known ones, such as "
+        "vault/*.json: our own tools ask before they read it, in every mode, and show it covered; !PATTERN takes one "
+        "off; may be repeated",
     )  # fmt: skip
     add(
         "--redact-known", action=argparse.BooleanOptionalAction, default=True,

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from myagent.cli import target
 from myagent.cli.terminal import plain
+from myagent.cli.terminal.output import say
 from myagent.client import State, connect
 from myagent.client.address import Address
 from myagent.client.asking import page
 from myagent.client.incoming import read
-from myagent.core.display import escape
 from myagent.core.messages import Event
 from myagent.exceptions import MyagentError
 
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise NoTerminal
         return asyncio.run(_run(arguments))
     except MyagentError as error:
-        print(f"[remote] {escape(target.told(error, arguments))}", file=sys.stderr)
+        say(target.told(error, arguments))
         return target.exit_code(error)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from myagent.access.state_directory import StateDir
 from myagent.cli.administration import find_workspace
+from myagent.cli.terminal.output import data, put, say
 from myagent.core.audit import GENESIS, hash_of, verify
 from myagent.core.display import escape
 from myagent.eventlog import LogUnusable
@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         path = StateDir(find_workspace(arguments)).path / "sessions.db"
         return _verify(path, arguments) if arguments.action == "verify" else _show(path, arguments)
     except MyagentError as error:
-        print(f"[remote] {error}", file=sys.stderr)
+        say(str(error))
         return 3
 
 
@@ -52,7 +52,10 @@ def _show(path: Path, arguments: argparse.Namespace) -> int:
             if record.get("kind") == "join" and record.get("label"):
                 names[str(record.get("connection"))] = str(record["label"])
             if arguments.session in (None, record.get("session")):
-                print(body.decode() if arguments.json else _line(record, names))
+                if arguments.json:
+                    data(f"{body.decode()}\n")
+                else:
+                    put(f"{_line(record, names)}\n")
     return 0
 
 
@@ -94,11 +97,12 @@ def _verify(path: Path, arguments: argparse.Namespace) -> int:
         fault = "no record has the hash that you gave: the trail was made anew, or cut, since you noted it"
     if arguments.json:
         checked = datetime.now(UTC).isoformat(timespec="seconds")
-        print(json.dumps({"records": verdict.count, "head": verdict.head, "fault": fault, "checkedAt": checked}))
+        facts = {"records": verdict.count, "head": verdict.head, "fault": fault, "checkedAt": checked}
+        data(f"{json.dumps(facts)}\n")
     elif fault is None:
-        print(f"the audit is whole: {verdict.count} records, head {verdict.head}")
+        put(f"the audit is whole: {verdict.count} records, head {verdict.head}\n")
     else:
-        print(f"BROKEN after {verdict.count} good records: {fault}")
+        put(f"BROKEN after {verdict.count} good records: {fault}\n")
     return 0 if fault is None else 1
 
 

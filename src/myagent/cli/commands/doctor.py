@@ -7,7 +7,6 @@ import os
 import socket
 import ssl
 import stat
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, Literal
 from myagent.access.registry import AskStatus, ListInvites
 from myagent.access.state_directory import StateDir
 from myagent.cli import target
+from myagent.cli.terminal.output import put, say
 from myagent.client.address import Address
 from myagent.client.errors import CannotConnect
 from myagent.client.trust import why_untrusted
@@ -98,11 +98,11 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         findings = list(_examine(arguments))
     except MyagentError as error:
-        print(f"[remote] {error}", file=sys.stderr)
+        say(str(error))
         return target.exit_code(error)
-    print("\n".join(map(str, findings)))
+    put("\n".join(map(str, findings)) + "\n")
     opened = sum(each.state == "OPEN" for each in findings)
-    print(f"{opened} open" if opened else "nothing is open that is known of")
+    put(f"{opened} open\n" if opened else "nothing is open that is known of\n")
     return 1 if opened else 0
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 
 from myagent.cli.reading import read_session
+from myagent.cli.terminal.output import emit
 from myagent.client.incoming import read
 from myagent.core.messages import Metadata
 from myagent.export import with_gaps
@@ -24,8 +25,7 @@ def _replay(arguments: argparse.Namespace, metadata: Metadata, lines: Iterable[b
         for pause, text in steps(map(read, with_gaps(lines, metadata.session_id))):
             if arguments.speed:
                 time.sleep(pause / arguments.speed)
-            sys.stdout.write(text)
-            sys.stdout.flush()
+            emit(sys.stdout, text)  # made safe where the steps are made
     finally:
         if sys.stdout.isatty():
-            sys.stdout.write(RESET)
+            emit(sys.stdout, RESET)

@@ -16,8 +16,10 @@ from myagent.agents import Agent
 from myagent.agents.acp.presets import UnknownPreset
 from myagent.agents.choice import NoOptions
 from myagent.agents.exec import UnusableTemplate
+from myagent.agents.tools.credentials import Places
 from myagent.cli.agent_choice import chosen
 from myagent.cli.invitation import qr_code, reach_note, revoking
+from myagent.cli.terminal.output import put, say
 from myagent.core.display import escape
 from myagent.exceptions import MyagentError
 from myagent.host.notifications import Caller, Notifications, NotifyUnusable
@@ -25,10 +27,12 @@ from myagent.redaction.redactor import BadPattern, RedactingFormatter, Redactor
 from myagent.server.log_rate import LogRate
 from myagent.server.server import ExposedPlain, Server
 from myagent.settings import Settings
+from myagent.text.terminal import visible
 
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 -- how to reach here what listens everywhere
 
 _USAGE = (ExposedPlain, BadPattern, NoOptions, NotifyUnusable, UnknownPreset, UnusableTemplate)
+PLACES_NAMED = 6  # that hold credentials, in one line
 START_PATIENCE_SECONDS = 3.0  # before it is told what a start waits for
 NOTIFY_VARIABLE = "MYAGENT_REMOTE_NOTIFY"
 
@@ -53,7 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
             )
         asyncio.run(_serve(server, agent, caller, invite=arguments.invite))
     except MyagentError as error:
-        print("\n".join(f"[remote] {line}" for line in str(error).splitlines()), file=sys.stderr)
+        for line in str(error).splitlines():
+            say(line)
         return 2 if isinstance(error, _USAGE) else 3
     return 0
 
@@ -84,6 +89,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         retain_events=arguments.retain_events,
         max_log=arguments.max_log or None,
         redact=tuple(arguments.redact),
+        credential_places=tuple(arguments.credential_place),
         redact_known=arguments.redact_known,
     )
 
@@ -104,9 +110,16 @@ def _raise_open_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+class _LineFormatter(RedactingFormatter):
+    """A log that is read on a terminal: what others chose is in its records too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
+
+
 def _log_to_stderr(redactor: Redactor) -> None:
     handler = logging.StreamHandler()
-    handler.setFormatter(RedactingFormatter(redactor, "[remote] %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_LineFormatter(redactor, "[remote] %(levelname)s %(name)s: %(message)s"))
     handler.addFilter(LogRate())
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
 
@@ -128,7 +141,7 @@ async def _serve(server: Server, agent: Agent, caller: Caller | None, *, invite:
     async with server:
         waiting.cancel()
         for line in _announcement(server, agent):
-            print(f"[remote] {line}", flush=True)
+            say(line, error=False)
         if invite is not None:
             _invite(server, invite)
         await stop.wait()
@@ -146,7 +159,7 @@ async def _say_what_it_waits_for(agent: Agent) -> None:
         await asyncio.sleep(START_PATIENCE_SECONDS)
         if agent.info.waits_for not in ("", said):
             said = agent.info.waits_for
-            print(f"[remote] waiting for {escape(agent.info.name)}: {escape(said)}", file=sys.stderr, flush=True)
+            say(f"waiting for {agent.info.name}: {said}")
 
 
 def _announcement(server: Server, agent: Agent) -> list[str]:
@@ -161,6 +174,7 @@ def _announcement(server: Server, agent: Agent) -> list[str]:
     return [
         f"listening {server.url}",
         f"directory {escape(str(server.workspace))}",
+        *_exposed(server),
         f"agent {info.name}{f' ({info.note})' if info.note else ''}",
         f"auth file {escape(str(server.auth_path))}",
         f"page {server.page.address} (owner: paste the token of the auth file; others: myagent remote invite)",
@@ -168,23 +182,47 @@ def _announcement(server: Server, agent: Agent) -> list[str]:
     ]
 
 
+def _exposed(server: Server) -> list[str]:
+    """What of this user's secrets is within reach of whoever works in the directory."""
+    here = server.workspace
+    what = "the root of all files" if here == Path(here.anchor) else "your home directory" if here == _home() else ""
+    found = Places(server.settings.credential_places).within(here)
+    if not what and not found:
+        return []
+    listed = f"{', '.join(found[:PLACES_NAMED])}{', …' if len(found) > PLACES_NAMED else ''}"
+    said = f"this is {what}; it holds credentials: {listed}" if what and found else ""
+    said = said or (f"this is {what}" if what else f"this directory holds credentials: {listed}")
+    return [
+        f"NOTE {said}. Our own tools ask before they read such places; commands, and agents that are hosted, need not"
+    ]
+
+
+def _home() -> Path | None:
+    try:
+        return Path.home().resolve()
+    except RuntimeError:  # this user has none
+        return None
+
+
 def _invite(server: Server, label: str) -> None:
     """Make an invite and tell it; a server that cannot make one serves all the same."""
     try:
         made = server.invite(label=label)
     except MyagentError as error:
-        print(f"[remote] {error}", file=sys.stderr)
+        say(str(error))
         return
     lines = [
         f"to watch in a browser: {made.link}",
         f"good until {made.expires_at}; to end it: {revoking(made.id, server.workspace)}",
         *reach_note(server.page),
     ]
-    print("\n".join([f"[remote] {line}" for line in lines] + qr_code(made.link, server.page, wanted=None)), flush=True)
+    for line in lines:
+        say(line, error=False)
+    put("".join(f"{line}\n" for line in qr_code(made.link, server.page, wanted=None)), coloured=True)
 
 
 def _say_stopping() -> None:
     try:
-        print("[remote] stopping", flush=True)
+        say("stopping", error=False)
     except BrokenPipeError:  # whoever read our lines has gone; that is no reason not to stop well
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 
 from myagent.cli.arguments.parsing import Parser
 from myagent.cli.parser import make_parser
+from myagent.cli.terminal.output import put
 
 HEAD = """\
 # The command line
@@ -98,4 +98,4 @@ def _fenced(text: str | None) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(write())
+    put(write())

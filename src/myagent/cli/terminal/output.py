@@ -7,8 +7,7 @@ import re
 import sys
 from typing import TextIO
 
-from myagent.core.display import escape
-from myagent.text.terminal import RESET, TerminalFilter
+from myagent.text.terminal import RESET, TerminalFilter, visible
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -68,8 +67,7 @@ class Screen:
     def _write(self, stream: TextIO, text: str) -> None:
         if not text:
             return
-        stream.write(text)
-        stream.flush()
+        emit(stream, text)
         if text.removesuffix(RESET).endswith("\n"):
             self._mid_line.discard(stream)
         else:
@@ -81,6 +79,27 @@ def abandon_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def say(line: str) -> None:
-    """A line of our own to stderr; whatever is in it, nothing drives the terminal."""
-    print(f"[remote] {escape(line)}", file=sys.stderr)
+def say(line: str, *, error: bool = True) -> None:
+    """A line of our own; whatever is in it, nothing drives the terminal, and what it has of more lines is indented."""
+    put("[remote] " + line.replace("\n", "\n    ") + "\n", error=error)
+
+
+def put(text: str, *, error: bool = False, coloured: bool = False) -> None:
+    """Write text to a standard stream: nothing in it drives a terminal. Colours pass where they are ours."""
+    if coloured:
+        passing = TerminalFilter()
+        text = passing.feed(text) + passing.close()
+    else:
+        text = visible(text)
+    emit(sys.stderr if error else sys.stdout, text)
+
+
+def data(text: str) -> None:
+    """Write what is meant for programs, as it is; a terminal gets it as text."""
+    emit(sys.stdout, visible(text) if sys.stdout.isatty() else text)
+
+
+def emit(stream: TextIO, text: str) -> None:
+    """The one place that writes to a terminal. What comes here went through `text/terminal`, or is for a program."""
+    stream.write(text)
+    stream.flush()
