@@ -72,8 +72,8 @@ class Sitting:
 
     async def asked(self) -> Any:
         """Wait for a permission question that takes answers."""
-        await self.until(lambda: self.app._question is not None and self.app._question.armed)
-        return self.app._question
+        await self.until(lambda: self.app.requests.question is not None and self.app.requests.question.armed)
+        return self.app.requests.question
 
 
 def _rows(screen: Any, width: int, height: int) -> list[list[Any]]:

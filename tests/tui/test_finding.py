@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from myagent.tui import app, finding
+from myagent.tui import finding, sessions
 from myagent.tui.lists import HELP
 from myagent.tui.story import Said
 
@@ -18,7 +18,7 @@ EVENTS = 600
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that not many events are as many pages as of a long session."""
-    monkeypatch.setattr(app, "PAGE", 50)
+    monkeypatch.setattr(sessions, "PAGE", 50)
     monkeypatch.setattr(finding, "PAGE", 200)
     monkeypatch.setattr(finding, "AFTER", 60)
 
@@ -66,7 +66,7 @@ async def test_jumping_to_an_event_and_back_to_the_end(room: Any) -> None:
         await ben.until(lambda: "this is event 100." in ben.lines[0])
         await ben.until("at event 100 of ")
         await play.say("news\n")
-        await ben.until(lambda: ben.app._head == EVENTS + 2)
+        await ben.until(lambda: ben.app.sessions.head == EVENTS + 2)
         assert "news" not in ben.text
         assert not ben.app.timeline.attached
         await down_until(ben, lambda: ben.app.timeline.story.last > 250)  # past what was fetched at first
