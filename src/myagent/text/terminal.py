@@ -16,11 +16,12 @@ from functools import lru_cache
 RESET = "\x1b[0m"
 
 _PARAMETERS = "[0-9;:]{0,64}"  # sixteen parameters and more; longer ones are no colours
-_TOKEN = re.compile(rf"(?:\x1b\[|\x9b)({_PARAMETERS})m|[^\n\t -~]")
+_TOKEN = re.compile(rf"(?:\x1b\[|\x9b)({_PARAMETERS})([mK])|[^\n\t -~]")
 _UNFINISHED = re.compile(rf"(?:\x1b(?:\[{_PARAMETERS})?|\x9b{_PARAMETERS})\Z")
 _SIMPLE = frozenset((0, 1, 2, 3, 4, 7, 9, 21, 22, 23, 24, 25, 27, 28, 29, 39, 49, 53, 55)).union(
     range(30, 38), range(40, 48), range(90, 98), range(100, 108)
 )
+_MOVES = ("\r", "\b")  # within the line
 _EMOJI_STYLE = "\ufe0f"  # asks for the coloured form of the symbol before it; invisible anywhere else
 # Printable for `str.isprintable`, and yet not seen: fillers, joiners, variation selectors, empty symbols.
 _UNSEEN = re.compile(
@@ -29,10 +30,15 @@ _UNSEEN = re.compile(
 
 
 class TerminalFilter:
-    """One stream of agent text; a sequence may be split anywhere over the chunks."""
+    r"""One stream of agent text; a sequence may be split anywhere over the chunks.
 
-    def __init__(self) -> None:
+    With `overwrites`, what moves and erases within a line passes, too (`\r`, `\b`, `ESC [ K`): for a terminal on whose
+    line there is nothing but agent text, or for `Overwriting`.
+    """
+
+    def __init__(self, *, overwrites: bool = False) -> None:
         self.coloured = False  # a colour is on that was not reset
+        self._overwrites = overwrites
         self._held = ""  # the beginning of what may become a colour
         self._last = ""  # the character before the chunk
 
@@ -53,12 +59,17 @@ class TerminalFilter:
 
     def _token(self, match: re.Match[str]) -> str:
         token = match[0]
+        if match[2] == "K":
+            erases = self._overwrites and match[1] in ("", "0", "1", "2")
+            return f"\x1b[{match[1].replace('0', '')}K" if erases else visible(token)
         if match[1] is not None:
             parameters = _colours(match[1])
             if parameters is None:
                 return visible(token)
             self.coloured = parameters != [0]
             return f"\x1b[{';'.join(map(str, parameters))}m"
+        if self._overwrites and token in _MOVES:
+            return token
         if token == _EMOJI_STYLE:
             before = match.string[match.start() - 1] if match.start() else self._last
             return token if before and unicodedata.category(before) == "So" else _shown(token)
