@@ -34,6 +34,7 @@ class Overwriting:
         self._styles: list[str] = []  # of each column
         self._column = 0
         self._style: dict[int, str] = {}  # the colours that are on, by kind, as parameters
+        self.colours = ""  # what sets the colours that were on when the line began
 
     def feed(self, text: str) -> str:
         """Add to the stream; returns the lines that this ends, each with its newline, and colours as they came."""
@@ -48,6 +49,7 @@ class Overwriting:
                 self._add(line.removesuffix("\r"))
                 whole = self.line
                 self._text, self._cells, self._styles, self._column = "", None, [], 0
+            self.colours = self._sgr()
             done.append(f"{whole}\n")
         self._add(rest)
         return "".join(done)
@@ -57,15 +59,13 @@ class Overwriting:
         """The line that has not ended, as it is now; shown, it leaves the colours on that are on."""
         if self._cells is None:
             return self._text
-        shown, last = [], None
-        for cell, style in zip(self._cells, self._styles, strict=True):
+        shown, last = [], self.colours
+        for cell, style in zip((*self._cells, ""), (*self._styles, self._sgr()), strict=True):
             if style != last:
                 shown.append(f"{RESET}{style}")
                 last = style
             shown.append(cell)
-        if last != (style := self._sgr()):
-            shown.append(f"{RESET}{style}")
-        return "".join(shown).removeprefix(RESET)
+        return "".join(shown)
 
     def _add(self, text: str) -> None:
         if self._cells is None:
@@ -219,7 +219,13 @@ def _is_region(character: str) -> bool:
     return "\U0001f1e6" <= character <= "\U0001f1ff"
 
 
+def overwritten(text: str) -> str:
+    """A finished text that came out of a `TerminalFilter` with `overwrites`, as a terminal would show it."""
+    over = Overwriting()
+    return over.feed(text) + over.line
+
+
 def shown(text: str) -> str:
     """A finished output as a terminal would show it, safe for one, with its colours."""
-    clean, over = TerminalFilter(overwrites=True), Overwriting()
-    return over.feed(clean.feed(text) + clean.close()) + over.line
+    clean = TerminalFilter(overwrites=True)
+    return overwritten(clean.feed(text) + clean.close())
