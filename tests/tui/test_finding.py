@@ -113,6 +113,69 @@ async def test_searching_far_up_and_down_again(room: Any) -> None:
         await ben.until("not found further up")
 
 
+def styled(anna: Any) -> list[tuple[str, bool]]:
+    """What is marked on the screen, and whether it is where the search is."""
+    parts = [part for y in range(anna.app.timeline.size.height) for part in anna.app.timeline.render_line(y)]
+    return [
+        (part.text, bool(part.style.reverse))
+        for part in parts
+        if part.style and (part.style.reverse or part.style.underline)
+    ]
+
+
+async def test_every_hit_is_marked_and_counted(room: Any) -> None:
+    async with room() as here, here.sit(size=(30, 30)) as anna:
+        await anna.prompt("go")
+        play = await here.puppet.begun()
+        await play.say("a needle and a Needle\n\n表 needle 👩\u200d👧 needle\n")
+        await play.say("x" * 27 + "needle\n\x1b[31mnee\x1b[0mdle\n")
+        await play.io.stderr("needle\n")
+        await anna.until("! needle")
+        await find(anna, "needle")
+        await anna.until("7 of 7")
+        marks = styled(anna)
+        assert "".join(text for text, _ in marks).lower() == "needle" * 7
+        assert marks[-1] == ("needle", True)
+        assert not any(here for _, here in marks[:-1])
+        for number in (6, 5, 4):
+            await anna.press("up")
+            await anna.until(f"{number} of 7")
+        assert "".join(text for text, here in styled(anna) if here) == "needle"
+        await anna.press("down")
+        await anna.until("5 of 7")
+        assert [text for text, here in styled(anna) if here] == ["ne", "edle"]  # of two rows
+        await anna.press(*["up"] * 5)
+        await anna.until("not found")
+        await anna.until("1 of 7")
+        await anna.press("escape")
+        await anna.until(lambda: not styled(anna))
+        assert " of 7" not in anna.text
+        play.end()
+
+
+async def test_long_output_has_no_false_line_breaks(room: Any) -> None:
+    """However it comes in pieces, and wherever a page of it ends."""
+    lines = [f"{number} the quick brown fox jumps over the lazy dog" for number in range(1, 4001)]
+    text = "".join(f"{line}\n" for line in lines)
+    async with room() as here, here.sit(label="writer", size=(100, 30)) as writer:
+        await writer.prompt("count")
+        play = await here.puppet.begun()
+        for start in range(0, len(text), 997):
+            await play.say(text[start : start + 997])
+        await writer.until(lines[-1])
+        async with here.sit(label="ben", role="follower", size=(100, 30)) as ben:
+            await ben.until(lines[-1])
+            for number in (3714, 1715, 716):
+                await find(ben, f"{number} the")
+                await ben.until(lambda number=number: lines[number - 1] in ben.app.timeline.shown)
+                shown = [line for line in ben.app.timeline.shown if "the quick" in line]
+                first = int(shown[0].split()[0])
+                assert shown == lines[first - 1 : first - 1 + len(shown)]
+            await ben.press("escape", "ctrl+home")
+            await ben.until("1 the quick")
+        play.end()
+
+
 async def test_what_is_not_there_is_said(room: Any) -> None:
     async with room() as here, here.sit() as anna:
         await anna.prompt("go")

@@ -26,6 +26,7 @@ from myagent.client.errors import (
     NotConnected,
     NotMyagent,
     PlainToken,
+    PromptTooLarge,
     Refused,
 )
 from myagent.client.incoming import Message, Unknown
@@ -46,6 +47,7 @@ __all__ = [
     "NotConnected",
     "NotMyagent",
     "PlainToken",
+    "PromptTooLarge",
     "Refused",
     "State",
     "Unknown",

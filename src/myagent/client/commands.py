@@ -9,7 +9,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from myagent.client.errors import Disconnected, NotConnected
+from myagent.client.errors import Disconnected, NotConnected, PromptTooLarge
 from myagent.client.options import Options
 from myagent.client.state import State
 from myagent.client.view import View
@@ -102,9 +102,13 @@ class Commands:
     async def prompt(
         self, text: str, *, session: str | None = None, mode: PermissionMode | None = None, id: str | None = None
     ) -> str:
-        """Submit a turn. A reconnecting client sends it again, with the same id, until it is answered."""
+        """Submit a turn. A reconnecting client sends it again, with the same id, until it is answered.
+
+        Raises `PromptTooLarge` before anything is sent.
+        """
         session_id = None if session is None else SessionId(session)
         message = UserMessage(id=id or new_id(), prompt=text, session_id=session_id, permission_mode=mode)
+        self._check_size(message)
         self._view.unacked[message.id] = message
         try:
             return await self._send(message)
@@ -153,6 +157,14 @@ class Commands:
         return await self._send(Ping(id=new_id()))
 
     # --- sending ---------------------------------------------------------------------------------------------
+
+    def _check_size(self, message: UserMessage) -> None:
+        if self.limits is not None:
+            prompt, whole = len(message.prompt.encode("utf-8", "surrogatepass")), len(encode(message))
+            if prompt > self.limits.prompt_bytes:
+                raise PromptTooLarge(prompt, self.limits.prompt_bytes)
+            if whole > self.limits.message_bytes:
+                raise PromptTooLarge(prompt, self.limits.message_bytes - (whole - prompt))
 
     async def _send(self, message: Command) -> str:
         if self._socket is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import ClassVar
@@ -31,20 +32,21 @@ from myagent.core.messages import (
     TerminalState,
     Welcome,
 )
-from myagent.exceptions import MyagentError
 from myagent.text.wording import name_line, one_line
 from myagent.tui import lists, status
 from myagent.tui.copying import copies, copy
-from myagent.tui.finding import Finder, Pages
+from myagent.tui.finding import Pages
 from myagent.tui.outbox import Outbox
 from myagent.tui.prompt_box import PromptBox
 from myagent.tui.question import ALONE, QUIET, Question
 from myagent.tui.requests import Requests
+from myagent.tui.searching import Search
 from myagent.tui.sessions import Sessions
 from myagent.tui.style import CSS
 from myagent.tui.timeline import Timeline
 
 TELL_PAUSE = 0.05  # seconds in which what changes below the stream is gathered
+TAKE_TIME = 0.01  # seconds of taking messages at a time
 LONG_TURN = 10.0  # seconds; the bell rings when one has ended
 OVER_QUESTION = ("stop", "quit", "page")  # what keys do while a permission request is asked for, too
 
@@ -82,7 +84,6 @@ class Attach(App[int]):
         self.loss: ClientError | None = None  # why the connection is gone for good
         self.timeline = Timeline(id="timeline")
         self.prompt_box = PromptBox(id="prompt")
-        self.search_box = Input(id="search", placeholder="find; Up and Down go on, #120 goes to event 120, Escape ends")
         self._queue_line = Static(id="queue")
         self._status_line = Static(id="status")
         self.sessions = Sessions(self, client, pages, self.timeline, self.prompt_box, say=self._say, changed=self._tell)
@@ -90,9 +91,16 @@ class Attach(App[int]):
         self.outbox = Outbox(
             self, client, self.sessions, self.prompt_box, say=self._say, sent=self.timeline.action_to_end
         )
-        self._finder = Finder(self.timeline, self.sessions.fetch, self.sessions.show_stretch, self._searched)
+        self.search = Search(
+            self,
+            self.timeline,
+            fetch=self.sessions.fetch,
+            show=self.sessions.show_stretch,
+            say=self._say,
+            changed=self._tell,
+        )
+        self.search_box = self.search.box
         self._first = session
-        self._busy = ""  # what takes its time
         self._followers = client.welcome.followers if client.welcome else 0
         self._since = status.Since()
         self._began: dict[str, float] = {}  # running turns
@@ -132,8 +140,12 @@ class Attach(App[int]):
     @work(exclusive=True, group="listen")
     async def _listen(self) -> None:
         try:
+            until = 0.0
             async for message in self.client:
                 self._take(message)
+                if time.monotonic() > until:  # what was received already comes without a pause: keys must be heard
+                    await asyncio.sleep(0)
+                    until = time.monotonic() + TAKE_TIME
         except ClientError as error:
             self.loss = error
             self.exit(3)
@@ -224,7 +236,9 @@ class Attach(App[int]):
             self._say("stopping the turn")
 
     def action_ownership(self) -> None:
-        if self.client.role == "owner":
+        if self.client.welcome is not None and self.client.welcome.scope == "follower":
+            self._say(status.way_to_own(self.client), error=True)
+        elif self.client.role == "owner":
             self._send(self.client.release)
         else:
             self._send(self.client.claim)
@@ -287,7 +301,7 @@ class Attach(App[int]):
             self.timeline.page(direction)
 
     def action_to_start(self) -> None:
-        self._look("#1", up=True)
+        self.search.look("#1", up=True)
 
     def action_to_end(self) -> None:
         if self.timeline.attached:
@@ -302,39 +316,23 @@ class Attach(App[int]):
     def action_search(self) -> None:
         if len(self.screen_stack) > 1:
             return
-        self.search_box.display = True
-        self.search_box.focus()
+        self.search.begin()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         if event.input is self.search_box and event.value:
-            self._look(event.value, up=True)
+            self.search.look(event.value, up=True)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        if event.input is self.search_box:
+            self.search.typed()
 
     def on_key(self, event: Key) -> None:
         if event.key == "escape":
-            self.workers.cancel_group(self, "look")
             if self.search_box.display:
-                self.search_box.display = False
-                self.timeline.found = None
-                self.timeline.refresh()
                 self.prompt_box.focus()
+            self.search.end()
         elif event.key in ("up", "down") and self.search_box.has_focus and self.search_box.value:
-            self._look(self.search_box.value, up=event.key == "up")
-
-    @work(exclusive=True, group="look")
-    async def _look(self, wanted: str, *, up: bool) -> None:
-        try:
-            said = await self._finder.find(wanted, up=up)
-        except MyagentError as error:
-            said = f"earlier events cannot be fetched: {one_line(str(error))}"
-        finally:
-            self._busy = ""
-            self._tell()
-        if said:
-            self._say(said)
-
-    def _searched(self, first: int) -> None:
-        self._busy = f"searched back to event {first}, Escape stops"
-        self._tell()
+            self.search.look(self.search_box.value, up=event.key == "up")
 
     def on_timeline_wants_earlier(self) -> None:
         self.sessions.earlier()
@@ -374,7 +372,7 @@ class Attach(App[int]):
         self._telling = False
         self._since.look(self.client)
         width = max(10, self.size.width)
-        place = self._busy or status.place(self.timeline.place, self.sessions.head)
+        place = self.search.place or status.place(self.timeline.place, self.sessions.head)
         self._status_line.update(status.line(self.client, self.metadata, self._followers, self._since, place, width))
         self.prompt_box.placeholder, self.timeline.empty = status.hints(self.client)
         waiting = [one_line(each.prompt) for each in self.metadata.queue] if self.metadata else []

@@ -67,6 +67,7 @@ class Sessions:
         """Show a session from its end, or (`None`) an empty place for a new one."""
         if not self._timeline.attached and self.shown is not None:
             self._stories.pop(self.shown, None)  # a stretch from the middle: next time, from the end again
+        self._box.show_session(self.shown, session)
         self.shown, self.begins = session, False
         if session is None:
             self._timeline.show(Story(0))
@@ -84,6 +85,7 @@ class Sessions:
         """Show one that has just begun."""
         self._stories[session] = Story(0)
         self._at_start.add(session)
+        self._box.move_draft(session)
         self.open(session)
 
     def show_stretch(self, story: Story) -> None:
@@ -96,6 +98,7 @@ class Sessions:
         """Show the session of an event, which is the first that is seen."""
         if (where := place(event)) is not None:  # type: ignore[arg-type]
             self._stories.setdefault(event.session_id, Story(where[1] - 1))
+        self._box.move_draft(event.session_id)
         self.open(event.session_id)
 
     def take(self, event: Event | Gap) -> None:
