@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from typing import Any, Literal
 
@@ -43,6 +44,7 @@ class Commands:
         self._options = options
         self._view = View(options.session, options.after)
         self._socket: ClientConnection | None = None
+        self._calm_until = 0.0  # the loop's time until which the server wants to hear nothing
         self._state = State("connecting")
         self._closed = False
 
@@ -166,7 +168,16 @@ class Commands:
             if whole > self.limits.message_bytes:
                 raise PromptTooLarge(prompt, self.limits.message_bytes - (whole - prompt))
 
+    async def _calm(self) -> None:
+        """Wait as long as the server asked for."""
+        if (wait := self._calm_until - asyncio.get_running_loop().time()) > 0:
+            await asyncio.sleep(wait)
+
     async def _send(self, message: Command) -> str:
+        if self._socket is None:
+            raise NotConnected
+        self._view.sent(message)
+        await self._calm()
         if self._socket is None:
             raise NotConnected
         try:
