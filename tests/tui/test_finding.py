@@ -176,6 +176,12 @@ async def test_long_output_has_no_false_line_breaks(room: Any) -> None:
         play.end()
 
 
+async def test_keys_of_the_same_burst_go_to_the_search(room: Any) -> None:
+    async with room() as _, _.sit() as anna:
+        await anna.burst("f7", *"abc")
+        assert (anna.app.search_box.value, anna.app.prompt_box.text) == ("abc", "")
+
+
 async def test_what_is_not_there_is_said(room: Any) -> None:
     async with room() as here, here.sit() as anna:
         await anna.prompt("go")

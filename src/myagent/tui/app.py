@@ -329,7 +329,7 @@ class Attach(App[int]):
     def on_key(self, event: Key) -> None:
         if event.key == "escape":
             if self.search_box.display:
-                self.prompt_box.focus()
+                self.screen.set_focus(self.prompt_box)
             self.search.end()
         elif event.key in ("up", "down") and self.search_box.has_focus and self.search_box.value:
             self.search.look(self.search_box.value, up=event.key == "up")

@@ -46,7 +46,7 @@ class Search:
 
     def begin(self) -> None:
         self.box.display = True
-        self.box.focus()
+        self._app.screen.set_focus(self.box)  # at once: `focus` would come after keys of the same burst
 
     def typed(self) -> None:
         """Mark what is wanted as it is typed."""
