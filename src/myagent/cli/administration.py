@@ -113,5 +113,5 @@ def carry_out(
     if arguments.json:
         data(f"{json.dumps(answer, indent=2)}\n")
     else:
-        put("\n".join(show(answer)) + "\n", coloured=True)  # a QR code has colours
+        put("\n".join(show(answer)) + "\n", keep_colours=True)  # a QR code has colours
     return 0

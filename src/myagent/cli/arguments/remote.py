@@ -290,7 +290,11 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
 def _add_client(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add_address(parser)
-    add("--prompt", metavar="TEXT", help="submit this as a turn, show it, exit with it; owner only")
+    add(
+        "--prompt",
+        metavar="TEXT",
+        help="submit this as a turn, show it, exit with it (-: what standard input gives); owner only",
+    )
     add("--session", metavar="ID", help="the session to prompt or to watch (default: a new one; all)")
     add("--after", metavar="SEQ", type=seq, help="start that session after this event; 0 is its beginning")
     add(

@@ -21,6 +21,7 @@ from myagent.exceptions import MyagentError
 
 _FIRST = ("n", "time", "kind")  # of every record; what follows is the kind's own
 _HIDDEN = ("prev", "label", "connection", "credential", "session", "turn", "request", "digest")  # but in --json
+_ASKED = ("tool", "title", "target")  # what a permission request was about; told with its decision, too
 _SHORT = 8  # characters of an id that tell it from others at a glance
 
 
@@ -41,6 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _show(path: Path, arguments: argparse.Namespace) -> int:
     names: dict[str, str] = {}
+    asked: dict[str, dict[str, Any]] = {}
     with looking_at(path) as connection:
         for _, body in connection.execute("SELECT n, CAST(body AS BLOB) FROM audit ORDER BY n"):
             try:
@@ -51,6 +53,10 @@ def _show(path: Path, arguments: argparse.Namespace) -> int:
                 ) from None
             if record.get("kind") == "join" and record.get("label"):
                 names[str(record.get("connection"))] = str(record["label"])
+            if record.get("kind") == "request":
+                asked[str(record.get("request"))] = {key: record[key] for key in _ASKED if key in record}
+            elif record.get("kind") in ("decision", "resolved"):
+                record = {**record, **asked.get(str(record.get("request")), {})}
             if arguments.session in (None, record.get("session")):
                 if arguments.json:
                     data(f"{body.decode()}\n")

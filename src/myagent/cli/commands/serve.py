@@ -218,7 +218,7 @@ def _invite(server: Server, label: str) -> None:
     ]
     for line in lines:
         say(line, error=False)
-    put("".join(f"{line}\n" for line in qr_code(made.link, server.page, wanted=None)), coloured=True)
+    put("".join(f"{line}\n" for line in qr_code(made.link, server.page, wanted=None)), keep_colours=True)
 
 
 def _say_stopping() -> None:
