@@ -71,8 +71,8 @@ class Client:
 
     def fence(self) -> None: ...
 
-    def is_inside(self) -> bool:
-        return self.inside
+    def why_inside(self) -> str:
+        return "it is" if self.inside else ""
 
     def fail(self) -> None:
         raise AssertionError("the host failed this connection")

@@ -30,8 +30,8 @@ class Peer(Sink, Protocol):
     def refuse(self, message_id: str | None, refusal: Refused) -> None:
         """Answer a message with an `error`."""
 
-    def is_inside(self) -> bool:
-        """Whether one of the agent's own processes is at the other end. Takes milliseconds."""
+    def why_inside(self) -> str:
+        """Why one of the agent's own processes may be at the other end; empty if none is. Takes milliseconds."""
 
     def fence(self) -> None:
         """Answer what is still on its way from the other side, then close with 4409."""

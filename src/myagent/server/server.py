@@ -29,6 +29,7 @@ from myagent.access.state_directory import StateDir
 from myagent.access.tickets import SECONDS as TICKET_SECONDS
 from myagent.access.tickets import Tickets, TicketsFull
 from myagent.agents import Agent
+from myagent.agents.processes import kept
 from myagent.core.codec import encode
 from myagent.core.messages import ConnectionId, SessionId
 from myagent.eventlog import EventLog, with_update
@@ -123,6 +124,7 @@ class Server:
         self._beat_timer: asyncio.TimerHandle | None = None
         self._expiry_timer: asyncio.TimerHandle | None = None
         self._expiry_looks = 0
+        self._resources = contextlib.ExitStack()  # what is let go when it is closed
         self._started = self._closed = False
 
     @property
@@ -176,6 +178,7 @@ class Server:
             raise ExposedPlain(self.settings.host)
         self._state.open()
         try:
+            self._resources.enter_context(kept.holding())
             self._access.load()
             self.host.redactor.register(self.token)
             await self._listen()  # first, so that a port in use is told before anything is recovered
@@ -194,6 +197,7 @@ class Server:
                 self._server.close()
             await self._control.close()
             await self.host.abandon()
+            self._resources.close()
             self._state.close()
             raise
         self._started = True
@@ -227,6 +231,7 @@ class Server:
             connection.abort()
         await self.host.close()
         self._save_seen()
+        self._resources.close()
         self._state.close()
 
     # --- for connections ------------------------------------------------------------------------------------------
