@@ -33,10 +33,12 @@ class Process:
 
 
 @asynccontextmanager
-async def process(workspace: Path, *options: str, **started: Any) -> AsyncIterator[tuple[Process, Scene]]:
+async def process(
+    workspace: Path, *options: str, python: str = sys.executable, **started: Any
+) -> AsyncIterator[tuple[Process, Scene]]:
     """Start it, and read what it says up to how to connect; it is gone at the end."""
     running = await asyncio.create_subprocess_exec(
-        *COMMAND, "--cwd", str(workspace), *options,
+        python, *COMMAND[1:], "--cwd", str(workspace), *options,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, **started,
     )  # fmt: skip
     assert running.stdout is not None
