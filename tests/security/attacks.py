@@ -1,14 +1,12 @@
-"""What an agent's process does to become the owner; run as `python attacks.py HOW HOST PORT [HOST-HEADER]` in the workspace.
+"""What an agent's process does to become the owner.
 
-Knows nothing of myagent but its wire. Says "owner" or "follower" for what it became, "done" for what has no answer.
+Run in the workspace as `python attacks.py HOW HOST PORT [HOST-HEADER]`. Knows nothing of myagent but its wire.
 """
 
 import ctypes
-import io
 import json
 import os
 import socket
-import struct
 import sys
 import threading
 import time
@@ -142,7 +140,7 @@ def daemon(host, port, request):
             os.write(write, plain(host, port, request).encode())
         os._exit(0)
     os.close(write)
-    return io.open(read).read()
+    return open(read).read()
 
 
 def control(host, port, request):

@@ -21,14 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from puppet import PATIENCE
 from serving import Process, process
 from wire import Client, Scene
 
 import myagent
-from myagent.agents.processes import spawned
-from myagent.server import process_origin, standstill
 
 ATTACKS = Path(__file__).with_name("attacks.py")
 NOBODY = pwd.getpwnam("nobody") if os.geteuid() == 0 else None

@@ -111,8 +111,9 @@ class Host:
     def sessions(self) -> dict[SessionId, Session]:
         return self.store.sessions
 
-    async def start(self) -> None:
-        """Open the log, close what an earlier server left open, get the agent ready."""
+    async def start(self, *, survivors: int = 0) -> None:
+        """Open the log, close what an earlier server left open, get the agent ready. `survivors`: processes of agents
+        that outlived that server, and have been ended."""
         opened = await self.log.open()
         settings = self.settings
         keeps_all = settings.retain_events is None
@@ -131,7 +132,7 @@ class Host:
             self._turns.on_unasked = self.notifications.unasked
         first = await self.log.reserve_epochs(EPOCHS)
         self.ownership = Ownership(epoch=first - 1, ceiling=first + EPOCHS - 1, grace=settings.owner_grace)
-        await self._turns.close_open()
+        await self._turns.close_open(survivors=survivors)
         await self.agent.start()
         for secret in self.agent.info.secrets:
             self.redactor.register(secret)

@@ -30,6 +30,7 @@ from myagent.access.tickets import SECONDS as TICKET_SECONDS
 from myagent.access.tickets import Tickets, TicketsFull
 from myagent.agents import Agent
 from myagent.agents.processes import kept
+from myagent.agents.processes.ledger import Ledger
 from myagent.core.codec import encode
 from myagent.core.messages import ConnectionId, SessionId
 from myagent.eventlog import EventLog, with_update
@@ -182,7 +183,7 @@ class Server:
             self._access.load()
             self.host.redactor.register(self.token)
             await self._listen()  # first, so that a port in use is told before anything is recovered
-            await self.host.start()
+            await self.host.start(survivors=self._end_survivors())
             self._admission = self._make_admission()
             assert self._server is not None
             self._govern()
@@ -233,6 +234,19 @@ class Server:
         self._save_seen()
         self._resources.close()
         self._state.close()
+
+    def _end_survivors(self) -> int:
+        """End what agents of an earlier server have left running, and have what ours start written down."""
+        ledger = Ledger(self._state.path / "processes.json")
+        self._resources.callback(ledger.close)
+        try:
+            ended = ledger.open()
+        except OSError as error:
+            _log.warning("what agents start cannot be written down: %s", error.strerror or error)
+            return 0
+        if ended:
+            _log.warning("processes of agents that outlived an earlier server were ended: %d", ended)
+        return ended
 
     # --- for connections ------------------------------------------------------------------------------------------
 

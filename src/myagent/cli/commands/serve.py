@@ -16,6 +16,7 @@ from myagent.agents import Agent
 from myagent.agents.acp.presets import UnknownPreset
 from myagent.agents.choice import NoOptions
 from myagent.agents.exec import UnusableTemplate
+from myagent.agents.processes import adoption
 from myagent.cli.agent_choice import chosen
 from myagent.cli.invitation import qr_code, reach_note, revoking
 from myagent.core.display import escape
@@ -28,6 +29,7 @@ from myagent.settings import Settings
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 -- how to reach here what listens everywhere
 
 _USAGE = (ExposedPlain, BadPattern, NoOptions, NotifyUnusable, UnknownPreset, UnusableTemplate)
+REAP_SECONDS = 1.0  # between two looks for orphans that have ended
 NOTIFY_VARIABLE = "MYAGENT_REMOTE_NOTIFY"
 
 
@@ -119,7 +121,29 @@ async def _serve(server: Server, agent: Agent, caller: Caller | None, *, invite:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # `nohup` means that it is to go on
+        loop.add_signal_handler(signal.SIGHUP, stop.set)  # once or twice: a terminal and its shell both tell
+    adoption.begin()
+    reaping = asyncio.create_task(_reap(), name="reap orphans")
     server.host.on_failure = stop.set  # whoever restarts us gets a server that can tell how the turns ended
+    try:
+        await _serve_until(stop, server, agent, invite)
+    finally:
+        reaping.cancel()
+        adoption.end_all()
+    if caller is not None:
+        await caller.close()
+    if server.host.failure is not None:
+        raise server.host.failure
+
+
+async def _reap() -> None:
+    while True:
+        await asyncio.sleep(REAP_SECONDS)
+        adoption.reap()
+
+
+async def _serve_until(stop: asyncio.Event, server: Server, agent: Agent, invite: str | None) -> None:
     async with server:
         for line in _announcement(server, agent):
             print(f"[remote] {line}", flush=True)
@@ -127,10 +151,6 @@ async def _serve(server: Server, agent: Agent, caller: Caller | None, *, invite:
             _invite(server, invite)
         await stop.wait()
         _say_stopping()
-    if caller is not None:
-        await caller.close()
-    if server.host.failure is not None:
-        raise server.host.failure
 
 
 def _announcement(server: Server, agent: Agent) -> list[str]:
@@ -170,5 +190,5 @@ def _invite(server: Server, label: str) -> None:
 def _say_stopping() -> None:
     try:
         print("[remote] stopping", flush=True)
-    except BrokenPipeError:  # whoever read our lines has gone; that is no reason not to stop well
+    except OSError:  # whoever read our lines has gone; that is no reason not to stop well
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
