@@ -180,7 +180,11 @@ class Server:
         self._state.open()
         try:
             self._resources.enter_context(kept.holding())
-            self._access.load()
+            for path in self._access.load(set_aside=True):
+                _log.warning(
+                    "%s was not made by this user on this machine: it is not used, a new one is made; "
+                    "if it is yours (a backup, a moved directory): myagent remote adopt, while no server runs", path,
+                )  # fmt: skip
             self.host.redactor.register(self.token)
             await self._listen()  # first, so that a port in use is told before anything is recovered
             await self.host.start(survivors=self._end_survivors())

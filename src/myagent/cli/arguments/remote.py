@@ -83,7 +83,9 @@ examples:
 
 The token is that of --token, else of --remote, else of $MYAGENT_REMOTE_TOKEN, else of .myagent/remote/auth.json in
 this directory or the nearest one above, which is shown to this machine (loopback) and to that directory's own server
-alone. With wss://, certificates are checked against the system's authorities, or $SSL_CERT_FILE.
+alone. That of the environment is shown to the server of $MYAGENT_REMOTE_URL if that is set, else to the one named here,
+and never to one that was only found in a directory: that has its own. A directory that others may write, or have made,
+is not believed. With wss://, certificates are checked against the system's authorities, or $SSL_CERT_FILE.
 {EXIT_CODES}
 """
 

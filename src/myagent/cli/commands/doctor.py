@@ -126,11 +126,8 @@ def _examine(arguments: argparse.Namespace) -> Iterator[Finding]:
 
 
 def _state_directory() -> Path | None:
-    here = Path.cwd()
-    for directory in (here, *here.parents):
-        if os.path.lexists(directory / target.AUTH_FILE):
-            return StateDir(directory).path
-    return None
+    workspace = target.served_workspace(Path.cwd())
+    return None if workspace is None else StateDir(workspace).path
 
 
 def _reach(address: Address, served: dict[str, Any] | None) -> Iterator[Finding]:
