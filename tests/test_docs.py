@@ -168,6 +168,8 @@ NOT_SETTINGS = {
     "--agent-option",
     "--allow-unsupervised",
     "--on-unasked",
+    "--agent-user",
+    "--sandbox",
     "--notify",
     "--notify-after",
     "--notify-details",

@@ -20,16 +20,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from puppet import PATIENCE
-from serving import Process, process
-from wire import Client, Scene
+from serving import Process, process, refused
+from wire import Client, Scene, scene
 
 import myagent
+from myagent.agents.processes import spawned
+from myagent.server import process_origin, standstill
+from myagent.server.control import Asker
 
 ATTACKS = Path(__file__).with_name("attacks.py")
 NOBODY = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
-WAIT = "until [ -e go ]; do sleep 0.02; done"
+WAIT = "echo up; until [ -e go ]; do sleep 0.02; done"
 BYPASS = ("--allow-bypass", "--permission-mode", "bypassPermissions")
 
 
@@ -94,11 +98,12 @@ async def attacked(place: Place, how: str) -> str:
     async with place.serve() as (server, here):
         owner = await here.join()
         await owner.send("user_message", prompt=f"!{WAIT}; {' '.join(place.take(how, server))}")
+        await owner.until("agent_stdout")
         await owner.acked(await owner.send("release"))
         (place.workspace / "go").touch()
         ended = await owner.until("terminal_state")
         assert ended["exitCode"] == 0, said(owner)
-        return said(owner).strip()
+        return said(owner).removeprefix("up\n").strip()
 
 
 @pytest.mark.parametrize("how", ["plain", "hidden", "thread", "in_flight", "not_accepted", "passed_on", "daemon"])
@@ -135,9 +140,10 @@ async def own(place: Place, server: Process, port: int, host: str = "127.0.0.1")
 async def busy(place: Place, *options: str) -> AsyncIterator[tuple[Process, Scene]]:
     """A server whose agent runs, with a process that holds Unix sockets, and whose slot is free."""
     code = "import socket,time; a=socket.socketpair(); print('up',flush=True); time.sleep(600)"
+    python = shutil.which("python3", path="/usr/bin:/usr/local/bin") or place.python  # one that every user may run
     async with place.serve(*options) as (server, here):
         owner = await here.join()
-        await owner.send("user_message", prompt=f'!{place.python} -c "{code}"')
+        await owner.send("user_message", prompt=f'!{python} -c "{code}"')
         await owner.until("agent_stdout")
         await owner.acked(await owner.send("release"))
         yield server, here
@@ -240,4 +246,149 @@ async def test_a_reverse_proxy_owns(place: Place) -> None:
         shutil.rmtree(directory)
 
 
-# --- negative controls --------------------------------------------------------------------------------------------
+# --- walls that really separate -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def wall(request: pytest.FixtureRequest, place: Place) -> list[str]:
+    """The options that make it stand."""
+    if request.param == "bwrap":
+        if shutil.which("bwrap") is None:
+            pytest.skip("no bubblewrap is installed (apt-get install bubblewrap)")
+        return ["--sandbox", "bwrap"]
+    if os.geteuid() != 0 or place.started:
+        pytest.skip("only root can start processes as another user")
+    os.chmod(place.workspace, 0o777)
+    return ["--agent-user", "nobody"]
+
+
+@pytest.mark.parametrize("wall", ["bwrap", "user"], indirect=True)
+async def test_behind_a_wall_the_agent_has_no_token_and_no_server(place: Place, wall: list[str]) -> None:
+    async with place.serve(*wall) as (server, here):
+        owner = await here.join()
+        pid = server.process.pid
+        ended = await here.turn(
+            owner,
+            f"!cat .myagent/remote/auth.json; cat .myagent/remote/sessions.db; ls .myagent/remote/; "
+            f"cat /proc/{pid}/environ; head -c 1 /proc/{pid}/mem; kill -0 {pid} && echo reached; echo done; exit 3",
+        )
+        assert ended["exitCode"] == 3
+        assert "".join(each["chunk"] for each in owner.of("agent_stdout")) == "done\n", said(owner)
+        await here.turn(owner, "!echo x > made && rm made && echo worked")
+        assert said(owner).endswith("worked\n"), "and it can do its work"
+        assert ("wall bubblewrap" if "bwrap" in wall else "wall another user") in server.said
+
+
+async def test_without_a_wall_it_has_them_and_that_is_said(place: Place) -> None:
+    """The negative control."""
+    async with place.serve() as (server, here):
+        owner = await here.join()
+        ended = await here.turn(owner, f"!cat .myagent/remote/auth.json && cat /proc/{server.process.pid}/environ")
+        assert ended["exitCode"] == 0
+        assert "wall same user: the agent could read the owner token from disk" in server.said
+
+
+@pytest.mark.parametrize("wall", ["bwrap", "user"], indirect=True)
+async def test_behind_a_wall_others_own_and_what_it_started_ends(place: Place, wall: list[str]) -> None:
+    async with busy(place, *wall) as (server, _):
+        assert await own(place, server, server.port) == "owner"
+        agents = psutil.Process(server.process.pid).children(recursive=True)
+        assert len(agents) > 3
+        await server.stop()
+        assert psutil.wait_procs(agents, PATIENCE)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["--agent-user", "root"], "nothing keeps out"),
+        (["--agent-user", "no-such-user"], "there is no such user"),
+        (["--agent-user", "nobody", "--sandbox", "bwrap"], "one of them"),
+    ],
+)
+async def test_a_wall_that_cannot_stand_is_said_and_nothing_is_served(
+    tmp_path: Path, options: list[str], why: str
+) -> None:
+    code, told = await refused(tmp_path, *options)
+    if os.geteuid() == 0 or why != "nothing keeps out":
+        assert (code, why in told) == (2, True), told
+
+
+# --- negative controls, in this process ---------------------------------------------------------------------------
+
+
+async def taken(tmp_path: Path, how: str) -> str:
+    shutil.copy(ATTACKS, tmp_path)
+    async with scene(tmp_path, permission_mode="bypassPermissions", allow_bypass=True) as here:
+        owner = await here.join()
+        await owner.send(
+            "user_message", prompt=f"!{WAIT}; {sys.executable} attacks.py {how} 127.0.0.1 {here.server.port}"
+        )
+        await owner.acked(await owner.send("release"))
+        (tmp_path / "go").touch()
+        await owner.until("terminal_state")
+        return said(owner).removeprefix("up\n").strip()
+
+
+async def test_taking_who_is_unseen_for_somebody_else_lets_it_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_origin, "NOBODY", "")
+    monkeypatch.setattr(standstill, "why_held", lambda inode: "")
+    assert await taken(tmp_path, "in_flight") == "owner"
+
+
+async def test_looking_at_a_process_alone_lets_its_threads_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = standstill.sockets
+    monkeypatch.setattr(standstill, "sockets", lambda pid, threads=False: looked(pid))
+    monkeypatch.setattr(process_origin, "NOBODY", "")
+    monkeypatch.setattr(standstill, "why_held", lambda inode: "")
+    assert await taken(tmp_path, "thread") == "owner"
+
+
+async def test_not_asking_whether_it_lives_lets_who_has_ended_ask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Asker, "alive", True)
+    shutil.copy(ATTACKS, tmp_path)
+    async with scene(tmp_path, permission_mode="bypassPermissions", allow_bypass=True) as here:
+        before = here.server.token
+        owner = await here.join()
+        await owner.send("user_message", prompt=f"!{sys.executable} attacks.py control 127.0.0.1 {here.server.port}")
+        assert await owner.closed() == 4401
+        assert here.server.token != before
+
+
+async def test_a_descriptor_that_an_io_uring_has_is_found(tmp_path: Path) -> None:
+    """Registered, and then closed: no list of open files shows it."""
+    code = (
+        "import ctypes, os, socket, time\n"
+        "libc = ctypes.CDLL(None, use_errno=True)\n"
+        "ring = libc.syscall(425, 4, (ctypes.c_char * 120)())\n"  # io_uring_setup
+        "held = socket.socket()\n"
+        "files = (ctypes.c_int * 1)(held.fileno())\n"
+        "done = libc.syscall(427, ring, 2, files, 1) if ring >= 0 else -1\n"  # io_uring_register, its files
+        "held.close()\n"
+        "print('ready' if done == 0 else 'none', flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    (tmp_path / "ring.py").write_text(code)
+    async with scene(tmp_path, permission_mode="bypassPermissions", allow_bypass=True) as here:
+        owner = await here.join()
+        assert standstill.why_held("1") == ""
+        await owner.send("user_message", prompt=f"!{sys.executable} ring.py")
+        if (await owner.until("agent_stdout"))["chunk"].strip() == "none":
+            pytest.skip("io_uring cannot be used here")
+        assert "on their way to itself" in standstill.why_held("1")
+
+
+async def test_who_was_stopped_for_a_look_goes_on(tmp_path: Path) -> None:
+    async with scene(tmp_path, permission_mode="bypassPermissions", allow_bypass=True) as here:
+        owner = await here.join()
+        await owner.send("user_message", prompt="!echo up; until [ -e go ]; do :; done; echo over")
+        await owner.until("agent_stdout")
+        for _ in range(20):
+            assert standstill.why_held("1") == ""
+        (tmp_path / "go").touch()
+        assert (await owner.until("terminal_state"))["exitCode"] == 0
+        assert not spawned.groups()

@@ -65,6 +65,11 @@ class Seal:
         return self._key is not None and hmac.compare_digest(self.mark(purpose, data).encode(), mark.encode())
 
 
+def private_directories() -> list[Path]:
+    """Where this program keeps what is secret, beside the workspaces: the key, and connections by name."""
+    return [platformdirs.user_state_path("myagent"), platformdirs.user_config_path("myagent")]
+
+
 class _Open(Seal):
     def is_ours(self, purpose: str, data: bytes, mark: str) -> bool:
         return True

@@ -29,7 +29,7 @@ from myagent.access.state_directory import StateDir
 from myagent.access.tickets import SECONDS as TICKET_SECONDS
 from myagent.access.tickets import Tickets, TicketsFull
 from myagent.agents import Agent
-from myagent.agents.processes import kept
+from myagent.agents.processes import confinement, kept
 from myagent.agents.processes.ledger import Ledger
 from myagent.core.codec import encode
 from myagent.core.messages import ConnectionId, SessionId
@@ -531,6 +531,7 @@ class Server:
             "owner": owner.connection_id if owner else None,
             "connections": len(self.host.peers),
             "pid": os.getpid(),
+            "wall": confinement.chosen.wall,
         }
 
     def _beat(self) -> None:

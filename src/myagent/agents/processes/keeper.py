@@ -5,7 +5,7 @@ stdout, stderr and a channel) it forks a process that keeps one child. That one 
 starts stays below it, also a daemon. When its channel ends, because the server let go or died of whatever, it kills
 all of them.
 
-On the channel: in come 4 bytes of length and a marshalled (argv, env, cwd); out go 8 bytes each, two signed numbers:
+On the channel: in come 4 bytes of length and a marshalled (argv, env, cwd, identity); out go 8 bytes each, two numbers:
 (1, pid) when the child is made and waits, (2, errno) when it was told to run by one byte and did (0) or could not,
 (3, exit code or minus the signal) when it has ended. Until the channel ends the child is not reaped, so that its
 group's number stays its own.
@@ -109,12 +109,12 @@ def keep(streams: list[int], channel: socket.socket) -> None:
     request = _receive(channel, struct.unpack("!I", size)[0]) if size else b""
     if not request:
         return
-    argv, env, cwd = marshal.loads(request)  # noqa: S302 -- from our own process
+    argv, env, cwd, identity = marshal.loads(request)  # noqa: S302 -- from our own process
     go, told = os.pipe(), os.pipe()
     child = os.fork()
     if child == 0:
         os.close(go[1])
-        _become(argv, env, cwd, streams, go[0], told[1])
+        _become(argv, env, cwd, identity, streams, go[0], told[1])
     for each in (*streams, go[0], told[1]):
         os.close(each)
     null = os.open(os.devnull, os.O_RDWR)
@@ -163,12 +163,25 @@ def _end_all() -> None:
             select.select([_wake], [], [], ROUND_SECONDS)
 
 
-def _become(argv: list[bytes], env: dict[bytes, bytes], cwd: bytes, streams: list[int], go: int, told: int) -> None:
+def _become(
+    argv: list[bytes],
+    env: dict[bytes, bytes],
+    cwd: bytes,
+    identity: tuple[int, int, list[int]] | None,
+    streams: list[int],
+    go: int,
+    told: int,
+) -> None:
     """In the child: wait for the word, and be the program."""
     error = 0
     try:
         os.setsid()
-        _prctl(DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)  # should somebody kill its keeper
+        if identity is not None:
+            user, group, groups = identity
+            os.setgroups(groups)
+            os.setresgid(group, group, group)
+            os.setresuid(user, user, user)
+        _prctl(DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)  # should somebody kill its keeper; after a change of user
         for name in (*_OURS, *_PYTHONS):
             signal.signal(name, signal.SIG_DFL)
         for number, each in enumerate(streams):

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from myagent.agents.processes import keeper, spawned, tree
+from myagent.agents.processes import confinement, keeper, spawned, tree
 
 ANSWER_SECONDS = 20.0  # for the keeper, on a machine that swaps
 _RECORD = struct.Struct("ii")
@@ -225,11 +225,12 @@ class KeptChild:
 
 
 def _encode(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> bytes:
-    words = [os.fsencode(each) for each in argv]
-    known = {os.fsencode(name): os.fsencode(value) for name, value in env.items()}
+    walls = confinement.chosen
+    words = [os.fsencode(each) for each in walls.command(argv, cwd)]
+    known = {os.fsencode(name): os.fsencode(value) for name, value in walls.environment(env).items()}
     if any(b"\0" in each for each in (*words, *known, *known.values(), os.fsencode(cwd))):
         raise ValueError("embedded null byte")
-    data = marshal.dumps((words, known, os.fsencode(cwd)))
+    data = marshal.dumps((words, known, os.fsencode(cwd), walls.identity))
     return struct.pack("!I", len(data)) + data
 
 

@@ -169,6 +169,18 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     )
     add("--cwd", metavar="DIRECTORY", default=".", help="directory to share (default: this one)")
     add(
+        "--agent-user",
+        metavar="NAME",
+        help="run what the agent starts as this user of the system, who must be able to work in the directory; needs a "
+        "server that root runs; then no process of the agent's can read the owner token",
+    )
+    add(
+        "--sandbox",
+        choices=("bwrap",),
+        help="run what the agent starts in bubblewrap, where it sees neither .myagent nor other processes; the same "
+        "user, so less than --agent-user",
+    )
+    add(
         "--invite", metavar="LABEL", nargs="?", const="",
         help="make an invite too, for a day, and print its link: whoever opens it watches, in a browser; on a terminal "
         "also as a QR code, if it opens on other machines",

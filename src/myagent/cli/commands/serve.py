@@ -12,11 +12,12 @@ import signal
 import sys
 from pathlib import Path
 
+from myagent.access.seal import private_directories
 from myagent.agents import Agent
 from myagent.agents.acp.presets import UnknownPreset
 from myagent.agents.choice import NoOptions
 from myagent.agents.exec import UnusableTemplate
-from myagent.agents.processes import adoption
+from myagent.agents.processes import adoption, confinement
 from myagent.cli.agent_choice import chosen
 from myagent.cli.invitation import qr_code, reach_note, revoking
 from myagent.core.display import escape
@@ -28,7 +29,15 @@ from myagent.settings import Settings
 
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 -- how to reach here what listens everywhere
 
-_USAGE = (ExposedPlain, BadPattern, NoOptions, NotifyUnusable, UnknownPreset, UnusableTemplate)
+_USAGE = (
+    ExposedPlain,
+    confinement.CannotConfine,
+    BadPattern,
+    NoOptions,
+    NotifyUnusable,
+    UnknownPreset,
+    UnusableTemplate,
+)
 REAP_SECONDS = 1.0  # between two looks for orphans that have ended
 NOTIFY_VARIABLE = "MYAGENT_REMOTE_NOTIFY"
 
@@ -41,9 +50,12 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.usage_error("--tls-cert and --tls-key belong together")
     if arguments.permission_mode == "bypassPermissions" and not arguments.allow_bypass:
         arguments.usage_error("--permission-mode bypassPermissions needs --allow-bypass")
+    if arguments.agent_user and arguments.sandbox:
+        arguments.usage_error("give --agent-user or --sandbox: one of them")
     _fill_standard_descriptors()
     _raise_open_files()
     try:
+        confinement.chosen = _walls(arguments, workspace.resolve())
         agent = chosen(arguments, workspace.resolve(), cover=lambda data: server.host.redactor.data(data))
         caller = _caller(arguments)
         server = Server(workspace, agent, _settings(arguments))
@@ -56,6 +68,15 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"[remote] {error}", file=sys.stderr)
         return 2 if isinstance(error, _USAGE) else 3
     return 0
+
+
+def _walls(arguments: argparse.Namespace, workspace: Path) -> confinement.Confinement:
+    """Raises `CannotConfine`."""
+    if arguments.agent_user:
+        return confinement.OtherUser(arguments.agent_user)
+    if arguments.sandbox:
+        return confinement.Bubblewrap([workspace / ".myagent", *private_directories()])
+    return confinement.Confinement()
 
 
 def _caller(arguments: argparse.Namespace) -> Caller | None:
@@ -166,6 +187,7 @@ def _announcement(server: Server, agent: Agent) -> list[str]:
         f"listening {server.url}",
         f"directory {escape(str(server.workspace))}",
         f"agent {info.name}{f' ({info.note})' if info.note else ''}",
+        f"wall {escape(confinement.chosen.wall)}",
         f"auth file {escape(str(server.auth_path))}",
         f"page {server.page.address} (owner: paste the token of the auth file; others: myagent remote invite)",
         f"connect with: {escape(command)}",

@@ -31,7 +31,7 @@ The same for every command, as far as they apply:
 | variable | meaning |
 |---|---|
 | `MYAGENT_REMOTE_URL` | the server, where neither `--remote`, `--url`, `--host` nor `--port` is given |
-| `MYAGENT_REMOTE_TOKEN` | the token, where neither `--token` nor `--remote` is given; see `client` for what it is sent to |
+| `MYAGENT_REMOTE_TOKEN` | the token, where neither `--token` nor `--remote` is given; see `client` for where it goes |
 | `MYAGENT_REMOTE_CA` | whom to trust with `wss://`, a PEM file, where neither `--ca` nor `--remote` is given |
 | `MYAGENT_REMOTE_NOTIFY` | of `serve`: addresses as for `--notify`, separated by spaces |
 | `NO_COLOR` | set to anything: no colour |
