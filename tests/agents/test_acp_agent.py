@@ -63,11 +63,10 @@ def test_the_contract_notices_one_that_approves_by_itself(tmp_path: Path) -> Non
 
     class Bypassing(AcpAgent):
         async def run(self, turn: Any, io: Any) -> Any:
-            session = await self._session(await self._connected(), turn, io)
+            connection = await self._process.connected()
+            session = await self._sessions.of_turn(self._process, connection, turn, io)
             assert session.modes is not None
-            await self._connection.request(  # type: ignore[union-attr]
-                "session/set_mode", {"sessionId": session.agent_id, "modeId": "bypassPermissions"}
-            )
+            await connection.request("session/set_mode", {"sessionId": session.agent_id, "modeId": "bypassPermissions"})
             return await super().run(turn, io)
 
     populate(tmp_path)

@@ -21,7 +21,8 @@ from myagent import __version__
 from myagent.agents import Agent, Answer, ToolCall, Turn, TurnEnd, UnaskedCall
 from myagent.agents.acp.rpc import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, RpcError
 from myagent.agents.processes.ndjson import READ_BYTES, Lines
-from myagent.agents.rendering import JSON, content_text
+from myagent.agents.rendering import JSON
+from myagent.agents.rendering.blocks import content_text
 from myagent.core.messages import Option, PermissionMode
 from myagent.core.permissions import policy
 from myagent.exceptions import MyagentError

@@ -39,6 +39,7 @@ _USAGE = (
     UnusableTemplate,
 )
 REAP_SECONDS = 1.0  # between two looks for orphans that have ended
+START_PATIENCE_SECONDS = 3.0  # before it is told what a start waits for
 NOTIFY_VARIABLE = "MYAGENT_REMOTE_NOTIFY"
 
 
@@ -165,13 +166,25 @@ async def _reap() -> None:
 
 
 async def _serve_until(stop: asyncio.Event, server: Server, agent: Agent, invite: str | None) -> None:
+    waiting = asyncio.create_task(_say_what_it_waits_for(agent), name="serve-waiting")
     async with server:
+        waiting.cancel()
         for line in _announcement(server, agent):
             print(f"[remote] {line}", flush=True)
         if invite is not None:
             _invite(server, invite)
         await stop.wait()
         _say_stopping()
+
+
+async def _say_what_it_waits_for(agent: Agent) -> None:
+    """While an agent starts: what is outstanding, once for each such thing that takes long."""
+    said = ""
+    while True:
+        await asyncio.sleep(START_PATIENCE_SECONDS)
+        if agent.info.waits_for not in ("", said):
+            said = agent.info.waits_for
+            print(f"[remote] waiting for {escape(agent.info.name)}: {escape(said)}", file=sys.stderr, flush=True)
 
 
 def _announcement(server: Server, agent: Agent) -> list[str]:
