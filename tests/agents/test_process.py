@@ -273,6 +273,22 @@ async def test_who_kills_its_keeper_ends_with_it(tmp_path: Path) -> None:
 
 
 @in_loop
+async def test_who_stops_its_keeper_ends_all_the_same(tmp_path: Path) -> None:
+    with kept.holding():
+        ear = Ear()
+        line = f"(setsid sh -c '{DAEMON}' >/dev/null 2>&1 &); {WAIT_FOR_DAEMON}; kill -STOP $PPID; echo $$; sleep 1000"
+        running = asyncio.create_task(shell(line, tmp_path, ear))
+        await ear.until(lambda: "\n" in ear.out)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(process, "GRACE_SECONDS", 0.05)
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+        for pid in (ear.out, (tmp_path / "pid").read_text()):
+            await gone(int(pid))
+
+
+@in_loop
 async def test_a_keeper_that_was_killed_is_replaced(tmp_path: Path) -> None:
     with kept.holding():
         ear = Ear()

@@ -21,6 +21,7 @@ from typing import Self
 from myagent.agents.processes import confinement, keeper, spawned, tree
 
 ANSWER_SECONDS = 20.0  # for the keeper, on a machine that swaps
+CLOSE_SECONDS = 1.0  # for a keeper to end, that has nothing to do any more
 _RECORD = struct.Struct("ii")
 _PROGRAM = Path(keeper.__file__)
 _LOADER = ("LD_LIBRARY_PATH",)  # what the interpreter may need to start, and nothing else of our environment
@@ -64,7 +65,7 @@ class _Keeper:
     def close(self) -> None:
         self._control.close()
         try:
-            self._process.wait(ANSWER_SECONDS)
+            self._process.wait(CLOSE_SECONDS)
         except subprocess.TimeoutExpired:  # somebody stopped it
             self._process.kill()
             self._process.wait()
@@ -189,9 +190,13 @@ class KeptChild:
                 pass
 
     def drop(self) -> None:
-        """Release it, and do not wait."""
+        """Do not wait any longer for its end: a keeper that does not see to that, because somebody stopped it, is
+        killed, the child dies of that, and the keepers' parent kills the others."""
         self.release()
-        self._end()
+        if not self.gone.is_set():
+            if self._root > 1:
+                keeper.kill(self._root)
+            self._end()
 
     def _heard(self) -> None:
         try:

@@ -167,8 +167,8 @@ class _Child:
         self._process.release()
         try:
             await asyncio.wait_for(self._process.gone.wait(), GRACE_SECONDS)
-        except TimeoutError:
-            pass  # a setuid child may be beyond our reach
+        except TimeoutError:  # its keeper was stopped, or a setuid child is beyond our reach
+            self._process.drop()
 
     def _signal(self, number: signal.Signals) -> None:
         self._process.signal(number)
