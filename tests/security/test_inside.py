@@ -246,6 +246,26 @@ async def test_a_reverse_proxy_owns(place: Place) -> None:
         shutil.rmtree(directory)
 
 
+@pytest.fixture
+def container(tmp_path: Path) -> Place:
+    """A server that sees no process outside of its own PID namespace, but their connections."""
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("needs root and unshare (util-linux), to have a PID namespace")
+    shutil.copy(ATTACKS, tmp_path)
+    before = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
+    return Place(tmp_path, sys.executable, {"before": before})
+
+
+async def test_somebody_outside_of_the_servers_container_owns(container: Place) -> None:
+    async with busy(container) as (server, _):
+        assert await own(container, server, server.port) == "owner"
+
+
+@pytest.mark.parametrize("how", ["plain", "thread", "in_flight", "not_accepted", "passed_on", "daemon"])
+async def test_in_a_container_no_process_of_the_agents_owns(container: Place, how: str) -> None:
+    assert await attacked(container, how) == "follower"
+
+
 # --- walls that really separate -----------------------------------------------------------------------------------
 
 
