@@ -138,7 +138,8 @@ class Server:
         self._tls = load_tls(self.settings)
         self._state.open()
         try:
-            self._resources.enter_context(kept.holding())
+            with contextlib.suppress(OSError):  # whoever wants to start something is told why it cannot be
+                self._resources.enter_context(kept.holding())
             for path in self._access.load(set_aside=True):
                 _log.warning(
                     "%s was not made by this user on this machine: it is not used, a new one is made; "
