@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import myagent
+
 PACKAGE = Path(__file__).parents[1] / "src" / "myagent"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 CORE_TESTS = sorted((Path(__file__).parent / "core").glob("*.py"))
+FACE = PACKAGE / "__init__.py"  # offers what programs use, and loads nothing before it is asked for
 LINES = 600  # the most that a file may have
 
 TESTS = Path(__file__).parent
@@ -70,6 +74,9 @@ LIBRARIES: dict[str, set[str]] = {
     "apprise": {"host"},
     "pydantic_ai": {"agents"},
     "openai": {"agents"},
+    "httpx2": {"agents"},
+    "mcp": {"agents"},
+    "anyio": {"agents"},
     "dotenv": {"agents"},
     "segno": {"cli"},
 }
@@ -164,11 +171,27 @@ def every(paths: list[Path], root: Path = PACKAGE) -> pytest.MarkDecorator:
 # --- the rooms ----------------------------------------------------------------------------------------------------
 
 
-@every(SOURCES)
+@every([path for path in SOURCES if path != FACE])
 def test_imports_point_down(path: Path) -> None:
     module = name_of(path)
     assert room_of(module) in KNOWS, "a new room: say in KNOWS, and in ARCHITECTURE.md, who it is and whom it knows"
     assert not trespasses(module, path.read_text())
+
+
+def test_the_face_loads_what_is_asked_for_and_has_what_it_says() -> None:
+    program = (
+        "import sys, myagent; assert not [name for name in sys.modules if name.startswith('myagent.')]\n"
+        "assert set(myagent.__all__) <= set(dir(myagent)); [getattr(myagent, name) for name in myagent.__all__]\n"
+        "assert not hasattr(myagent, 'nothing_of_that_name')"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+    typed = {
+        alias.asname
+        for node in ast.walk(ast.parse(FACE.read_text()))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert typed - {None} == set(myagent.__all__) - {"__version__"}
 
 
 def test_no_room_knows_one_above_it() -> None:

@@ -258,18 +258,20 @@ async def test_with_a_keeper_that_lets_go_a_grandchild_lives_on(tmp_path: Path) 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kept, "_PROGRAM", planted(tmp_path, "os.kill(pid, signal.SIGKILL)", "pass"))
         patch.setattr(process, "GRACE_SECONDS", 0.05)
-        await shell("setsid sleep 1000 >/dev/null 2>&1 & echo $!", tmp_path, ear)
-    assert is_running(int(ear.out))
-    os.kill(int(ear.out), signal.SIGKILL)
-    await gone(int(ear.out))
+        await shell(f"(setsid sh -c '{DAEMON}' >/dev/null 2>&1 &); {WAIT_FOR_DAEMON}", tmp_path, ear)
+    daemon = int((tmp_path / "pid").read_text())
+    assert is_running(daemon)
+    os.kill(daemon, signal.SIGKILL)
+    await gone(daemon)
 
 
 @in_loop
 async def test_who_kills_its_keeper_ends_with_it(tmp_path: Path) -> None:
-    ear = Ear()
-    line = f"(setsid sh -c '{DAEMON}' >/dev/null 2>&1 &); {WAIT_FOR_DAEMON}; kill -9 $PPID; sleep 1000"
-    assert await shell(line, tmp_path, ear) == 128 + signal.SIGKILL
-    await gone(int((tmp_path / "pid").read_text()))
+    with kept.holding():  # as a server does
+        ear = Ear()
+        line = f"(setsid sh -c '{DAEMON}' >/dev/null 2>&1 &); {WAIT_FOR_DAEMON}; kill -9 $PPID; sleep 1000"
+        assert await shell(line, tmp_path, ear) == 128 + signal.SIGKILL
+        await gone(int((tmp_path / "pid").read_text()))
 
 
 @in_loop

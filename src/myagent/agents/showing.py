@@ -79,9 +79,9 @@ class Showing:
                 if self._tripwire.is_unasked(call):
                     await self._tell(self._tripwire, call)
 
-    async def beside(self, text: str) -> None:
-        """Say text that is no part of the answer and that no update tells, such as a command's output as it comes."""
-        rendered = self._rendering.beside(text)
+    async def beside(self, text: str, *, call_id: str | None = None) -> None:
+        """Say text that is no part of the answer and that no update tells, such as a call's output as it comes."""
+        rendered = self._rendering.beside(text, call_id=call_id)
         if rendered.text:
             await self._io.stderr(rendered.gap * self._gaps + rendered.text)
 
@@ -89,6 +89,11 @@ class Showing:
         """Say one line beside the answer."""
         rendered = self._rendering.beside(f"{sentence}\n", on_new_line=True)
         await self._io.stderr(rendered.gap * self._gaps + rendered.text)
+
+    async def failed(self, sentence: str) -> None:
+        """Say why the turn fails, unless the side of the host takes that from its end."""
+        if self._gaps:
+            await self.line(sentence)
 
     async def _watch(self, tripwire: Tripwire, call_id: str) -> None:
         call = self._rendering.calls[call_id]
@@ -112,6 +117,8 @@ class Showing:
 
     async def _tell(self, tripwire: Tripwire, call: JSON) -> None:
         unasked = tripwire.tells(call, call_title(call))
+        if (gap := self._rendering.break_line()) and self._gaps:
+            await self._io.stderr(gap)
         await self._io.unasked(unasked)
         if self._unasked is not None:
             self._unasked(unasked)

@@ -28,9 +28,10 @@ from myagent.client.errors import (
     PlainToken,
     Refused,
 )
-from myagent.client.incoming import Message, Unknown
+from myagent.client.incoming import Message, Unknown, to_json
 from myagent.client.options import HEARTBEAT, Options, full_jitter
 from myagent.client.state import State
+from myagent.client.turn import PromptRefused, TurnResult
 
 __all__ = [
     "BadCa",
@@ -46,10 +47,13 @@ __all__ = [
     "NotConnected",
     "NotMyagent",
     "PlainToken",
+    "PromptRefused",
     "Refused",
     "State",
+    "TurnResult",
     "Unknown",
     "connect",
+    "to_json",
 ]
 
 

@@ -32,6 +32,7 @@ from myagent.client.options import (
     Options,
 )
 from myagent.client.state import State
+from myagent.client.turn import Policy, TurnResult, run
 from myagent.client.view import View
 from myagent.core.messages import (
     Cancel,
@@ -212,6 +213,23 @@ class Client:
             await socket.close()
         if self._state.name != "closed":
             self._tell(State("closed", "left", code=1000))
+
+    async def run(
+        self,
+        text: str,
+        *,
+        session: str | None = None,
+        mode: PermissionMode | None = None,
+        policy: Policy | None = None,
+    ) -> TurnResult:
+        """Submit a prompt and wait for its turn to end; iterates, so nobody else may do that meanwhile.
+
+        `policy` is called with each permission request of the turn and says "allow", "deny", one of the request's
+        options, or `None` to leave it to others; it may be a coroutine function. Without one, everything is denied.
+
+        Raises `PromptRefused`, and a `ClientError` when the connection is gone for good.
+        """
+        return await run(self, text, session=session, mode=mode, policy=policy)
 
     def __aiter__(self) -> Self:
         return self

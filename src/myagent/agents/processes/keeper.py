@@ -23,6 +23,7 @@ import signal
 import socket
 import struct
 import sys
+from collections.abc import Collection
 
 MADE, RUNS, ENDED = 1, 2, 3
 SUBREAPER = 36  # prctl
@@ -84,6 +85,7 @@ def main(control: socket.socket) -> None:
             continue
         message, ancillary, _, _ = control.recvmsg(1, socket.CMSG_SPACE(4 * 4))
         if not message:
+            _end_all(keepers)  # those end by themselves
             return
         fds = array.array("i", b"".join(data for _, _, data in ancillary))
         for each in fds:
@@ -152,14 +154,12 @@ def _wait(channel: socket.socket, child: int) -> None:
                 return
 
 
-def _end_all() -> None:
-    """Kill and reap until nobody is left; whose parent was killed comes to us, so that none is missed."""
-    while left := children(os.getpid()):
+def _end_all(others: Collection[int] = ()) -> None:
+    """Kill and reap until nobody is left but `others`; whose parent was killed comes to us, so that none is missed."""
+    while left := [pid for pid in children(os.getpid()) if pid not in others]:
         for pid in left:
             kill(pid)
-        for pid in left:
-            reap(pid)
-        if children(os.getpid()):
+        if not all(reap(pid) for pid in left):
             select.select([_wake], [], [], ROUND_SECONDS)
 
 

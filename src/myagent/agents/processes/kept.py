@@ -21,7 +21,7 @@ from typing import Self
 from myagent.agents.processes import confinement, keeper, spawned, tree
 
 ANSWER_SECONDS = 20.0  # for the keeper, on a machine that swaps
-CLOSE_SECONDS = 1.0  # for a keeper to end, that has nothing to do any more
+CLOSE_SECONDS = 5.0  # for a keeper to end, that has nothing to do any more
 _RECORD = struct.Struct("ii")
 _PROGRAM = Path(keeper.__file__)
 _LOADER = ("LD_LIBRARY_PATH",)  # what the interpreter may need to start, and nothing else of our environment
