@@ -69,7 +69,7 @@ LIBRARIES: dict[str, set[str]] = {
     "prometheus_client": {"server"},
     "rich": {"tui"},
     "textual": {"tui"},
-    "platformdirs": {"client"},
+    "platformdirs": {"access", "client"},
     "keyring": {"client"},
     "apprise": {"host"},
     "pydantic_ai": {"agents"},

@@ -173,6 +173,8 @@ NOT_SETTINGS = {
     "--agent-idle",
     "--allow-unsupervised",
     "--on-unasked",
+    "--agent-user",
+    "--sandbox",
     "--asking-mode",
     "--plan-mode",
     "--auth-method",

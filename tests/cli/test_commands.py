@@ -17,7 +17,8 @@ from myagent import __version__
 HEAVY = ("asyncio", "websockets", "msgspec", "sqlite3", "ssl")
 SERVE_OPTIONS = {
     "--agent", "--agent-option", "--allow-unsupervised", "--on-unasked", "--model", "--base-url", "--context", "--mcp",
-    "--trust-directory", "--agent-idle", "--auth-method", "--asking-mode", "--plan-mode",
+    "--trust-directory", "--agent-idle", "--auth-method", "--asking-mode", "--plan-mode", "--sandbox",
+    "--agent-user",
     "--help", "--host", "--port", "--cwd", "--permission-mode", "--allow-bypass", "--owner-grace", "--on-owner-leave",
     "--permission-timeout", "--tls-cert", "--tls-key", "--insecure-plain", "--allow-origin", "--allowed-host",
     "--max-connections", "--retain-events", "--max-log", "--base-path", "--metrics-open", "--invite",
@@ -126,6 +127,7 @@ def test_serve_announces_itself_at_once_and_stops_in_time(serve: Any) -> None:
         f"[remote] listening ws://127.0.0.1:{port}",
         f"[remote] directory {serving.directory}",
         "[remote] agent command (no model configured: command mode)",
+        "[remote] wall same user: the agent could read the owner token from disk",
         f"[remote] auth file {serving.directory}/.myagent/remote/auth.json",
         f"[remote] page http://127.0.0.1:{port}/ "
         "(owner: paste the token of the auth file; others: myagent remote invite)",

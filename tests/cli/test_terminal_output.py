@@ -80,5 +80,5 @@ async def test_what_serve_announces_drives_no_terminal(tmp_path: Path, capsys: p
 def test_a_list_of_sessions_and_an_audit_drive_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     fields = {"sessionId": HOSTILE, "state": HOSTILE, "updatedAt": HOSTILE, "head": 1, "title": HOSTILE}
     output.put("\n".join(sessions._table([fields])) + "\n")
-    output.put(HOSTILE, coloured=True)
+    output.put(HOSTILE, keep_colours=True)
     assert harmless(capsys.readouterr().out)

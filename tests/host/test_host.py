@@ -72,11 +72,11 @@ class Client:
 
     def fence(self) -> None: ...
 
+    def why_inside(self) -> str:
+        return "it is" if self.inside else ""
+
     def still_good(self) -> bool:
         return True
-
-    def is_inside(self) -> bool:
-        return self.inside
 
     def fail(self) -> None:
         raise AssertionError("the host failed this connection")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 from myagent.access.registry import Access, AnyRequest
 from myagent.access.state_directory import StateDir
-from myagent.cli.target import AUTH_FILE
+from myagent.cli.target import served_workspace
 from myagent.cli.terminal.output import data, put, say
 from myagent.core.audit import entry
 from myagent.eventlog import Unit
@@ -52,10 +51,10 @@ def duration(text: str) -> float:
 def find_workspace(arguments: argparse.Namespace) -> Path:
     """The directory of `--cwd`, or the nearest one above, that has been served. Raises `NothingServed`."""
     start = Path(arguments.cwd).resolve()
-    for directory in (start, *start.parents):
-        if os.path.lexists(directory / AUTH_FILE):
-            return directory
-    raise NothingServed(start)
+    workspace = served_workspace(start)
+    if workspace is None:
+        raise NothingServed(start)
+    return workspace
 
 
 def ask(workspace: Path, request: AnyRequest) -> Answer:

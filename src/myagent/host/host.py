@@ -101,8 +101,9 @@ class Host:
     def sessions(self) -> dict[SessionId, Session]:
         return self.store.sessions
 
-    async def start(self) -> None:
-        """Open the log, close what an earlier server left open, get the agent ready."""
+    async def start(self, *, survivors: int = 0) -> None:
+        """Open the log, close what an earlier server left open, get the agent ready. `survivors`: processes of agents
+        that outlived that server, and have been ended."""
         opened = await self.log.open()
         settings = self.settings
         keeps_all = settings.retain_events is None
@@ -126,7 +127,7 @@ class Host:
         self._epochs = Epochs(self.log, self.ownership, self.store)
         self._prompts = Prompts(self.agent, self.workspace, self.store, self.redactor, settings)
         self._announcements = Announcements(self.peers, self.ownership, self.store, self._requests, settings)
-        await self._turns.close_open()
+        await self._turns.close_open(survivors=survivors)
         await self.agent.start()
         for secret in self.agent.info.secrets:
             self.redactor.register(secret)
@@ -300,13 +301,16 @@ class Host:
     def _confine(self, peer: Peer) -> bool:
         """Let a connection of the agent's own processes watch and no more. Looked at only when it would be granted
         something: to be the owner, or to decide."""
-        if peer.scope != "owner" or not peer.is_inside():
+        if peer.scope != "owner" or not (why := peer.why_inside()):
             return False
         peer.scope = "follower"
         if peer.connection_id in self.ownership.seats:
             self.ownership.seats[peer.connection_id].scope = "follower"
-        _log.warning("a process of the agent tried to drive its own session: connection %s", peer.connection_id)
-        self.record("inside", {**self._actor(peer), "tried": "to own or to decide"})
+        _log.warning(
+            "connection %s may not own or decide, for it may be the agent that tried to drive its own session: %s",
+            peer.connection_id, why,
+        )  # fmt: skip
+        self.record("inside", {**self._actor(peer), "tried": "to own or to decide", "why": why})
         if self.ownership.role(peer.connection_id) == "owner":
             self._announce(self.ownership.release(peer.connection_id))
         return True

@@ -323,13 +323,14 @@ class Turns:
         if running:
             await asyncio.wait([turn.end for turn in running], timeout=seconds)
 
-    async def close_open(self) -> None:
-        """Tell of every turn that a stopped server leaves behind; none is run again."""
+    async def close_open(self, *, survivors: int = 0) -> None:
+        """Tell of every turn that a stopped server leaves behind, and how many processes had outlived it; none is run
+        again."""
         for running in list(self._running.values()):
             await running.settle()
         async with self._store.lock:
             for session in list(self._store.sessions.values()):
-                step = session.recover(now=now())
+                step = session.recover(now=now(), survivors=survivors)
                 if step is not None:
                     await self._store.commit(step, (*step.events, METADATA), fact=True)
 

@@ -103,9 +103,9 @@ class Connection(asyncio.BufferedProtocol):
         peer, own = self._transport.get_extra_info("peername"), self._transport.get_extra_info("sockname")
         return (peer or ("", 0))[:2], (own or ("", 0))[:2]
 
-    def is_inside(self) -> bool:
-        """Whether one of the agent's own processes is at the other end. Takes milliseconds."""
-        return process_origin.holds_connection(*self.addresses)
+    def why_inside(self) -> str:
+        """Why one of the agent's own processes may be at the other end; empty if none is. Takes milliseconds."""
+        return process_origin.why_inside(*self.addresses)
 
     def still_good(self) -> bool:
         """Whether its credential has been neither replaced, revoked nor expired."""

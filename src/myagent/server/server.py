@@ -21,6 +21,8 @@ from myagent.access.registry import Access, CreateInvite, Invitation, RevokeInvi
 from myagent.access.state_directory import StateDir
 from myagent.access.tickets import Tickets
 from myagent.agents import Agent
+from myagent.agents.processes import confinement, kept
+from myagent.agents.processes.ledger import Ledger
 from myagent.eventlog import EventLog
 from myagent.eventlog.sqlite import SqliteLog
 from myagent.host.host import Host
@@ -84,6 +86,7 @@ class Server:
         self._beat_timer: asyncio.TimerHandle | None = None
         self._expiry_timer: asyncio.TimerHandle | None = None
         self._expiry_looks = 0
+        self._resources = contextlib.ExitStack()  # what is let go when it is closed
         self._started = self._closed = False
 
     @property
@@ -135,12 +138,18 @@ class Server:
         self._tls = load_tls(self.settings)
         self._state.open()
         try:
-            self._access.load()
+            with contextlib.suppress(OSError):  # whoever wants to start something is told why it cannot be
+                self._resources.enter_context(kept.holding())
+            for path in self._access.load(set_aside=True):
+                _log.warning(
+                    "%s was not made by this user on this machine: it is not used, a new one is made; "
+                    "if it is yours (a backup, a moved directory): myagent remote adopt, while no server runs", path,
+                )  # fmt: skip
             self.host.redactor.register(self.token)
             # First, so that a port in use is told before anything is recovered.
             self._server = await listen(self.settings, lambda: Connection(self))
             self.port = self._server.sockets[0].getsockname()[1]
-            await self.host.start()
+            await self.host.start(survivors=self._end_survivors())
             self._admission = self._make_admission()
             self._govern()
             await self._control.open()
@@ -155,6 +164,7 @@ class Server:
                 self._server.close()
             await self._control.close()
             await self.host.abandon()
+            self._resources.close()
             self._state.close()
             raise
         self._started = True
@@ -190,7 +200,21 @@ class Server:
             connection.abort()
         await self.host.close()
         self._save_seen()
+        self._resources.close()
         self._state.close()
+
+    def _end_survivors(self) -> int:
+        """End what agents of an earlier server have left running, and have what ours start written down."""
+        ledger = Ledger(self._state.path / "processes.json")
+        self._resources.callback(ledger.close)
+        try:
+            ended = ledger.open()
+        except OSError as error:
+            _log.warning("what agents start cannot be written down: %s", error.strerror or error)
+            return 0
+        if ended:
+            _log.warning("processes of agents that outlived an earlier server were ended: %d", ended)
+        return ended
 
     # --- for connections ------------------------------------------------------------------------------------------
 
@@ -329,6 +353,7 @@ class Server:
             "owner": owner.connection_id if owner else None,
             "connections": len(self.host.peers),
             "pid": os.getpid(),
+            "wall": confinement.chosen.wall,
         }
 
     def _beat(self) -> None:

@@ -84,7 +84,9 @@ examples:
 
 The token is that of --token, else of --remote, else of $MYAGENT_REMOTE_TOKEN, else of .myagent/remote/auth.json in
 this directory or the nearest one above, which is shown to this machine (loopback) and to that directory's own server
-alone. With wss://, certificates are checked against the system's authorities, or $SSL_CERT_FILE.
+alone. That of the environment is shown to the server of $MYAGENT_REMOTE_URL if that is set, else to the one named here,
+and never to one that was only found in a directory: that has its own. A directory that others may write, or have made,
+is not believed. With wss://, certificates are checked against the system's authorities, or $SSL_CERT_FILE.
 {EXIT_CODES}
 """
 
@@ -173,6 +175,18 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         help=f"port to listen on (default {DEFAULT_PORT}; 0: any that is free)",
     )
     add("--cwd", metavar="DIRECTORY", default=".", help="directory to share (default: this one)")
+    add(
+        "--agent-user",
+        metavar="NAME",
+        help="run what the agent starts as this user of the system, who must be able to work in the directory; needs a "
+        "server that root runs; then no process of the agent's can read the owner token",
+    )
+    add(
+        "--sandbox",
+        choices=("bwrap",),
+        help="run what the agent starts in bubblewrap, where it sees neither .myagent nor other processes; the same "
+        "user, so less than --agent-user",
+    )
     add(
         "--invite", metavar="LABEL", nargs="?", const="",
         help="make an invite too, for a day, and print its link: whoever opens it watches, in a browser; on a terminal "

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from myagent.cli import target
 from myagent.cli.terminal import plain
 from myagent.cli.terminal.hangup import leaving
-from myagent.cli.terminal.output import say
+from myagent.cli.terminal.output import put, say
 from myagent.client import State, connect
 from myagent.client.address import Address
 from myagent.client.asking import page
@@ -87,7 +87,7 @@ async def _run(arguments: argparse.Namespace) -> int:
             code = await app.run_async(mouse=False)
         shown.clear()
         for text in (*app.outbox.unsent, *app.prompt_box.drafts):
-            say(f"not sent:\n{text}")
+            put(f"[remote] not sent:\n{text}\n", error=True)
         if app.loss is not None:
             raise app.loss
     return code or 0

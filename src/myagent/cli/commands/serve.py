@@ -12,10 +12,12 @@ import signal
 import sys
 from pathlib import Path
 
+from myagent.access.seal import private_directories
 from myagent.agents import Agent
 from myagent.agents.acp.presets import UnknownPreset
 from myagent.agents.choice import NoOptions
 from myagent.agents.exec import UnusableTemplate
+from myagent.agents.processes import adoption, confinement
 from myagent.agents.tools.credentials import Places
 from myagent.cli.agent_choice import chosen
 from myagent.cli.invitation import qr_code, reach_note, revoking
@@ -31,7 +33,16 @@ from myagent.text.terminal import visible
 
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 -- how to reach here what listens everywhere
 
-_USAGE = (ExposedPlain, BadPattern, NoOptions, NotifyUnusable, UnknownPreset, UnusableTemplate)
+_USAGE = (
+    ExposedPlain,
+    confinement.CannotConfine,
+    BadPattern,
+    NoOptions,
+    NotifyUnusable,
+    UnknownPreset,
+    UnusableTemplate,
+)
+REAP_SECONDS = 1.0  # between two looks for orphans that have ended
 PLACES_NAMED = 6  # that hold credentials, in one line
 START_PATIENCE_SECONDS = 3.0  # before it is told what a start waits for
 NOTIFY_VARIABLE = "MYAGENT_REMOTE_NOTIFY"
@@ -45,9 +56,12 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.usage_error("--tls-cert and --tls-key belong together")
     if arguments.permission_mode == "bypassPermissions" and not arguments.allow_bypass:
         arguments.usage_error("--permission-mode bypassPermissions needs --allow-bypass")
+    if arguments.agent_user and arguments.sandbox:
+        arguments.usage_error("give --agent-user or --sandbox: one of them")
     _fill_standard_descriptors()
     _raise_open_files()
     try:
+        confinement.chosen = _walls(arguments, workspace.resolve())
         agent = chosen(arguments, workspace.resolve(), cover=lambda data: server.host.redactor.data(data))
         caller = _caller(arguments)
         server = Server(workspace, agent, _settings(arguments))
@@ -61,6 +75,15 @@ def run(arguments: argparse.Namespace) -> int:
             say(line)
         return 2 if isinstance(error, _USAGE) else 3
     return 0
+
+
+def _walls(arguments: argparse.Namespace, workspace: Path) -> confinement.Confinement:
+    """Raises `CannotConfine`."""
+    if arguments.agent_user:
+        return confinement.OtherUser(arguments.agent_user)
+    if arguments.sandbox:
+        return confinement.Bubblewrap([workspace / ".myagent", *private_directories()])
+    return confinement.Confinement()
 
 
 def _caller(arguments: argparse.Namespace) -> Caller | None:
@@ -136,7 +159,29 @@ async def _serve(server: Server, agent: Agent, caller: Caller | None, *, invite:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # `nohup` means that it is to go on
+        loop.add_signal_handler(signal.SIGHUP, stop.set)  # once or twice: a terminal and its shell both tell
+    adoption.begin()
+    reaping = asyncio.create_task(_reap(), name="reap orphans")
     server.host.on_failure = stop.set  # whoever restarts us gets a server that can tell how the turns ended
+    try:
+        await _serve_until(stop, server, agent, invite)
+    finally:
+        reaping.cancel()
+        adoption.end_all()
+    if caller is not None:
+        await caller.close()
+    if server.host.failure is not None:
+        raise server.host.failure
+
+
+async def _reap() -> None:
+    while True:
+        await asyncio.sleep(REAP_SECONDS)
+        adoption.reap()
+
+
+async def _serve_until(stop: asyncio.Event, server: Server, agent: Agent, invite: str | None) -> None:
     waiting = asyncio.create_task(_say_what_it_waits_for(agent), name="serve-waiting")
     async with server:
         waiting.cancel()
@@ -146,10 +191,6 @@ async def _serve(server: Server, agent: Agent, caller: Caller | None, *, invite:
             _invite(server, invite)
         await stop.wait()
         _say_stopping()
-    if caller is not None:
-        await caller.close()
-    if server.host.failure is not None:
-        raise server.host.failure
 
 
 async def _say_what_it_waits_for(agent: Agent) -> None:
@@ -176,6 +217,7 @@ def _announcement(server: Server, agent: Agent) -> list[str]:
         f"directory {escape(str(server.workspace))}",
         *_exposed(server),
         f"agent {info.name}{f' ({info.note})' if info.note else ''}",
+        f"wall {escape(confinement.chosen.wall)}",
         f"auth file {escape(str(server.auth_path))}",
         f"page {server.page.address} (owner: paste the token of the auth file; others: myagent remote invite)",
         f"connect with: {escape(command)}",
@@ -224,5 +266,5 @@ def _invite(server: Server, label: str) -> None:
 def _say_stopping() -> None:
     try:
         say("stopping", error=False)
-    except BrokenPipeError:  # whoever read our lines has gone; that is no reason not to stop well
+    except OSError:  # whoever read our lines has gone; that is no reason not to stop well
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
