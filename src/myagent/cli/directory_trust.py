@@ -44,6 +44,6 @@ def _on_a_terminal() -> bool:
 def _accepts(found: Sequence[Program]) -> bool:
     lines = ["This directory's settings have the agent start these programs, and it would ask nobody:"]
     lines += [f"  {program}" for program in found]
+    termios.tcflush(sys.stdin, termios.TCIFLUSH)  # what was typed before is no answer to this
     put("\n".join(lines) + "\nStart them? [y/N] ", error=True)
-    termios.tcflush(sys.stdin, termios.TCIFLUSH)  # what was typed before was no answer to this
     return sys.stdin.readline().strip().casefold() in ("y", "yes")
