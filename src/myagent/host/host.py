@@ -38,21 +38,18 @@ from myagent.core.messages import (
     Release,
     Resume,
     SessionId,
-    SessionMetadata,
     UserMessage,
     Who,
 )
 from myagent.core.ownership import Change, Ownership, Seat
 from myagent.core.refusals import (
-    BadMessage,
     NotAllowed,
-    RateLimited,
     Refused,
     UnknownSession,
 )
 from myagent.core.session import Session
 from myagent.delivery.fanout import Fanout
-from myagent.delivery.window import Window, frame
+from myagent.delivery.window import Window
 from myagent.eventlog import EventLog, LogFailed
 from myagent.host.announcements import Announcements
 from myagent.host.covered_log import CoveredLog
@@ -67,7 +64,6 @@ from myagent.host.visits import Visits
 from myagent.redaction.redactor import RECLAIM_PREFIX, Redactor
 from myagent.settings import Settings
 
-REPLAYS = 16  # that one connection may have outstanding
 STOP_SECONDS = 2.0  # for the agent to stop what runs, when the server stops
 
 _log = logging.getLogger(__name__)
@@ -212,7 +208,7 @@ class Host:
             case Hello():
                 self._hello(peer, message)
             case Resume():
-                self._resume(peer, message)
+                self._announcements.resume(peer, message, self._check_session(peer, message.session_id))
             case Who():
                 self._announcements.who(peer, message)
             case Claim():
@@ -273,22 +269,6 @@ class Host:
         peer.send(encode(Ack(id=message_id, duplicate=change is None)))
         if change is not None:
             self._announce(change)
-
-    def _resume(self, peer: Peer, message: Resume) -> None:
-        session = self._check_session(peer, message.session_id)
-        head = self.fanout.window.heads.get(session.session_id, 0)
-        if message.after_seq is not None and message.after_seq > head:
-            raise BadMessage(f"`afterSeq` is beyond the session's head, which is {head}", message.id)
-        if peer.cursor.replays >= REPLAYS:
-            raise RateLimited("resumes at a time")
-        ack = encode(Ack(id=message.id, session_id=session.session_id, duplicate=False))
-        metadata = encode(SessionMetadata(session=self.store.metadata(session)))
-        if message.after_seq is None:
-            peer.send(ack)
-            peer.send(metadata)
-        else:
-            opening = frame(ack) + frame(metadata)
-            peer.cursor.replay(session.session_id, message.after_seq, reply_to=message.id, opening=opening)
 
     def _actor(self, peer: Peer) -> dict[str, Any]:
         """Who does something now, for the audit: no label, which anybody may choose."""
