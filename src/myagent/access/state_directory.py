@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import secrets
 import stat
 from pathlib import Path
 
-from myagent.exceptions import MyagentError
+from myagent.exceptions import FileUnusable, MyagentError
 
 FILE_BYTES = 64 * 1024  # no token, invite or the like is larger
 
@@ -37,6 +38,26 @@ class AlreadyServed(MyagentError):
         )
 
 
+class NotText(MyagentError):
+    """A directory whose name is no UTF-8."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        shown = os.fsencode(self.path).decode("utf-8", "backslashreplace")
+        return f"{shown} cannot be shared: its name is not UTF-8, in which agents and clients are told it; rename it"
+
+
+def check_name(workspace: Path) -> None:
+    """Raises `NotText`."""
+    try:
+        os.fsencode(workspace).decode()
+    except UnicodeDecodeError:
+        raise NotText(workspace) from None
+
+
 class StateDir:
     """`<workspace>/.myagent/remote/`, made on first use (0700, and ignored by git)."""
 
@@ -46,9 +67,14 @@ class StateDir:
         self._lock: int | None = None
 
     def open(self) -> None:
-        """Make or check the directory, and hold it. Raises `UnsafeState`, `AlreadyServed`."""
-        _make(self.path)
-        self._hold()
+        """Make or check the directory, and hold it. Raises `NotText`, `UnsafeState`, `AlreadyServed`,
+        `FileUnusable`."""
+        check_name(self.workspace)
+        try:
+            _make(self.path)
+            self._hold()
+        except OSError as error:
+            raise FileUnusable(error.filename or self.path, "use", error) from None
 
     def close(self) -> None:
         """Let go of the directory; idempotent."""
@@ -139,7 +165,15 @@ def read_private(path: Path, file_bytes: int = FILE_BYTES) -> bytes | None:
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Put a file in place whole, 0600 from its first byte, whatever the umask."""
+    """Put a file in place whole, 0600 from its first byte, whatever the umask. Raises `OSError` that names it."""
+    try:
+        _write_private(path, data)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None  # not the temporary one's, or none at all
+        raise
+
+
+def _write_private(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, 0o600)
@@ -150,7 +184,8 @@ def write_private(path: Path, data: bytes) -> None:
         os.fsync(descriptor)
         os.rename(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        with contextlib.suppress(OSError):  # it went with its directory
+            os.unlink(temporary)
         raise
     finally:
         os.close(descriptor)

@@ -17,6 +17,7 @@ from typing import Any
 
 from myagent.access.registry import Access, AnyRequest
 from myagent.access.state_directory import StateDir
+from myagent.cli.directory import given_directory
 from myagent.cli.target import AUTH_FILE
 from myagent.core.audit import entry
 from myagent.eventlog import Unit
@@ -103,8 +104,7 @@ def carry_out(
 
     Returns the exit code.
     """
-    if not Path(arguments.cwd).is_dir():
-        arguments.usage_error(f"--cwd {arguments.cwd!r} is not a directory")
+    given_directory(arguments)
     try:
         answer = complete(ask(find_workspace(arguments), request))
     except MyagentError as error:

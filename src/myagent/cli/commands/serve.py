@@ -7,17 +7,19 @@ import asyncio
 import logging
 import os
 import resource
-import shlex
 import signal
 import sys
 from pathlib import Path
 
+from myagent.access.state_directory import check_name
 from myagent.agents import Agent
 from myagent.agents.acp.presets import UnknownPreset
 from myagent.agents.choice import NoOptions
 from myagent.agents.exec import UnusableTemplate
 from myagent.cli.agent_choice import chosen
+from myagent.cli.directory import given_directory
 from myagent.cli.invitation import qr_code, reach_note, revoking
+from myagent.cli.pasting import quoted
 from myagent.core.display import escape
 from myagent.exceptions import MyagentError
 from myagent.host.notifications import Caller, Notifications, NotifyUnusable
@@ -33,9 +35,7 @@ NOTIFY_VARIABLE = "MYAGENT_REMOTE_NOTIFY"
 
 
 def run(arguments: argparse.Namespace) -> int:
-    workspace = Path(arguments.cwd)
-    if not workspace.is_dir():
-        arguments.usage_error(f"--cwd {arguments.cwd!r} is not a directory")
+    workspace = given_directory(arguments)
     if bool(arguments.tls_cert) != bool(arguments.tls_key):
         arguments.usage_error("--tls-cert and --tls-key belong together")
     if arguments.permission_mode == "bypassPermissions" and not arguments.allow_bypass:
@@ -43,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     _fill_standard_descriptors()
     _raise_open_files()
     try:
+        check_name(workspace.resolve())
         agent = chosen(arguments, workspace.resolve(), cover=lambda data: server.host.redactor.data(data))
         caller = _caller(arguments)
         server = Server(workspace, agent, _settings(arguments))
@@ -154,14 +155,14 @@ def _announcement(server: Server, agent: Agent) -> list[str]:
         url = f"{url.partition('://')[0]}://{_ANYWHERE[host]}:{server.port}"
     command = f"myagent remote client --url {url}"
     if Path.cwd() != server.workspace:
-        command = f"cd {shlex.quote(str(server.workspace))} && {command}"
+        command = f"cd {quoted(str(server.workspace))} && {command}"
     return [
         f"listening {server.url}",
         f"directory {escape(str(server.workspace))}",
-        f"agent {info.name}{f' ({info.note})' if info.note else ''}",
+        f"agent {escape(info.name)}{f' ({info.note})' if info.note else ''}",
         f"auth file {escape(str(server.auth_path))}",
         f"page {server.page.address} (owner: paste the token of the auth file; others: myagent remote invite)",
-        f"connect with: {escape(command)}",
+        f"connect with: {command}",
     ]
 
 
