@@ -11,6 +11,7 @@ from pathlib import Path
 
 from myagent.exceptions import FileUnusable, MyagentError
 
+LOCK = "server.lock"  # in the state directory; holds the server's process id
 FILE_BYTES = 64 * 1024  # no token, invite or the like is larger
 
 
@@ -65,25 +66,56 @@ class StateDir:
         self.workspace = workspace
         self.path = workspace / ".myagent" / "remote"
         self._lock: int | None = None
+        self._workspace_lock: int | None = None  # outlives the directory, which anybody may delete
 
     def open(self) -> None:
         """Make or check the directory, and hold it. Raises `NotText`, `UnsafeState`, `AlreadyServed`,
         `FileUnusable`."""
         check_name(self.workspace)
         try:
+            self._hold_workspace()
             _make(self.path)
             self._hold()
+            _keep_from_git(self.path)
         except OSError as error:
+            self.close()
             raise FileUnusable(error.filename or self.path, "use", error) from None
+        except MyagentError:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Let go of the directory; idempotent."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        for lock in (self._lock, self._workspace_lock):
+            if lock is not None:
+                os.close(lock)
+        self._lock = self._workspace_lock = None
+
+    def tend(self) -> None:
+        """Put back what `git clean -x` takes and the directory needs no longer than to be left alone."""
+        ignore = self.path.parent / ".gitignore"
+        if self.path.is_dir() and not os.path.lexists(ignore):
+            with contextlib.suppress(OSError):
+                write_private(ignore, b"*\n")
+
+    def _hold_workspace(self) -> None:
+        try:
+            lock = os.open(self.workspace, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except PermissionError:  # it may be entered and not read: then the lock inside has to do
+            return
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = _holder(self.path / LOCK, os.fstat(lock))
+            os.close(lock)
+            raise AlreadyServed(self.workspace, pid) from None
+        except OSError:  # a file system without locks
+            os.close(lock)
+            return
+        self._workspace_lock = lock
 
     def _hold(self) -> None:
-        path = self.path / "server.lock"
+        path = self.path / LOCK
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
             lock = os.open(path, flags, 0o600)
@@ -102,6 +134,29 @@ class StateDir:
         os.ftruncate(lock, 0)
         os.pwrite(lock, b"%d\n" % os.getpid(), 0)
         self._lock = lock
+
+
+def _holder(path: Path, locked: os.stat_result) -> str:
+    """The process id of who holds a workspace, for a human: of the lock file, or where that is gone, of the kernel."""
+    try:
+        if said := (read_private(path, 32) or b"").decode("ascii", "replace").strip():
+            return said
+        inode = f"{os.major(locked.st_dev):02x}:{os.minor(locked.st_dev):02x}:{locked.st_ino}"
+        rows = [row.split() for row in Path("/proc/locks").read_text().splitlines()]
+        return next((row[4] for row in rows if row[5] == inode and row[1] == "FLOCK"), "unknown")
+    except (UnsafeState, OSError, LookupError):
+        return "unknown"
+
+
+def _keep_from_git(path: Path) -> None:
+    """Make a directory look like a repository of its own: `git clean -fdx` passes over those, unless told `-ff`.
+    What is above it is ignored by git already, so that nothing else sees it as one."""
+    nested = path / ".git"
+    if os.path.lexists(nested):
+        return
+    for directory in (nested, nested / "objects", nested / "refs"):
+        directory.mkdir(mode=0o700)
+    write_private(nested / "HEAD", b"ref: refs/heads/none\n")
 
 
 class PrivateFiles:

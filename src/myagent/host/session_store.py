@@ -30,10 +30,10 @@ from myagent.core.messages import (
     SessionId,
     SessionMetadata,
 )
-from myagent.core.refusals import DiskFull, Internal, Refused
+from myagent.core.refusals import DiskFull, Internal, Refused, StateGone
 from myagent.core.session import QueuedTurn, Session, Step
 from myagent.delivery.fanout import Fanout
-from myagent.eventlog import Draft, EventLog, LogFailed, LogFull, LogRefused, PromptKey, Stored, Unit
+from myagent.eventlog import Draft, EventLog, LogFailed, LogFull, LogGone, LogRefused, PromptKey, Stored, Unit
 
 RETAIN_EVERY = 256  # events published between two looks at what retention may drop
 LOOK_SECONDS = 0.5  # between two looks of a command that waits, whether what it waits for waits for space
@@ -105,6 +105,9 @@ class SessionStore:
                     raise DiskFull(unstored()) from None
             except Refused as refusal:
                 refuse(refusal)
+            except LogRefused as error:  # what the command had to look up could not be read
+                refuse(as_refusal(error))
+                raise
 
         try:
             self.check_writable()
@@ -264,6 +267,8 @@ def _nothing(_: list[Stored]) -> None:
 
 def as_refusal(error: LogRefused) -> Refused:
     """What a client is told of a log that refuses."""
+    if isinstance(error, LogGone):
+        return StateGone()
     return DiskFull() if isinstance(error, LogFull) else Internal()
 
 

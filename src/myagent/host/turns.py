@@ -301,6 +301,12 @@ class Turns:
             running.cancel()
         return "the agent was told to stop"
 
+    def abort(self) -> list[str]:
+        """Stop everything that runs, with nothing to store how it ended; the ids of those turns."""
+        for turn in self._running.values():
+            turn.cancel()
+        return [turn.turn_id for turn in self._running.values()]
+
     async def interrupt_all(self) -> None:
         """Cancel everything that runs or waits: the owner has left."""
         running = dict(self._running)

@@ -27,6 +27,7 @@ WARNINGS = {
     "contradicts": "the agent said different things about it: all of them are shown",
     "unspecified": "the agent does not say what it would run or change",
     "misnamed_option": "an answer's name says the opposite of what choosing it does",
+    "deletes_state": "it may delete .myagent, where this server keeps its sessions",
 }
 
 
