@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +17,10 @@ from hypothesis import settings
 # A deadline is a timed assertion.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
+
+# What ours keep for the user is kept here for the tests, and gone with them.
+_state = tempfile.TemporaryDirectory(prefix="myagent-tests-")
+os.environ["XDG_STATE_HOME"] = _state.name
 
 sys.path.insert(0, str(Path(__file__).parent / "e2e"))  # `--import-mode=importlib` does not
 

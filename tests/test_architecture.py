@@ -69,20 +69,22 @@ LIBRARIES: dict[str, set[str]] = {
     "prometheus_client": {"server"},
     "rich": {"tui"},
     "textual": {"tui"},
-    "platformdirs": {"client"},
+    "platformdirs": {"access", "client"},
     "keyring": {"client"},
     "apprise": {"host"},
     "pydantic_ai": {"agents"},
     "openai": {"agents"},
     "httpx2": {"agents"},
-    "socksio": {"agents"},
+    "mcp": {"agents"},
+    "anyio": {"agents"},
     "dotenv": {"agents"},
     "segno": {"cli"},
+    "re2": {"redaction"},
 }
 
 # Of the standard library, `core` has what computes; not what waits, tells the time, throws dice, or touches the world.
 PURE = {
-    *("__future__", "collections", "dataclasses", "difflib", "enum", "functools", "hashlib", "hmac", "itertools"),
+    *("__future__", "bisect", "collections", "dataclasses", "enum", "functools", "hashlib", "hmac", "itertools"),
     *("json", "re", "typing", "unicodedata"),
 }
 # Adapters of one port, none of which may know another.

@@ -35,11 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 3
         if error.errno not in (errno.EPIPE, *FULL):
             raise
-        from myagent.cli.terminal.output import abandon_stdout
+        from myagent.cli.terminal.output import abandon_stdout, say
 
         abandon_stdout()
         if error.errno != errno.EPIPE:
-            print(f"[remote] cannot write: {error.strerror}", file=sys.stderr)
+            say(f"cannot write: {error.strerror}")
         return 1
 
 
@@ -73,11 +73,12 @@ def _find(run: str) -> Callable[[argparse.Namespace], int]:
 
 def _complete(parser: Parser, words: Sequence[str]) -> int:
     from myagent.cli.generators.completion import candidates, split
+    from myagent.cli.terminal.output import put
 
     if words[:1] == ["--line"]:  # a shell that takes words apart at `:` and `=`
         words = split(words[1])
     for each in candidates(parser, words):
-        print(each)
+        put(f"{each}\n")
     return 0
 
 

@@ -50,6 +50,7 @@ class Settings:
     max_connections: int = 1024
     wrong_credentials: int = 10  # from one address in a minute; more are answered with 429, a right one never
     redact: tuple[str, ...] = ()  # regular expressions: what matches is not stored
+    credential_places: tuple[str, ...] = ()  # patterns of paths, beside the known ones; `!` before one takes it off
     redact_known: bool = True  # nor are keys whose form their makers publish
     base_path: str = ""  # "/agent": what a reverse proxy puts before every path, also when it leaves it there
     open_metrics: bool = False  # give /metrics to whoever asks, not to owner credentials alone
@@ -57,6 +58,7 @@ class Settings:
     tls_key: Path | None = None
     insecure_plain: bool = False  # listen beyond loopback without TLS
     retain_events: int | None = None  # per session; None: all
+    max_log: int | None = 8 << 30  # bytes of the event log, after which nothing new is taken; None: as the disk has
     heartbeat: float = 5.0  # between pings; an owner that is silent for twice as long is gone
     stall_timeout: float = 15.0  # a reader that takes nothing for so long is dropped
     close_timeout: float = 1.0  # for the other side to answer a close frame

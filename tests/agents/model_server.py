@@ -32,6 +32,7 @@ __all__ = ["CONTENT", "WORDS", "model_server"]
 
 JSON = dict[str, Any]
 WORDS = ("I ", "will ", "write ", "the ", "file. ")
+REMINDER = re.compile(r"<system-reminder>.*?</system-reminder>", re.DOTALL)  # of the agent, beside what a human said
 SLOW_WORDS, SLOW_SECONDS = 3000, 0.02
 
 
@@ -98,6 +99,8 @@ class Asked:
 def openai_asked(body: JSON) -> Asked:
     messages = body.get("messages", [])
     texts = [(message["role"], _text(message.get("content"))) for message in messages]
+    texts = [(role, REMINDER.sub("", text)) for role, text in texts]
+    texts = [(role, text) for role, text in texts if role != "user" or text.strip()]
     last = max((index for index, (role, _) in enumerate(texts) if role == "user"), default=-1)
     tools = {tool["function"]["name"]: tool["function"].get("parameters", {}) for tool in body.get("tools") or []}
     since = texts[last + 1 :]
@@ -343,7 +346,7 @@ async def _respond(writer: asyncio.StreamWriter, method: str, target: str, body:
         whole = anthropic_whole(answer, number)
     elif path.endswith("/responses"):
         answer = responses_asked(body).answer()
-        events, whole = responses_events(answer, number, free="danger-full-access" in json.dumps(body)), {}
+        events, whole = responses_events(answer, number, free=_is_free(json.dumps(body))), {}
     elif "count" in path.lower():
         answer, events, whole = Answer(()), None, {"totalTokens": 11, "input_tokens": 11}
     else:
@@ -376,6 +379,12 @@ async def _respond(writer: asyncio.StreamWriter, method: str, target: str, body:
             raise ConnectionResetError
     _chunk(writer, b"")
     await writer.drain()
+
+
+def _is_free(body: str) -> bool:
+    """Whether codex now runs without a sandbox: it says so whenever that changes."""
+    modes = re.findall(r"sandbox_mode\W+is\W+([a-z-]+)", body)
+    return modes[-1] == "danger-full-access" if modes else "danger-full-access" in body
 
 
 def _chunk(writer: asyncio.StreamWriter, data: bytes) -> None:

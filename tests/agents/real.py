@@ -5,8 +5,9 @@ this installs them:
 
     npm install @google/gemini-cli@0.61.0 opencode-linux-x64@1.18.34
 
-`make agents` installs more of them there, and lets the tests use those too (MYAGENT_TEST_EVERY_AGENT): qwen-code,
-codex-acp, claude-agent-acp and claude itself, of which the last two bring a proprietary program.
+`make agents` installs more of them there, and lets the tests use those too (MYAGENT_TEST_EVERY_AGENT): qwen-code, the
+two codex-acp, claude-agent-acp, claude, copilot, kimi and mistral-vibe, some of which bring a proprietary program. The
+`node` that npm installed there, if any, runs them.
 """
 
 from __future__ import annotations
@@ -90,6 +91,7 @@ def _codex(home: Path, url: str) -> dict[str, str]:
 
 def _copilot(home: Path, url: str) -> dict[str, str]:
     own = {"COPILOT_PROVIDER_BASE_URL": f"{url}/v1", "COPILOT_PROVIDER_API_KEY": "x", "COPILOT_MODEL": "stub"}
+    own["XDG_CACHE_HOME"] = str(home / ".cache")
     return own | {"COPILOT_HOME": str(home / ".copilot"), "COPILOT_OFFLINE": "true", "COPILOT_AUTO_UPDATE": "false"}
 
 
@@ -125,4 +127,6 @@ def a_minute_later(home: Path) -> None:
     """Let the clock move on for gemini-cli 0.61: it names the file of a session after the minute in which the session
     was made or loaded, and so overwrites a session that is loaded in the minute in which it was made."""
     for file in home.glob(".gemini/tmp/*/chats/session-*"):
-        file.rename(file.with_name(re.sub(r"T\d\d-\d\d", "T00-00", file.name)))
+        earlier = (file.with_name(re.sub(r"T\d\d-\d\d", f"T24-{minute:02}", file.name)) for minute in range(60))
+        if "T24-" not in file.name:
+            file.rename(next(path for path in earlier if not path.exists()))

@@ -17,6 +17,7 @@ from tests.agents.modelled import MODEL, needs_models
 from myagent.agents import Agent, Answer, ToolCall, Turn, TurnEnd, TurnIO
 from myagent.agents.builtin.command import CommandAgent
 from myagent.agents.exec import ExecAgent
+from myagent.agents.processes import keeper
 from myagent.agents.processes.process import _Child
 from myagent.agents.tools import tools
 
@@ -122,9 +123,12 @@ def test_the_contract_notices_a_process_that_is_left(tmp_path: Path, monkeypatch
     populate(tmp_path)
 
     def only_the_leader(child: _Child, number: int) -> None:
-        if child._process.poll() is None:
+        if child._process.status is None:
             os.kill(child._process.pid, number)
 
+    code = Path(keeper.__file__).read_text()
+    (tmp_path / "keeper.py").write_text(code.replace("os.kill(pid, signal.SIGKILL)", "pass"))
+    monkeypatch.setattr("myagent.agents.processes.kept._PROGRAM", tmp_path / "keeper.py")
     monkeypatch.setattr(_Child, "_signal", only_the_leader)
     monkeypatch.setattr("myagent.agents.processes.process.GRACE_SECONDS", 0.05)
     monkeypatch.setattr(contract, "END_SECONDS", 0.2)

@@ -13,10 +13,13 @@ from typing import Any
 import psutil
 import pytest
 
-from myagent.agents.processes import process
+from myagent.agents.processes import keeper, kept, process
 from myagent.agents.processes.process import READ_BYTES, NotStarted, child_environment, run
 
 WAIT_SECONDS = 30.0  # for what must happen; a bound, not a measure
+
+DAEMON = "echo $$ > pid.new; mv pid.new pid; exec sleep 1000"
+WAIT_FOR_DAEMON = "until [ -e pid ]; do :; done"
 
 
 class Ear:
@@ -233,15 +236,67 @@ async def test_a_grandchild_without_the_pipe_ends_too(tmp_path: Path) -> None:
 
 
 @in_loop
-async def test_without_killing_the_group_a_grandchild_lives_on(tmp_path: Path) -> None:
-    """Negative control of the two tests above."""
+async def test_a_daemon_ends_too(tmp_path: Path) -> None:
+    """Two forks and a session of its own lead nowhere."""
+    ear = Ear()
+    assert await shell(f"(setsid sh -c '{DAEMON}' >/dev/null 2>&1 &); {WAIT_FOR_DAEMON}", tmp_path, ear) == 0
+    await gone(int((tmp_path / "pid").read_text()))
+
+
+def planted(tmp_path: Path, line: str, instead: str) -> Path:
+    """A keeper with a bug."""
+    code = Path(keeper.__file__).read_text()
+    assert code.count(line) == 1
+    (tmp_path / "keeper.py").write_text(code.replace(line, instead))
+    return tmp_path / "keeper.py"
+
+
+@in_loop
+async def test_with_a_keeper_that_lets_go_a_grandchild_lives_on(tmp_path: Path) -> None:
+    """Negative control of the three tests above."""
     ear = Ear()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(process._Child, "_signal", lambda self, number: None)
-        await shell("sleep 1000 >/dev/null 2>&1 & echo $!", tmp_path, ear)
-    assert is_running(int(ear.out))
-    os.kill(int(ear.out), signal.SIGKILL)
-    await gone(int(ear.out))
+        patch.setattr(kept, "_PROGRAM", planted(tmp_path, "os.kill(pid, signal.SIGKILL)", "pass"))
+        patch.setattr(process, "GRACE_SECONDS", 0.05)
+        await shell(f"(setsid sh -c '{DAEMON}' >/dev/null 2>&1 &); {WAIT_FOR_DAEMON}", tmp_path, ear)
+    daemon = int((tmp_path / "pid").read_text())
+    assert is_running(daemon)
+    os.kill(daemon, signal.SIGKILL)
+    await gone(daemon)
+
+
+@in_loop
+async def test_who_kills_its_keeper_ends_with_it(tmp_path: Path) -> None:
+    with kept.holding():  # as a server does
+        ear = Ear()
+        line = f"(setsid sh -c '{DAEMON}' >/dev/null 2>&1 &); {WAIT_FOR_DAEMON}; kill -9 $PPID; sleep 1000"
+        assert await shell(line, tmp_path, ear) == 128 + signal.SIGKILL
+        await gone(int((tmp_path / "pid").read_text()))
+
+
+@in_loop
+async def test_who_stops_its_keeper_ends_all_the_same(tmp_path: Path) -> None:
+    with kept.holding():
+        ear = Ear()
+        line = f"(setsid sh -c '{DAEMON}' >/dev/null 2>&1 &); {WAIT_FOR_DAEMON}; kill -STOP $PPID; echo $$; sleep 1000"
+        running = asyncio.create_task(shell(line, tmp_path, ear))
+        await ear.until(lambda: "\n" in ear.out)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(process, "GRACE_SECONDS", 0.05)
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+        for pid in (ear.out, (tmp_path / "pid").read_text()):
+            await gone(int(pid))
+
+
+@in_loop
+async def test_a_keeper_that_was_killed_is_replaced(tmp_path: Path) -> None:
+    with kept.holding():
+        ear = Ear()
+        assert await shell("kill -9 $(ps -o ppid= -p $PPID); echo on", tmp_path, ear) == 0
+        assert await shell("echo again", tmp_path, ear) == 0
+        assert ear.out == "on\nagain\n"
 
 
 @in_loop
@@ -253,7 +308,6 @@ async def test_who_left_the_group_cannot_hang_the_turn_and_what_it_wrote_before_
         patch.setattr(process, "LINGER_SECONDS", 0.05)
         assert await shell(line, tmp_path, ear) == 0
     pid, hello = ear.out.split()
-    os.kill(int(pid), signal.SIGKILL)
     await gone(int(pid))
     assert hello == "hello"
 

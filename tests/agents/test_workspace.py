@@ -208,6 +208,17 @@ def test_what_is_no_text_says_so(root: Path) -> None:
         decoded("latin", workspace.read("latin"))
 
 
+@pytest.mark.parametrize("special", [stat.S_ISUID, stat.S_ISGID, stat.S_ISUID | stat.S_ISGID])
+def test_a_replaced_file_runs_as_nobody_else(root: Path, special: int) -> None:
+    file = root / "src/a.py"
+    file.chmod(special | 0o755)
+    assert file.stat().st_mode & special == special  # or this tests nothing
+    workspace = Workspace(root)
+    place = workspace.locate("src/a.py")
+    workspace.replace(place, b"#!/bin/sh\n", workspace.find(place))
+    assert stat.S_IMODE(file.stat().st_mode) == 0o755
+
+
 def test_replace_keeps_the_mode_and_leaves_nothing_else(root: Path) -> None:
     workspace = Workspace(root)
     (root / "src/a.py").chmod(0o754)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,6 +92,7 @@ async def test_a_file_that_others_can_read_is_found(
     async with scene(tmp_path) as here:
         await invite(here.server)
         monkeypatch.setenv("MYAGENT_REMOTE_TOKEN", here.server.token)  # an open auth.json is not even read
+        monkeypatch.setenv("MYAGENT_REMOTE_URL", here.server.url)
         here.server.auth_path.with_name(name).chmod(0o644)
         code, lines = await examine(capsys)
         assert code == 1
@@ -128,3 +130,32 @@ async def test_a_silent_server_is_no_answer(tmp_path: Path) -> None:
     async with server:
         prober = Prober(parse(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
         assert await asyncio.to_thread(prober.status) == 0
+
+
+async def test_the_wall_that_stands_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with scene(tmp_path):
+        _, lines = await examine(capsys)
+    said = "note  wall between agent and server: same user: the agent could read the owner token from disk"
+    assert said in lines
+
+
+@pytest.mark.parametrize("committed", [False, True])
+async def test_a_state_directory_in_the_history_is_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, committed: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with scene(tmp_path):
+        (tmp_path / "file").touch()
+        for line in (
+            ["init", "-q"],
+            ["add", "file", *(["-f", ".myagent/remote/auth.json"] if committed else [])],
+            ["-c", "user.name=x", "-c", "user.email=x@example.org", "commit", "-qm", "x"],
+            ["rm", "-q", "--cached", "--ignore-unmatch", ".myagent/remote/auth.json"],
+        ):
+            subprocess.run(["git", *line], check=True)
+        code, lines = await examine(capsys)
+    (told,) = [line for line in lines if "git history" in line]
+    assert (code, told.startswith("OPEN")) == ((1, True) if committed else (0, False)), told

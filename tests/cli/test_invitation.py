@@ -70,6 +70,7 @@ def test_a_server_serves_all_the_same_when_there_are_too_many(serve: Any, myagen
     kept = json.loads(path.read_text())
     kept["invites"] = [{**kept["invites"][0], "id": f"aaaaaa{a}{b}"} for a in "abcdefghij" for b in "abcdefghij"]
     path.write_text(json.dumps(kept))
+    assert myagent("remote", "adopt").returncode == 0
     serving = serve("--invite")
     assert "revoke one first" in serving.process.stderr.readline()
     assert myagent("remote", "client", "--url", serving.url, "--prompt", "help").returncode == 0

@@ -73,8 +73,10 @@ def test_the_environment_names_a_server_and_a_token(run: Any, serving: Any) -> N
     token = token_of(serving)
     assert run(*HELP, MYAGENT_REMOTE_URL=serving.url, MYAGENT_REMOTE_TOKEN=token).returncode == 0
     assert run(*HELP, MYAGENT_REMOTE_URL="ws://192.0.2.1:1", MYAGENT_REMOTE_TOKEN=token).returncode == 3
-    chosen = run("remote", "sessions", "--url", serving.url, MYAGENT_REMOTE_URL="ftp://x", MYAGENT_REMOTE_TOKEN=token)
-    assert chosen.returncode == 0
+    for elsewhere, code in (("ws://192.0.2.1:1", 3), ("ftp://x", 2), (serving.url, 0)):
+        surroundings = {"MYAGENT_REMOTE_URL": elsewhere, "MYAGENT_REMOTE_TOKEN": token}
+        chosen = run("remote", "sessions", "--url", serving.url, **surroundings)
+        assert chosen.returncode == code, "the token goes to the address that came with it, and to no other"
     assert run("remote", "sessions", MYAGENT_REMOTE_URL="ftp://x", MYAGENT_REMOTE_TOKEN=token).returncode == 2
 
 

@@ -89,7 +89,7 @@ def test_the_agent_cannot_drive_the_terminal(serve: Any, terminal: Any) -> None:
     screen.type("allow\n" if "warning" in screen.text else "y\n")
     assert screen.finish() == 0
     assert screen.screen.title == ""
-    assert r"\u{1b}]0;owned\u{7}\u{1b}[2Jred\u{9b}2J\u{d}" in screen.text
+    assert r"\u{1b}]0;owned\u{7}\u{1b}[2Jred\u{9b}2J" in screen.text
     assert b"\x1b[31mred" in screen.raw
     raw = client(terminal, serving, "--raw", "--prompt", command)
     raw.read_until(QUESTION)

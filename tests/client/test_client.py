@@ -55,7 +55,7 @@ TOKEN = "t" * 43
 PATIENCE = 10.0  # seconds; a test that waits longer hangs
 
 LIMITS = {
-    "messageBytes": 1, "promptBytes": 1, "chunkFrameBytes": 1, "fragments": 1, "ownerMessagesPerSecond": 50,
+    "messageBytes": 1 << 20, "promptBytes": 1 << 18, "chunkFrameBytes": 1, "fragments": 1, "ownerMessagesPerSecond": 50,
     "followerMessagesPerSecond": 5, "errors": 20, "queue": 16,
 }  # fmt: skip
 

@@ -8,8 +8,13 @@ import unicodedata
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.core.ordinary_texts import ORDINARY
 
+from myagent.core.diffs import unified_diff
 from myagent.core.display import escape, flags, shorten, unescape
+from myagent.core.messages import Diff
+from myagent.core.ordinary import without_ordinary
+from myagent.core.permissions import ToolCall, request_body
 
 any_text = st.text(st.characters(exclude_categories=()))  # surrogates too
 # Where injectivity is easiest to lose: backslashes, the letters of an escape, and characters that are escaped.
@@ -118,9 +123,139 @@ def test_flags(text: str, expected: tuple[str, ...]) -> None:
 
 
 @given(any_text)
-def test_an_escaped_character_is_flagged_unless_it_is_a_tab(text: str) -> None:
+def test_an_escaped_character_is_flagged_unless_it_is_ordinary_where_it_stands(text: str) -> None:
     text = text.replace("\\", "").replace("\t", "")
-    assert bool(set(flags(text)) - {"mixed_script"}) == (escape(text) != text)
+    rest = without_ordinary(text)
+    assert bool(set(flags(text)) - {"mixed_script", "look_alike"}) == (escape(rest) != rest)
+
+
+def _asked(text: str) -> tuple[str, ...]:
+    """The flags of a request to write it into a file, and of one to change a line of such a file."""
+    found: set[str] = set()
+    for before, after in ((None, text), (f"{text}\n1\n", f"{text}\n2\n")):
+        call = ToolCall(
+            tool_name="Write",
+            input={"path": "notes/a.md", "content": after},
+            text=f"notes/a.md\n{unified_diff('notes/a.md', before, after)}",
+            diffs=(Diff("notes/a.md", before, after),),
+        )
+        body = request_body(call, cwd="/w", expires_at="")
+        assert body is not None
+        found |= set(body.flags)
+    return tuple(sorted(found))
+
+
+def test_of_ordinary_texts_hardly_any_is_flagged() -> None:
+    assert len(set(ORDINARY)) >= 200
+    flagged = {text: found for text in ORDINARY if (found := _asked(text))}
+    assert len(flagged) <= len(ORDINARY) * 0.02, flagged
+
+
+def test_a_warning_for_every_character_that_cannot_be_seen_would_flag_many_of_them() -> None:
+    """Negative control of the corpus."""
+    assert sum(escape(text) != text for text in ORDINARY) > len(ORDINARY) * 0.1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            f"x{hidden}y"
+            for hidden in "\u200b\u200c\u200d\u2060\ufeff\u00ad\u034f\u3164\uffa0\ufe0f\ufe0e\U000e0101\u180e\u2028"
+        ),
+        "if admin\u200d == 1:",
+        "rm\u00a0-rf /",
+        "a = 1\u00a0\u00a0",
+        "x\u3000= 1",
+        "\u00a0\u00a0return",
+        "word\u2003word",
+        "\u200cمی",
+        "می\u200c\u200cخواهم",
+        "⚠\ufe0f\ufe0f",
+        "1\ufe0f",
+        "🏴\U000e0068\U000e0069\U000e007f",
+        "👨\u200d",
+        "\U000e0041\U000e0042",
+        "x\ufeff",
+        "a\n\ufeffb",
+        "\u2800\u2800",
+        "ก\u200b",
+    ],
+)
+def test_what_is_hidden_where_nothing_has_it_is_flagged(text: str) -> None:
+    assert "invisible" in flags(text)
+    assert "invisible" in _asked(text)
+
+
+@pytest.mark.parametrize("text", ["a\rb", "\r\rx\n", "x\x0cy", "\x0c\x0c\n", "\x1b[2K", "\x9b1m", "\x08"])
+def test_what_steers_a_terminal_is_flagged(text: str) -> None:
+    assert "escapes" in flags(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "gıthub.com",
+        "git clone https://gıthub.com/x/y.git",
+        "git@gıthub.com:x/y.git",
+        "curl https://аррӏе.com/install",
+        "see http://ехаmрlе.org",
+        "/usr/bın/env",
+        "/еtс/hosts",
+        "src/хор.py",
+        "/etc⁄passwd",
+        "https://github.com∕evil.example",
+        "https://github.com⁄@evil.example",
+        "https://example.com／@evil.example",
+        "github。com/x",
+        "https://github․com/x",
+        "a/‥/b",
+        "https://example.com℀b/",
+        "conﬁg/local.py",
+        "docs/cafe\u0301.md",
+        "https://ｇｉｔｈｕｂ.com",
+        "https://𝐠𝐢𝐭𝐡𝐮𝐛.com",
+    ],
+)
+def test_names_that_pass_for_others_are_flagged(text: str) -> None:
+    assert "look_alike" in flags(text)
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({"command": "сат ~/.profile"}, "look_alike"),  # no letter of it is Latin
+        ({"command": "true; ѕһ x"}, "look_alike"),
+        ({"command": "rm\u00a0x"}, "invisible"),
+        ({"path": "my\u202ffile"}, "invisible"),
+        ({"path": "etc⁄passwd"}, "look_alike"),
+        ({"file_path": "notes½x/y"}, "look_alike"),
+        ({"url": "gıthub.com/x"}, "look_alike"),
+        ({"cwd": "/tmp/е"}, "look_alike"),
+    ],
+)
+def test_in_names_and_commands_more_is_flagged(given: dict[str, str], found: str) -> None:
+    (text,) = given.values()
+    body = request_body(ToolCall(tool_name="T", input=given, text=text), cwd="/w", expires_at="")
+    assert body is not None and found in body.flags
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"command": "git commit -m 'Prix\u00a0: 5\u00a0€'"},
+        {"command": "grep '⚠\ufe0f' README.md"},
+        {"path": "кот/файл.txt"},
+        {"path": "sınıf.py"},
+        {"path": "日本語／メモ.txt"},
+        {"command": "echo и/или"},
+        {"url": "https://münchen.example/"},
+    ],
+)
+def test_ordinary_names_and_commands_are_not(given: dict[str, str]) -> None:
+    (text,) = given.values()
+    body = request_body(ToolCall(tool_name="T", input=given, text=text), cwd="/w", expires_at="")
+    assert body is not None and body.flags == ()
 
 
 def test_each_of_the_twelve_bidi_controls_is_flagged() -> None:

@@ -33,10 +33,12 @@ class Process:
 
 
 @asynccontextmanager
-async def process(workspace: Path, *options: str, **started: Any) -> AsyncIterator[tuple[Process, Scene]]:
-    """Start it, and read what it says up to how to connect; it is gone at the end."""
+async def process(
+    workspace: Path, *options: str, python: str = sys.executable, before: tuple[str, ...] = (), **started: Any
+) -> AsyncIterator[tuple[Process, Scene]]:
+    """Start it, and read what it says up to how to connect; it is gone at the end. `before`: a command that runs it."""
     running = await asyncio.create_subprocess_exec(
-        *COMMAND, "--cwd", str(workspace), *options,
+        *before, python, *COMMAND[1:], "--cwd", str(workspace), *options,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, **started,
     )  # fmt: skip
     assert running.stdout is not None

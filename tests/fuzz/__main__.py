@@ -1,4 +1,4 @@
-"""`make fuzz`: the decoder and the handshake under atheris, then hostile frames on real sockets; prints what it did.
+"""`make fuzz`: decoder and handshake under atheris, hostile frames on real sockets, inputs that grow; prints all.
 
 `python -m tests.fuzz [PART…] [--seed N] [--inputs N] [--frames N]`. Each part is first run with a bug planted in it,
 which must be found. `--connection N` plays one connection of the storm again. Without atheris, the inputs are those of
@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.fuzz import growth as growing
 from tests.fuzz import targets
 from tests.fuzz.mutator import Mutator
 from tests.fuzz.storm import FRAMES, Storm, storm
@@ -25,6 +26,7 @@ from tests.fuzz.storm import FRAMES, Storm, storm
 GROWN = 64 << 20  # bytes of memory that the server may have more after the storm: far less than it was sent
 PLANTED_INPUTS = 100_000  # in which a planted bug must be found
 PLANTED_FRAMES = 2000
+PLANTED_SHAPES = 200
 
 
 def decoder(arguments: argparse.Namespace) -> bool:
@@ -49,6 +51,20 @@ def sockets(arguments: argparse.Namespace) -> bool:
     for wrong in done.wrong:
         say(f"WRONG: {wrong}")
     return not done.wrong and done.grown < GROWN
+
+
+def growth(arguments: argparse.Namespace) -> bool:
+    for name, target in growing.PLANTED.items():
+        if not growing.search(arguments.seed, PLANTED_SHAPES, {name: target}, until_found=True).wrong:
+            say(f"{name} was NOT FOUND")
+            return False
+    say(f"the {len(growing.PLANTED)} planted ones are found")
+    found = growing.search(arguments.seed, arguments.shapes)
+    largest = growing.SIZES[-1] >> 10
+    say(f"{found.inputs} inputs that grow to {largest} KiB; the longest took {found.longest:.3f} s of processor time")
+    for wrong in found.wrong:
+        say(f"WRONG: {wrong}")
+    return not found.wrong
 
 
 def _storm(seed: int, frames: int, *, first: int = 0, module: tuple[str, ...] = ("myagent",)) -> Storm:
@@ -96,7 +112,9 @@ def say(line: str) -> None:
     print(f"  {line}", flush=True)
 
 
-PARTS: dict[str, Callable[[argparse.Namespace], bool]] = {each.__name__: each for each in (decoder, handshake, sockets)}
+PARTS: dict[str, Callable[[argparse.Namespace], bool]] = {
+    each.__name__: each for each in (decoder, handshake, sockets, growth)
+}
 
 
 def main() -> int:
@@ -105,6 +123,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1, 10**9))
     parser.add_argument("--inputs", type=int, default=1_000_000, help="of the decoder, and of the handshake")
     parser.add_argument("--frames", type=int, default=100_000, help="on real sockets")
+    parser.add_argument("--shapes", type=int, default=100, help="of inputs that grow, for each of what handles them")
     parser.add_argument("--connection", type=int, metavar="N", help="play that one connection of the seed again")
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - set(PARTS):

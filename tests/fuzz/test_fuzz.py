@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.fuzz import targets
+from tests.fuzz import growth, targets
 from tests.fuzz.mutator import Mutator
 from tests.fuzz.storm import storm
 
@@ -99,3 +99,15 @@ async def test_no_frames_break_the_server_or_disturb_a_follower(tmp_path: Path) 
 async def test_a_bug_behind_a_frame_is_found(tmp_path: Path) -> None:
     done = await storm(tmp_path, SEED, FRAMES, module=("tests.fuzz.planted",))
     assert done.wrong
+
+
+@pytest.mark.parametrize("name", growth.TARGETS)
+def test_nothing_grows_faster_than_its_input(name: str) -> None:
+    found = growth.search(20260101, 2, {name: growth.TARGETS[name]})
+    assert found.inputs == 2 and not found.wrong
+
+
+@pytest.mark.parametrize("name", growth.PLANTED)
+def test_what_grows_faster_is_found(name: str) -> None:
+    planted = {name: growth.PLANTED[name]}
+    assert growth.search(20260101, 4, planted, until_found=True, words=("a", "x", "=======\n")).wrong

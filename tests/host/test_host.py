@@ -18,6 +18,7 @@ from myagent.core.refusals import NotAllowed, NotClaimable, Refused, StaleOwner
 from myagent.delivery.cursor import Cursor
 from myagent.eventlog.memory import MemoryLog
 from myagent.exceptions import MyagentError
+from myagent.host.covered_log import CoveredLog
 from myagent.host.host import Host
 from myagent.settings import Settings
 
@@ -71,11 +72,11 @@ class Client:
 
     def fence(self) -> None: ...
 
+    def why_inside(self) -> str:
+        return "it is" if self.inside else ""
+
     def still_good(self) -> bool:
         return True
-
-    def is_inside(self) -> bool:
-        return self.inside
 
     def fail(self) -> None:
         raise AssertionError("the host failed this connection")
@@ -173,14 +174,16 @@ def test_a_turn_whose_agent_says_what_cannot_be_stored_ends_and_the_next_one_run
 
 def test_the_slot_can_be_taken_again_when_the_disk_that_was_full_has_space(tmp_path: Path) -> None:
     async def what(host: Host, owner: Client) -> None:
-        assert isinstance(host.log, MemoryLog)
-        host.log.full = True
+        assert isinstance(host.log, CoveredLog)
+        log = host.log.log
+        assert isinstance(log, MemoryLog)
+        log.full = True
         host.ownership.epoch = host.ownership.ceiling - 1
         host.receive(owner, Release(id="r"))
         with pytest.raises(NotClaimable, match="no new epoch"):
             host.receive(owner, Claim(id="c"))
         await asyncio.sleep(0)  # the try to reserve more, which fails
-        host.log.full = False
+        log.full = False
         assert come(host, "second").of("role")[0]["role"] == "follower"
         await asyncio.sleep(0)
         assert come(host, "third").of("role")[0]["role"] == "owner"

@@ -116,7 +116,7 @@ def test_an_endless_line_is_not_held_back_for_ever() -> None:
     assert "hunter2" not in shown + stream.flush()
 
 
-@pytest.mark.parametrize("pattern", ["", "a*", "(", "[", "x{99999999999}", "(?<=a*)b"])
+@pytest.mark.parametrize("pattern", ["", "a*", "(", "[", "x{9999}", "(?<=a)b", r"(a)\1"])
 def test_a_pattern_that_cannot_be_used_is_refused(pattern: str) -> None:
     with pytest.raises(BadPattern, match="--redact"):
         Redactor([pattern])

@@ -187,7 +187,7 @@ async def test_the_agent_cannot_take_the_free_slot_with_the_real_token(
 
 async def test_without_the_wall_the_agent_takes_the_slot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The negative control."""
-    monkeypatch.setattr(process_origin, "holds_connection", lambda peer, own: False)
+    monkeypatch.setattr(process_origin, "why_inside", lambda peer, own: "")
     script = tmp_path / "take_over.py"
     script.write_text(TAKE_OVER)
     async with scene(tmp_path, permission_mode="bypassPermissions", allow_bypass=True) as here:
@@ -225,7 +225,7 @@ def test_a_process_that_is_not_there_is_not_inside() -> None:
     spawned.started(2**22 + 1)
     try:
         assert not process_origin.is_inside(2**22 + 2)
-        assert not process_origin.holds_connection(("127.0.0.1", 1), ("127.0.0.1", 2))
+        assert not process_origin.why_inside(("127.0.0.1", 1), ("127.0.0.1", 2))
         assert process_origin.is_inside(2**22 + 1)
     finally:
         spawned.ended(2**22 + 1)

@@ -35,6 +35,14 @@ class Sitting:
 
     def __init__(self, app: Attach, pilot: Any) -> None:
         self.app, self.pilot = app, pilot
+        self.said: list[str] = []  # notices, which are on the screen for a moment only
+        notify = app.notify
+
+        def noted(message: str, **how: Any) -> None:
+            self.said.append(message)
+            notify(message, **how)
+
+        app.notify = noted  # type: ignore[method-assign, assignment]
 
     @property
     def lines(self) -> list[str]:
@@ -57,6 +65,9 @@ class Sitting:
         except TimeoutError:
             raise AssertionError(f"{wanted} is not on the screen:\n{self.text}") from None
 
+    async def told(self, wanted: str) -> None:
+        await self.until(lambda: any(wanted in each for each in self.said))
+
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
 
@@ -72,8 +83,8 @@ class Sitting:
 
     async def asked(self) -> Any:
         """Wait for a permission question that takes answers."""
-        await self.until(lambda: self.app._question is not None and self.app._question.armed)
-        return self.app._question
+        await self.until(lambda: self.app.requests.question is not None and self.app.requests.question.armed)
+        return self.app.requests.question
 
 
 def _rows(screen: Any, width: int, height: int) -> list[list[Any]]:
@@ -98,17 +109,18 @@ class Room:
         session: str | None = None,
         size: tuple[int, int] = (80, 24),
         url: str | None = None,
+        token: str | None = None,
         quiet: float = QUIET,
         alone: float = ALONE,
     ) -> AsyncIterator[Sitting]:
         shown: list[Attach] = []
-        url = url or self.server.url
+        url, token = url or self.server.url, token or self.server.token
         client = connect(
-            url, token=self.server.token, role=role, label=label, wants=("updates",), reconnect=True,
+            url, token=token, role=role, label=label, wants=("updates",), reconnect=True,
             on_state=lambda state: [app.state_changed(state) for app in shown] and None, backoff=lambda _: 0.05,
         )  # fmt: skip
         async with client:
-            app = Attach(client, pages(parse(url), self.server.token), session=session, quiet=quiet, alone=alone)
+            app = Attach(client, pages(parse(url), token), session=session, quiet=quiet, alone=alone)
             async with app.run_test(size=size, notifications=True) as pilot:
                 shown.append(app)
                 yield Sitting(app, pilot)

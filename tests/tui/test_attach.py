@@ -59,10 +59,10 @@ async def test_keys_typed_before_the_question_are_no_answer(room: Any) -> None:
         await anna.prompt("go")
         play = await here.puppet.begun()
         answer = play.ask("make")
-        await anna.until(lambda: anna.app._question is not None)
+        await anna.until(lambda: anna.app.requests.question is not None)
         for _ in range(4):
             await anna.press("y", "enter", "1")
-            assert not anna.app._question.armed
+            assert not anna.app.requests.question.armed
             assert "wait…" in anna.text
         assert not answer.done()
         await anna.asked()
@@ -127,7 +127,7 @@ async def test_a_follower_sees_that_a_request_is_not_theirs(room: Any) -> None:
         await anna.asked()
         await ben.until("waiting for a human (not yours: the owner answers)")
         await ben.until("waiting for the owner")
-        assert ben.app._question is None
+        assert ben.app.requests.question is None
         await ben.press("f9", "y")
         await ben.prompt("mine")
         await ben.until("only the owner can prompt")
@@ -179,7 +179,7 @@ async def test_a_question_that_is_answered_elsewhere_is_withdrawn(room: Any) -> 
         await anna.asked()
         assert (await answer).kind == "expired"
         await anna.until("the question is withdrawn")
-        assert anna.app._question is None
+        assert anna.app.requests.question is None
         play.end()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from myagent.tui import app, finding
+from myagent.tui import finding, sessions
 from myagent.tui.lists import HELP
 from myagent.tui.story import Said
 
@@ -18,7 +18,7 @@ EVENTS = 600
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that not many events are as many pages as of a long session."""
-    monkeypatch.setattr(app, "PAGE", 50)
+    monkeypatch.setattr(sessions, "PAGE", 50)
     monkeypatch.setattr(finding, "PAGE", 200)
     monkeypatch.setattr(finding, "AFTER", 60)
 
@@ -66,7 +66,7 @@ async def test_jumping_to_an_event_and_back_to_the_end(room: Any) -> None:
         await ben.until(lambda: "this is event 100." in ben.lines[0])
         await ben.until("at event 100 of ")
         await play.say("news\n")
-        await ben.until(lambda: ben.app._head == EVENTS + 2)
+        await ben.until(lambda: ben.app.sessions.head == EVENTS + 2)
         assert "news" not in ben.text
         assert not ben.app.timeline.attached
         await down_until(ben, lambda: ben.app.timeline.story.last > 250)  # past what was fetched at first
@@ -111,6 +111,75 @@ async def test_searching_far_up_and_down_again(room: Any) -> None:
         await ben.until(lambda: ben.app.timeline.line(ben.app.timeline.found).text.endswith("event 80."))
         await find(ben, "nowhere to be found")
         await ben.until("not found further up")
+
+
+def styled(anna: Any) -> list[tuple[str, bool]]:
+    """What is marked on the screen, and whether it is where the search is."""
+    parts = [part for y in range(anna.app.timeline.size.height) for part in anna.app.timeline.render_line(y)]
+    return [
+        (part.text, bool(part.style.reverse))
+        for part in parts
+        if part.style and (part.style.reverse or part.style.underline)
+    ]
+
+
+async def test_every_hit_is_marked_and_counted(room: Any) -> None:
+    async with room() as here, here.sit(size=(30, 30)) as anna:
+        await anna.prompt("go")
+        play = await here.puppet.begun()
+        await play.say("a needle and a Needle\n\n表 needle 👩\u200d👧 needle\n")
+        await play.say("x" * 27 + "needle\n\x1b[31mnee\x1b[0mdle\n")
+        await play.io.stderr("needle\n")
+        await anna.until("! needle")
+        await find(anna, "needle")
+        await anna.until("7 of 7")
+        marks = styled(anna)
+        assert "".join(text for text, _ in marks).lower() == "needle" * 7
+        assert marks[-1] == ("needle", True)
+        assert not any(here for _, here in marks[:-1])
+        for number in (6, 5, 4):
+            await anna.press("up")
+            await anna.until(f"{number} of 7")
+        assert "".join(text for text, here in styled(anna) if here) == "needle"
+        await anna.press("down")
+        await anna.until("5 of 7")
+        assert [text for text, here in styled(anna) if here] == ["ne", "edle"]  # of two rows
+        await anna.press(*["up"] * 5)
+        await anna.until("not found")
+        await anna.until("1 of 7")
+        await anna.press("escape")
+        await anna.until(lambda: not styled(anna))
+        assert " of 7" not in anna.text
+        play.end()
+
+
+async def test_long_output_has_no_false_line_breaks(room: Any) -> None:
+    """However it comes in pieces, and wherever a page of it ends."""
+    lines = [f"{number} the quick brown fox jumps over the lazy dog" for number in range(1, 4001)]
+    text = "".join(f"{line}\n" for line in lines)
+    async with room() as here, here.sit(label="writer", size=(100, 30)) as writer:
+        await writer.prompt("count")
+        play = await here.puppet.begun()
+        for start in range(0, len(text), 997):
+            await play.say(text[start : start + 997])
+        await writer.until(lines[-1])
+        async with here.sit(label="ben", role="follower", size=(100, 30)) as ben:
+            await ben.until(lines[-1])
+            for number in (3714, 1715, 716):
+                await find(ben, f"{number} the")
+                await ben.until(lambda number=number: lines[number - 1] in ben.app.timeline.shown)
+                shown = [line for line in ben.app.timeline.shown if "the quick" in line]
+                first = int(shown[0].split()[0])
+                assert shown == lines[first - 1 : first - 1 + len(shown)]
+            await ben.press("escape", "ctrl+home")
+            await ben.until("1 the quick")
+        play.end()
+
+
+async def test_keys_of_the_same_burst_go_to_the_search(room: Any) -> None:
+    async with room() as _, _.sit() as anna:
+        await anna.burst("f7", *"abc")
+        assert (anna.app.search_box.value, anna.app.prompt_box.text) == ("abc", "")
 
 
 async def test_what_is_not_there_is_said(room: Any) -> None:

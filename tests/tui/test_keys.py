@@ -91,7 +91,7 @@ async def test_an_answer_is_held_only_for_a_moment(room: Any) -> None:
 async def test_a_key_of_the_app_says_when_it_works_and_the_next_one_is_no_answer(room: Any) -> None:
     async with question(room, quiet=LONG) as (anna, answer):
         await anna.press("f7")
-        assert not anna.app._question.armed
+        assert not anna.app.requests.question.armed
         assert "F7 works after Esc" in anna.text
         await anna.burst("y")
         await anna.until("an answer is one key alone")

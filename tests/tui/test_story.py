@@ -18,6 +18,7 @@ from myagent.core.messages import (
     SessionId,
     TerminalState,
 )
+from myagent.tui import story as story_module
 from myagent.tui.story import ITEM_CHARACTERS, OutOfOrder, Said, Story, Told, Tool
 
 SESSION = SessionId("s")
@@ -93,6 +94,39 @@ def test_a_decision_reaches_a_request_that_was_fetched_later() -> None:
     assert first.resolved is not None
 
 
+OUTPUT = st.text("ab \n\r\b\t表", max_size=12)
+
+
+@given(st.lists(st.tuples(st.booleans(), OUTPUT), max_size=60), st.data(), st.integers(1, 40))
+def test_wherever_it_is_cut_no_item_ends_within_a_line(
+    chunks: list[tuple[bool, str]], data: st.DataObject, limit: int
+) -> None:
+    """Neither by the size of items, nor by the pages in which it is fetched, nor by what was let go."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(story_module, "ITEM_CHARACTERS", limit)
+        events = [
+            event(AgentStderr if error else AgentStdout, n, chunk=text) for n, (error, text) in enumerate(chunks, 1)
+        ]
+        cuts = sorted({data.draw(st.integers(0, len(events))) for _ in range(4)} | {0, len(events)})
+        grown = Story(cuts[-2] if len(cuts) > 1 else 0)
+        for each in events[grown.last :]:
+            grown.take(each)
+        grown.forget(data.draw(st.integers(0, len(grown.items))))
+        while grown.first > 1:
+            before = max(cut for cut in (0, *cuts) if cut < grown.first - 1) if grown.first > 1 else 0
+            grown.prepend([each for each in events if before < each.seq < grown.first])
+        whole = Story(0)
+        for each in events:
+            whole.take(each)
+        for found in (grown, whole):
+            items = [item for item in found.items if isinstance(item, Said)]
+            for item, following in pairwise(items):
+                if item.stream == following.stream:
+                    assert item.plain.endswith("\n")
+            assert "".join(item.raw for item in items) == "".join(text for _, text in chunks)
+        assert said(grown) == said(whole)
+
+
 @given(st.lists(st.tuples(st.booleans(), st.text(max_size=20)), max_size=60), st.data())
 def test_fetched_in_any_pages_it_is_the_same_text(chunks: list[tuple[bool, str]], data: st.DataObject) -> None:
     events = [event(AgentStderr if error else AgentStdout, n, chunk=text) for n, (error, text) in enumerate(chunks, 1)]
@@ -113,14 +147,14 @@ def test_fetched_in_any_pages_it_is_the_same_text(chunks: list[tuple[bool, str]]
 def test_long_output_is_several_items_and_the_beginning_can_be_let_go() -> None:
     story = Story(0)
     for seq in range(1, 11):
-        story.take(event(AgentStdout, seq, chunk="x" * ITEM_CHARACTERS))
+        story.take(event(AgentStdout, seq, chunk="x" * (ITEM_CHARACTERS - 1) + "\n"))
     assert len(story.items) == 10
     assert all(item.more for item in story.items if isinstance(item, Said))
     story.forget(4)
     assert story.first == 5
     story.prepend([event(AgentStdout, seq, chunk="y") for seq in range(1, 5)])
     assert story.first == 1
-    assert said(story) == "yyyy" + "x" * ITEM_CHARACTERS * 6
+    assert said(story) == "yyyy" + ("x" * (ITEM_CHARACTERS - 1) + "\n") * 6
 
 
 def test_a_tool_call_that_was_open_when_its_turn_ended_goes_on_no_more() -> None:

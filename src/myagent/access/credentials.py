@@ -12,8 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from myagent.access.invites import Invites
+from myagent.access.seal import UNSEALED, Foreign, Seal
 from myagent.access.state_directory import UnsafeState, read_private, write_private
 from myagent.core.messages import Scope, SessionId
 
@@ -27,6 +29,7 @@ class AuthFile(msgspec.Struct, frozen=True, rename="camel"):
     version: int
     token: str
     created_at: str
+    seal: str = ""  # that it was made here, see `seal.py`
 
 
 OWNER = "owner"  # the owner token's credential id
@@ -78,12 +81,41 @@ class Authenticator:
         return self._invites.is_live(credential.credential_id)
 
 
-def load_owner_token(path: Path) -> str:
-    """Read the owner token from `auth.json`, or make it on first use. Raises `UnsafeState` with the remedy; a file that
-    is there is never written over."""
+def load_owner_token(path: Path, seal: Seal = UNSEALED) -> str:
+    """Read the owner token from `auth.json`, or make it on first use. Raises `UnsafeState` with the remedy, and
+    `Foreign`; a file that is there is never written over."""
+    content = _read(path)
+    if content is None:
+        return new_owner_token(path, seal)
+    if not seal.is_ours(OWNER, content.token.encode(), content.seal):
+        raise Foreign(path)
+    return content.token
+
+
+def adopt_owner_token(source: Path, path: Path, seal: Seal) -> bool:
+    """Put the token of a file in place as ours; false if there is none. Raises `UnsafeState`, `OSError`."""
+    content = _read(source)
+    if content is None:
+        return False
+    mark = seal.mark(OWNER, content.token.encode())
+    write_private(path, msgspec.json.encode(replace(content, seal=mark)) + b"\n")
+    return True
+
+
+def new_owner_token(path: Path, seal: Seal = UNSEALED) -> str:
+    """Make an owner token and store it, in place of the present one if there is one. Raises `OSError`."""
+    while (token := secrets.token_urlsafe(TOKEN_BYTES)).startswith("-"):
+        pass  # no command line would take it for a value
+    created_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    content = AuthFile(1, token, created_at, seal.mark(OWNER, token.encode()))
+    write_private(path, msgspec.json.encode(content) + b"\n")
+    return token
+
+
+def _read(path: Path) -> AuthFile | None:
     data = read_private(path)
     if data is None:
-        return new_owner_token(path)
+        return None
     try:
         content = msgspec.json.decode(data, type=AuthFile)
     except (msgspec.DecodeError, RecursionError):
@@ -92,13 +124,4 @@ def load_owner_token(path: Path) -> str:
         raise UnsafeState(
             path, "does not hold an owner token of version 1", "mend it, or remove it to have a new token made"
         )
-    return content.token
-
-
-def new_owner_token(path: Path) -> str:
-    """Make an owner token and store it, in place of the present one if there is one. Raises `OSError`."""
-    while (token := secrets.token_urlsafe(TOKEN_BYTES)).startswith("-"):
-        pass  # no command line would take it for a value
-    created_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    write_private(path, msgspec.json.encode(AuthFile(1, token, created_at)) + b"\n")
-    return token
+    return content

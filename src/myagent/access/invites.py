@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 from msgspec.structs import replace
 
+from myagent.access.seal import UNSEALED, Foreign, Seal
 from myagent.access.state_directory import UnsafeState, read_private, write_private
 from myagent.exceptions import MyagentError
 
@@ -58,6 +59,7 @@ class InvitesFile(msgspec.Struct, frozen=True):
 
     version: int
     invites: list[Invite]
+    seal: str = ""  # that it was made here, see `seal.py`
 
 
 def make_token(invite_id: str, secret: str) -> str:
@@ -87,9 +89,15 @@ class Invites:
     """
 
     def __init__(
-        self, path: Path, *, clock: Callable[[], float] = boot_clock, wall: Callable[[], float] = time.time
+        self,
+        path: Path,
+        *,
+        clock: Callable[[], float] = boot_clock,
+        wall: Callable[[], float] = time.time,
+        seal: Seal = UNSEALED,
     ) -> None:
         self._path = path
+        self.seal = seal
         self._clock = clock
         self._wall = wall
         self._invites: dict[str, Invite] = {}
@@ -98,19 +106,14 @@ class Invites:
         self._unsaved = False  # something that may be lost: when an invite was seen last
 
     def load(self) -> None:
-        """Read the file, if there is one. Raises `UnsafeState`; a file that cannot be read is never written over."""
-        data = read_private(self._path)
-        if data is None:
+        """Read the file, if there is one. Raises `UnsafeState`, and `Foreign`; a file that cannot be used is never
+        written over."""
+        content = self._read(self._path)
+        if content is None:
             return
-        try:
-            content = msgspec.json.decode(data, type=InvitesFile)
-            lifetimes = {each.id: self._left(each) for each in content.invites}
-        except (msgspec.DecodeError, RecursionError, ValueError):
-            content = None
-        if content is None or content.version != 1:
-            raise UnsafeState(
-                self._path, "does not hold invites of version 1", "mend it, or remove it: all invites end with it"
-            )
+        if not self.seal.is_ours("invites", msgspec.json.encode(content.invites), content.seal):
+            raise Foreign(self._path)
+        lifetimes = {each.id: self._left(each) for each in content.invites}
         now = self._clock()
         for invite in content.invites:
             if lifetimes[invite.id] > 0:
@@ -118,6 +121,30 @@ class Invites:
                 self._deadlines[invite.id] = now + lifetimes[invite.id]
         if len(self._invites) < len(content.invites):
             self._save(self._invites)  # what has expired once stays so, whatever the clock says next time
+
+    def adopt(self, source: Path) -> bool:
+        """Put the invites of a file in place as ours; false if there is none. Raises `UnsafeState`, `OSError`."""
+        content = self._read(source)
+        if content is None:
+            return False
+        self._save({each.id: each for each in content.invites})
+        return True
+
+    def _read(self, path: Path) -> InvitesFile | None:
+        data = read_private(path)
+        if data is None:
+            return None
+        try:
+            content = msgspec.json.decode(data, type=InvitesFile)
+            for each in content.invites:
+                self._left(each)
+        except (msgspec.DecodeError, RecursionError, ValueError):
+            content = None
+        if content is None or content.version != 1:
+            raise UnsafeState(
+                path, "does not hold invites of version 1", "mend it, or remove it: all invites end with it"
+            )
+        return content
 
     def live(self) -> list[Invite]:
         """The invites that are still good, the oldest first."""
@@ -199,7 +226,8 @@ class Invites:
         self._save(self._invites)
 
     def _save(self, invites: dict[str, Invite]) -> None:
-        write_private(self._path, msgspec.json.encode(InvitesFile(1, list(invites.values()))) + b"\n")
+        mark = self.seal.mark("invites", msgspec.json.encode(list(invites.values())))
+        write_private(self._path, msgspec.json.encode(InvitesFile(1, list(invites.values()), mark)) + b"\n")
         self._invites = invites
         self._unsaved = False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,15 @@ from typing import Any, assert_never
 
 import msgspec
 
-from myagent.access.credentials import OWNER, Authenticator, load_owner_token, new_owner_token
+from myagent.access.credentials import (
+    OWNER,
+    Authenticator,
+    adopt_owner_token,
+    load_owner_token,
+    new_owner_token,
+)
 from myagent.access.invites import LABEL_CHARACTERS, LIFETIME, Invite, Invites
+from myagent.access.seal import UNSEALED, Foreign, Seal
 from myagent.core.display import escape
 from myagent.exceptions import MyagentError
 
@@ -82,7 +90,9 @@ class Access:
 
     def __init__(self, directory: Path) -> None:
         self.auth_path = directory / "auth.json"
-        self.invites = Invites(directory / "invites.json")
+        self._invites_path = directory / "invites.json"
+        self.invites = Invites(self._invites_path)
+        self._seal: Seal = UNSEALED
         self.token = ""
         self.authenticator: Authenticator
         self.record: Callable[[str, dict[str, Any]], None] = lambda kind, fields: None  # into the audit
@@ -92,11 +102,41 @@ class Access:
         self.knows_session: Callable[[str], bool] = lambda session_id: True
         self.status: Callable[[], dict[str, Any]] = dict  # about the listener
 
-    def load(self) -> None:
-        """Read the credentials, or make the owner token on first use. Raises `UnsafeState`."""
-        self.token = load_owner_token(self.auth_path)
-        self.invites.load()
+    def load(self, *, set_aside: bool = False) -> list[Path]:
+        """Read the credentials, or make the owner token on first use. Raises `UnsafeState`, and `Foreign` for what was
+        not made by this user on this machine; or, with `set_aside`, gives such files other names, and returns them."""
+        self._seal = self.invites.seal = Seal.of_this_user()
+        moved: list[Path] = []
+        for path, load in ((self.auth_path, self._load_token), (self._invites_path, self.invites.load)):
+            try:
+                load()
+            except Foreign:
+                if not set_aside:
+                    raise
+                moved.append(_aside(path))
+                path.rename(moved[-1])
+                load()
         self.authenticator = Authenticator(self.token, self.invites)
+        return moved
+
+    def adopt(self) -> list[Path]:
+        """Take for ours what was not made here: what was set aside, or else what is in place; returns the files.
+        Raises `UnsafeState`, `OSError`, `NotStored` where nothing can be marked as ours."""
+        self._seal = self.invites.seal = Seal.of_this_user()
+        if not self._seal.mark("", b""):
+            raise NotStored("nothing was adopted", "this user has no directory in which a key can be kept")
+        adopted = []
+        for path in (self.auth_path, self._invites_path):
+            aside = _aside(path)
+            source = aside if os.path.lexists(aside) else path
+            token = path == self.auth_path
+            if adopt_owner_token(source, path, self._seal) if token else self.invites.adopt(source):
+                adopted.append(path)
+                aside.unlink(missing_ok=True)
+        return adopted
+
+    def _load_token(self) -> None:
+        self.token = load_owner_token(self.auth_path, self._seal)
 
     def answer(self, request: AnyRequest) -> dict[str, Any]:
         """Do what is asked; returns JSON-able data. Raises `MyagentError`."""
@@ -166,7 +206,7 @@ class Access:
     def _rotate(self) -> dict[str, Any]:
         old = self.token
         try:
-            self.token = new_owner_token(self.auth_path)
+            self.token = new_owner_token(self.auth_path, self._seal)
         except OSError as error:
             raise NotStored("the token is as it was", error.strerror or str(error)) from None
         self.authenticator.rotate(self.token)
@@ -186,6 +226,11 @@ class Access:
             "lastSeen": invite.last_seen,
             "connections": self.connected(invite.id),
         }
+
+
+def _aside(path: Path) -> Path:
+    """What credentials that are not ours are called."""
+    return path.with_name(f"{path.name}.not-ours")
 
 
 def _facts(invite: Invite) -> dict[str, Any]:

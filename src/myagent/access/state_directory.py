@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import grp
 import os
+import pwd
 import secrets
 import stat
 from pathlib import Path
@@ -157,6 +159,45 @@ def _keep_from_git(path: Path) -> None:
     for directory in (nested, nested / "objects", nested / "refs"):
         directory.mkdir(mode=0o700)
     write_private(nested / "HEAD", b"ref: refs/heads/none\n")
+
+
+def why_untrusted(workspace: Path) -> str:
+    """Why commands must not believe what is in a workspace's state directory, in words; empty if they may. It, and
+    each directory above it up to the workspace, belongs to this user, and nobody else may write there.
+
+    The workspace itself may be root's, or one where each may only move what is theirs (as /tmp): then nobody can put
+    another state directory in ours' place. To root, every workspace is as good: it is the other two that count.
+    """
+    remote = workspace / ".myagent" / "remote"
+    for path in (remote, remote.parent, workspace):
+        try:
+            status = os.lstat(path)
+        except OSError as error:
+            return f"{path} cannot be looked at ({error.strerror})"
+        if not stat.S_ISDIR(status.st_mode):
+            return f"{path} is not a directory"
+        owners = {os.geteuid()} if path != workspace else {os.geteuid(), 0}
+        if status.st_uid not in owners and not (path == workspace and os.geteuid() == 0):
+            return f"{path} belongs to another user"
+        sticky = path == workspace and status.st_mode & stat.S_ISVTX
+        if _others_may_write(status) and not sticky:
+            return f"{path} can be written by others"
+    return ""
+
+
+def _others_may_write(status: os.stat_result) -> bool:
+    if status.st_mode & stat.S_IWOTH:
+        return True
+    return bool(status.st_mode & stat.S_IWGRP) and not _is_own_group(status.st_gid)
+
+
+def _is_own_group(gid: int) -> bool:
+    """Whether a group has nobody in it but this user, as most systems make one for each."""
+    try:
+        user, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(gid)
+    except KeyError:
+        return False
+    return group.gr_name == user.pw_name and user.pw_gid == gid and set(group.gr_mem) <= {user.pw_name}
 
 
 class PrivateFiles:

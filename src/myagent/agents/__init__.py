@@ -30,6 +30,7 @@ class Turn:
     cwd: Path
     agent_session_id: str | None = None
     skill_names: tuple[str, ...] = ()
+    credential_places: tuple[str, ...] = ()  # what the operator changed of those that our own tools know
 
 
 @dataclass(frozen=True, slots=True)

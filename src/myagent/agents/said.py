@@ -6,6 +6,7 @@ that (a shortened command, a text in place of a diff) is therefore shown with ev
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,7 @@ from myagent.core.messages import Diff
 from myagent.core.permissions import REQUEST_BYTES
 
 SAYINGS = 256  # different things said of one call; more, and nobody could tell what it is
+TITLE_LOOKED_AT = 1024  # characters in which names of files are looked for: that takes the square of them
 ELLIPSES = ("…", "...")
 
 CHANGING = ("edit", "execute", "delete", "move")  # kinds of tool calls that leave something different
@@ -61,13 +63,13 @@ class Said:
         texts, diffs = list(texts), list(diffs)
         self._replace("texts", texts)
         self._replace("diffs", diffs)
-        for text in texts:
+        for text in texts[:SAYINGS]:
             self._keep(self.texts, text)
             if (parsed := _as_input(text)) is not None:  # kimi-code streams a call's input as text
                 self._keep(self.inputs, parsed)
-        for diff in diffs:
+        for diff in diffs[:SAYINGS]:
             self._keep(self.diffs, diff)
-        for path in paths:
+        for path in itertools.islice(paths, SAYINGS + 1):
             self._keep(self.paths, path)
 
     def commands(self) -> list[str]:
@@ -82,9 +84,11 @@ class Said:
             kind: Its kind as it is now.
             current: Its texts as they are now.
         """
+        whole = " ".join("\n".join(strings_in(self.inputs)).split())
+        texts = (title, *self.texts, *itertools.islice(current, SAYINGS))  # with more, it is overflowing
         found = {
             "contradicts": self._contradicts(title),
-            "truncated": any(map(self._is_cut, (title, *self.texts, *current))),
+            "truncated": any(_is_cut(text, whole) for text in texts),
             "unspecified": self.unspecified(kind),
         }
         return tuple(name for name, is_found in found.items() if is_found)
@@ -112,6 +116,8 @@ class Said:
         """Notice when an update says something else in place of what one before it said."""
         if not rows:
             return
+        if len(rows) > SAYINGS:
+            self.overflow, rows = True, rows[:SAYINGS]
         before = self._now.get(what, [])
         if any(_rivals(old, rows) and not any(_goes_on(old, new) for new in rows) for old in before):
             self._retracted.add(what)
@@ -156,16 +162,15 @@ class Said:
             return True
         if not (self.paths or self.diffs):
             return False
+        title = title[:TITLE_LOOKED_AT]
         names = (_stem(match[0]).rstrip("/.").rpartition("/")[2] for match in _PATH.finditer(_QUOTED.sub(" ", title)))
         return any(name and name not in rest for name in names)
 
-    def _is_cut(self, text: str) -> bool:
-        """Whether a text stops short, and is not such a text in full (`go test ./...`)."""
-        text = text.rstrip().removesuffix("```").rstrip()
-        if not text.endswith(ELLIPSES):
-            return False
-        whole = "\n".join(strings_in(self.inputs))
-        return " ".join(text.split()) not in " ".join(whole.split())
+
+def _is_cut(text: str, whole: str) -> bool:
+    """Whether a text stops short, and is not such a text in full (`go test ./...`); `whole` is what the inputs say."""
+    text = text.rstrip().removesuffix("```").rstrip()
+    return text.endswith(ELLIPSES) and " ".join(text.split()) not in whole
 
 
 def commands_in(given: Any) -> list[str]:

@@ -8,9 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,8 @@ from typing import Any
 from myagent.access.registry import Access, AnyRequest
 from myagent.access.state_directory import StateDir
 from myagent.cli.directory import given_directory
-from myagent.cli.target import AUTH_FILE
+from myagent.cli.target import served_workspace
+from myagent.cli.terminal.output import data, put, say
 from myagent.core.audit import entry
 from myagent.eventlog import Unit
 from myagent.eventlog.sqlite import SqliteLog
@@ -53,10 +52,10 @@ def duration(text: str) -> float:
 def find_workspace(arguments: argparse.Namespace) -> Path:
     """The directory of `--cwd`, or the nearest one above, that has been served. Raises `NothingServed`."""
     start = Path(arguments.cwd).resolve()
-    for directory in (start, *start.parents):
-        if os.path.lexists(directory / AUTH_FILE):
-            return directory
-    raise NothingServed(start)
+    workspace = served_workspace(start)
+    if workspace is None:
+        raise NothingServed(start)
+    return workspace
 
 
 def ask(workspace: Path, request: AnyRequest) -> Answer:
@@ -108,7 +107,10 @@ def carry_out(
     try:
         answer = complete(ask(find_workspace(arguments), request))
     except MyagentError as error:
-        print(f"[remote] {error}", file=sys.stderr)
+        say(str(error))
         return 3
-    print(json.dumps(answer, indent=2) if arguments.json else "\n".join(show(answer)))
+    if arguments.json:
+        data(f"{json.dumps(answer, indent=2)}\n")
+    else:
+        put("\n".join(show(answer)) + "\n", keep_colours=True)  # a QR code has colours
     return 0

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import termios
 from collections.abc import Sequence
 from pathlib import Path
 
 from myagent.agents.acp.directory import Program, programs
 from myagent.agents.acp.operator import Operator
 from myagent.agents.acp.presets import PRESETS, UNKNOWN, Preset, hosted_env
+from myagent.cli.terminal.output import put
 
 
 def operator_of(arguments: argparse.Namespace, command: Sequence[str], cwd: Path) -> Operator:
@@ -40,8 +42,8 @@ def _on_a_terminal() -> bool:
 
 
 def _accepts(found: Sequence[Program]) -> bool:
-    print("This directory's settings have the agent start these programs, and it would ask nobody:", file=sys.stderr)
-    for program in found:
-        print(f"  {program}", file=sys.stderr)
-    print("Start them? [y/N] ", end="", file=sys.stderr, flush=True)
+    lines = ["This directory's settings have the agent start these programs, and it would ask nobody:"]
+    lines += [f"  {program}" for program in found]
+    termios.tcflush(sys.stdin, termios.TCIFLUSH)  # what was typed before is no answer to this
+    put("\n".join(lines) + "\nStart them? [y/N] ", error=True)
     return sys.stdin.readline().strip().casefold() in ("y", "yes")

@@ -6,12 +6,15 @@ import argparse
 import os
 import socket
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from myagent.access.credentials import load_owner_token
 from myagent.access.registry import AskStatus
+from myagent.access.state_directory import why_untrusted
 from myagent.cli.arguments.parsing import DEFAULT_HOST, DEFAULT_PORT
+from myagent.cli.terminal.output import say
 from myagent.client import remotes
 from myagent.client.address import Address, parse_link
 from myagent.client.errors import BadCa, BadUrl, Refused
@@ -46,6 +49,20 @@ class NotItsServer(MyagentError):
         return (
             f"the token in {self.path} is that of {owner}, and is not sent to {self.asked}; for that one, give "
             f"--token, set {TOKEN_VARIABLE}, or keep its token with `myagent remote login` and give --remote"
+        )
+
+
+class NotItsAddress(MyagentError):
+    """The environment's token came with another address."""
+
+    def __init__(self, named: Address, asked: Address) -> None:
+        super().__init__(named, asked)
+        self.named, self.asked = named, asked
+
+    def __str__(self) -> str:
+        return (
+            f"the token of {TOKEN_VARIABLE} came with {URL_VARIABLE}={self.named}, and is not sent to {self.asked}; "
+            "for that one, give --token, or keep its token with `myagent remote login` and give --remote"
         )
 
 
@@ -115,13 +132,27 @@ def token(arguments: argparse.Namespace, address: Address) -> str:
         return in_link
     if arguments.remote is not None:
         return remotes.token(arguments.remote, remotes.load(arguments.remote))
-    if given := os.environ.get(TOKEN_VARIABLE):
-        return given
     path = _auth_file()
+    given = os.environ.get(TOKEN_VARIABLE)
+    if given and not _found_here(arguments):
+        link = os.environ.get(URL_VARIABLE)
+        named = parse_link(link)[0] if link else address
+        if (named.secure, named.host, named.port) != (address.secure, address.host, address.port):
+            raise NotItsAddress(named, address)
+        return given
     if path is None:
         raise NoToken
     _check_same(path, address)
     return load_owner_token(path)
+
+
+def _found_here(arguments: argparse.Namespace) -> bool:
+    """Whether the address was given by nobody, but found in a directory: what stands there is no place for a token of
+    the environment's."""
+    given = [getattr(arguments, name, None) for name in ("link", "url", "host", "port")]
+    return (
+        not any(each is not None for each in given) and not os.environ.get(URL_VARIABLE) and _served_here() is not None
+    )
 
 
 def reachable(served: dict[str, Any]) -> Address:
@@ -162,9 +193,26 @@ def _served_here() -> str | None:
 
 
 def _auth_file() -> Path | None:
-    """That of the directory here, or of the nearest one above that has one."""
-    here = Path.cwd()
-    return next((path for each in (here, *here.parents) if os.path.lexists(path := each / AUTH_FILE)), None)
+    """That of the directory here, or of the nearest one above that has one and can be trusted."""
+    workspace = served_workspace(Path.cwd())
+    return None if workspace is None else workspace / AUTH_FILE
+
+
+def served_workspace(start: Path) -> Path | None:
+    """A directory, or the nearest one above, that has been served by this user. One that others may have planted is
+    passed over, and told of once."""
+    for each in (start, *start.parents):
+        if os.path.lexists(each / AUTH_FILE):
+            why = why_untrusted(each)
+            if not why:
+                return each
+            _tell_untrusted(each, why)
+    return None
+
+
+@cache
+def _tell_untrusted(workspace: Path, why: str) -> None:
+    say(f"not believed: {workspace / AUTH_FILE.parent}, because {why}")
 
 
 def _is_here(address: Address) -> bool:

@@ -26,6 +26,7 @@ from myagent.client.errors import (
     NotConnected,
     NotMyagent,
     PlainToken,
+    PromptTooLarge,
     Refused,
 )
 from myagent.client.incoming import Message, Unknown, to_json
@@ -48,6 +49,7 @@ __all__ = [
     "NotMyagent",
     "PlainToken",
     "PromptRefused",
+    "PromptTooLarge",
     "Refused",
     "State",
     "TurnResult",

@@ -8,17 +8,17 @@ Methods send and return the id they sent; the answer comes in the iteration, wit
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections import deque
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-import msgspec
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from myagent import __version__
+from myagent.client.commands import Commands, lost, new_id
 from myagent.client.errors import RETRY_LATER, ClientError, Disconnected, NotConnected, NotMyagent
+from myagent.client.heartbeat import Heartbeat
 from myagent.client.incoming import Message, read
 from myagent.client.opening import OPEN_TIMEOUT, open_socket, receive, receive_within
 from myagent.client.options import (
@@ -33,161 +33,34 @@ from myagent.client.options import (
 )
 from myagent.client.state import State
 from myagent.client.turn import Policy, TurnResult, run
-from myagent.client.view import View
 from myagent.core.messages import (
-    Cancel,
-    Claim,
     ClientInfo,
     Command,
-    DecisionBody,
     Error,
-    Handover,
     Hello,
-    Limits,
-    Metadata,
-    OwnerInfo,
-    PermissionDecision,
     PermissionMode,
-    PermissionRequest,
-    Ping,
     Ready,
-    Release,
     Resume,
-    Role,
     RoleMessage,
     SessionId,
-    UserMessage,
     Welcome,
-    Who,
 )
 
 
-class Client:
+class Client(Commands):
     """Made by `connect`; used as `async with`, then `async for`. One task iterates, any task may send."""
 
     def __init__(self, options: Options) -> None:
-        self._options = options
-        self._view = View(options.session, options.after)
-        self._socket: ClientConnection | None = None
+        super().__init__(options)
         self._up = False  # greeted, so that there is something to say about how things stand
         self._inbox: deque[Message] = deque()  # received while connecting, not yet iterated over
         self._tasks: set[asyncio.Task[None]] = set()  # of the connection that is up
         self._resuming: asyncio.Task[None] | None = None
-        self._receiving = False  # somebody awaits the next frame: silence means something then, and only then
-        self._heard = 0.0  # the loop's time of the last sign of life
+        self._heartbeat = Heartbeat(options.heartbeat)
         self._connected_at = 0.0
-        self._calm_until = 0.0  # the loop's time until which the server wants to hear nothing
         self._attempt = 0  # of reconnecting, since the last connection that was stable
         self._dropped_at = 0.0
         self._loss: ClientError | None = None  # why the connection is down
-        self._state = State("connecting")
-        self._closed = False
-
-    # --- what is known ---------------------------------------------------------------------------------------
-
-    @property
-    def state(self) -> State:
-        return self._state
-
-    @property
-    def role(self) -> Role | None:
-        return self._view.role
-
-    @property
-    def welcome(self) -> Welcome | None:
-        """The newest one; `None` with a server of the bare version 1."""
-        return self._view.welcome
-
-    @property
-    def connection_id(self) -> str | None:
-        return self._view.welcome.connection_id if self._view.welcome else None
-
-    @property
-    def limits(self) -> Limits | None:
-        return self._view.welcome.limits if self._view.welcome else None
-
-    @property
-    def owner(self) -> OwnerInfo | None:
-        return self._view.owner
-
-    @property
-    def sessions(self) -> dict[str, Metadata]:
-        return self._view.sessions
-
-    @property
-    def requests(self) -> dict[str, PermissionRequest]:
-        """Permission requests that are open, by their id; a session that is `behind` may have resolved them since."""
-        return self._view.requests
-
-    @property
-    def behind(self) -> frozenset[str]:
-        """Sessions whose events are from the past still."""
-        return self._view.cursors.behind
-
-    @property
-    def unacked(self) -> frozenset[str]:
-        """Ids of prompts that the server has neither accepted nor refused."""
-        return frozenset(self._view.unacked)
-
-    @property
-    def seen(self) -> dict[str, int]:
-        """The last event seen of each session."""
-        return dict(self._view.cursors.last)
-
-    # --- asking ----------------------------------------------------------------------------------------------
-
-    async def prompt(
-        self, text: str, *, session: str | None = None, mode: PermissionMode | None = None, id: str | None = None
-    ) -> str:
-        """Submit a turn. A reconnecting client sends it again, with the same id, until it is answered."""
-        session_id = None if session is None else SessionId(session)
-        message = UserMessage(id=id or _new_id(), prompt=text, session_id=session_id, permission_mode=mode)
-        self._view.unacked[message.id] = message
-        try:
-            return await self._send(message)
-        except (NotConnected, Disconnected):
-            if not self._options.reconnect or self._closed:
-                del self._view.unacked[message.id]
-                raise
-            return message.id
-
-    async def decide(
-        self,
-        request: PermissionRequest,
-        decision: Literal["allow", "deny"],
-        *,
-        reason: str | None = None,
-        option: str | None = None,
-    ) -> str:
-        """Answer a permission request, as it was shown: the request's digest goes with it."""
-        body = DecisionBody(kind=decision, reason=reason, option_id=option, digest=request.request.digest or None)
-        request_id = request.permission_request_id
-        return await self._send(PermissionDecision(id=_new_id(), permission_request_id=request_id, decision=body))
-
-    async def resume(self, session: str, after_seq: int | None = None) -> str:
-        """Ask for a session's metadata or, with `after_seq`, for its events after that one, seen before or not."""
-        message = Resume(id=_new_id(), session_id=SessionId(session), after_seq=after_seq)
-        if after_seq is not None and self._socket is not None:
-            self._view.cursors.asked(message.id, session, after_seq, moved=True)
-        return await self._send(message)
-
-    async def cancel(self, session: str, turn: str | None = None) -> str:
-        return await self._send(Cancel(id=_new_id(), session_id=SessionId(session), turn_id=turn))
-
-    async def claim(self) -> str:
-        return await self._send(Claim(id=_new_id()))
-
-    async def release(self) -> str:
-        return await self._send(Release(id=_new_id()))
-
-    async def handover(self, to: str) -> str:
-        return await self._send(Handover(id=_new_id(), to=to))
-
-    async def who(self) -> str:
-        return await self._send(Who(id=_new_id()))
-
-    async def ping(self) -> str:
-        return await self._send(Ping(id=_new_id()))
 
     # --- living ----------------------------------------------------------------------------------------------
 
@@ -252,7 +125,7 @@ class Client:
                 raise
 
     async def _receive(self, socket: ClientConnection) -> None:
-        self._receiving = True
+        self._heartbeat.listening = True
         try:
             frame = await receive(socket)
         except ConnectionClosed as closed:
@@ -260,8 +133,8 @@ class Client:
                 await self._dropped(closed)
             return
         finally:
-            self._receiving = False
-        self._heard = _now()
+            self._heartbeat.listening = False
+        self._heartbeat.heard()
         await self._take(frame)
 
     async def _take(self, frame: bytes) -> Message:
@@ -296,7 +169,8 @@ class Client:
             label=options.label,
         )
         socket = await open_socket(options.address, url, headers, options.tls)
-        self._socket, self._connected_at, self._heard = socket, _now(), _now()
+        self._socket, self._connected_at = socket, _now()
+        self._heartbeat.heard()
         try:
             async with asyncio.timeout(OPEN_TIMEOUT):
                 if not isinstance(await self._take(await receive(socket)), Ready):
@@ -304,21 +178,21 @@ class Client:
                 if not isinstance(await self._take(await receive(socket)), RoleMessage):
                     raise NotMyagent("its second message is not `role`")
         except ConnectionClosed as closed:
-            raise self._lost(closed) from None
+            raise lost(closed) from None
         except TimeoutError:
             raise NotMyagent(f"it said nothing for {OPEN_TIMEOUT:.0f} s") from None
         if (frame := await receive_within(socket, WELCOME_WAIT)) is not None:
             await self._take(frame)
         self._up = True
         self._tell(view.standing)
-        self._start(self._watch_heart(socket), "heartbeat")
+        self._start(self._heartbeat.watch(socket), "heartbeat")
         for prompt in list(view.unacked.values()):
             await self._send_quietly(prompt)
 
     async def _greet(self) -> None:
         options = self._options
         hello = Hello(
-            id=_new_id(),
+            id=new_id(),
             client=ClientInfo(name="myagent", version=__version__),
             label=options.label,
             wants=options.wants,
@@ -334,7 +208,7 @@ class Client:
             if sent >= RESUMES_AT_ONCE:
                 await asyncio.sleep(RESUME_PAUSE)
             session_id, after = missed
-            message = Resume(id=_new_id(), session_id=SessionId(session_id), after_seq=after)
+            message = Resume(id=new_id(), session_id=SessionId(session_id), after_seq=after)
             self._view.sent_by_itself(message.id)
             self._view.cursors.asked(message.id, session_id, after)
             await self._send_quietly(message)
@@ -351,14 +225,9 @@ class Client:
         except (NotConnected, Disconnected):  # the iteration finds out next; prompts are sent on the next connection
             pass
 
-    async def _calm(self) -> None:
-        """Wait as long as the server asked for."""
-        if (wait := self._calm_until - _now()) > 0:
-            await asyncio.sleep(wait)
-
     async def _dropped(self, closed: ConnectionClosed) -> None:
         """Take note of a lost connection. Raises `Disconnected` if there is no coming back."""
-        loss = self._lost(closed)
+        loss = lost(closed)
         self._loss, self._dropped_at = loss, _now()
         await self._forget_socket()
         if loss.code == 4409:
@@ -398,39 +267,7 @@ class Client:
         if socket is not None:
             socket.transport.abort()
 
-    async def _watch_heart(self, socket: ClientConnection) -> None:
-        """Cut the connection when nothing is heard although somebody listens and asked: the iteration then sees it."""
-        interval = self._options.heartbeat
-        while True:
-            quiet = _now() - self._heard
-            if quiet < interval or not self._receiving:
-                await asyncio.sleep(interval - quiet if quiet < interval else interval)
-                continue
-            try:
-                async with asyncio.timeout(interval):
-                    await (await socket.ping())
-                self._heard = _now()
-            except TimeoutError:
-                if _now() - self._heard >= interval:
-                    socket.transport.abort()
-                    return
-            except ConnectionClosed:
-                return
-
     # --- small parts -----------------------------------------------------------------------------------------
-
-    async def _send(self, message: Command) -> str:
-        if self._socket is None:
-            raise NotConnected
-        self._view.sent(message)
-        await self._calm()
-        if self._socket is None:
-            raise NotConnected
-        try:
-            await self._socket.send(encode(message), text=True)
-        except ConnectionClosed as closed:
-            raise self._lost(closed) from None
-        return message.id
 
     async def _send_quietly(self, message: Command) -> None:
         """Send; a connection that is gone is left to the iteration, which finds out next."""
@@ -438,11 +275,6 @@ class Client:
             await self._send(message)
         except (NotConnected, Disconnected):
             pass
-
-    @staticmethod
-    def _lost(closed: ConnectionClosed) -> Disconnected:
-        frame = closed.rcvd or closed.sent
-        return Disconnected(1006) if frame is None else Disconnected(frame.code, frame.reason)
 
     def _start(self, work: Any, name: str) -> asyncio.Task[None]:
         task: asyncio.Task[None] = asyncio.create_task(work, name=f"client {name}")
@@ -464,26 +296,9 @@ class Client:
                 self._options.on_state(state)
 
 
-def encode(message: Command) -> bytes:
-    """The wire's form of a command: what was not given is left out, as a v1 server expects."""
-    return msgspec.json.encode(_given(msgspec.to_builtins(message)))
-
-
-def _given(fields: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: _given(value) if isinstance(value, dict) else value
-        for name, value in fields.items()
-        if value is not None and value != [] and value != ()
-    }
-
-
 def _pause(error: Error) -> float:
     """Seconds to wait before a message that was too much is sent again."""
     return RATE_LIMITED_PAUSE if error.retry_after is None else min(error.retry_after, LONGEST_PAUSE)
-
-
-def _new_id() -> str:
-    return str(uuid.uuid4())
 
 
 def _now() -> float:

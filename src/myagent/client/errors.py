@@ -39,6 +39,17 @@ class ClientError(MyagentError):
     transient = False
 
 
+class PromptTooLarge(ClientError):
+    """Not sent: the server would end the connection. Both in bytes."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(size, limit)
+        self.size, self.limit = size, limit
+
+    def __str__(self) -> str:
+        return f"the prompt has {self.size} bytes, and the server takes {self.limit} at most"
+
+
 class BadUrl(ClientError):
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(url, reason)

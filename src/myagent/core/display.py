@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import lru_cache
+
+from myagent.core.look_alikes import misleads
+from myagent.core.ordinary import without_ordinary
 
 TRUNCATED = "truncated"  # the flag that whoever shortens a text adds to those of the whole text
 
@@ -32,6 +36,12 @@ _ESCAPED = re.compile(r"(\\++)u\{(?:([0-9a-f]{1,6})\})?")
 # Scripts with letters that pass for those of another one, by the first word of the character's name.
 _LOOK_ALIKE = {"LATIN", "CYRILLIC", "GREEK", "COPTIC", "ARMENIAN", "CHEROKEE", "LISU", "DESERET"}
 _LOOK_ALIKE |= {"FULLWIDTH", "MATHEMATICAL", "KELVIN", "ANGSTROM"}
+# Greek letters that look like none of those: in units and formulas beside Latin ones.
+_UNLIKE = frozenset(
+    "\u0393\u0394\u0398\u039b\u039e\u03a0\u03a3\u03a6\u03a8\u03a9\u03b2\u03b4\u03b5\u03b6\u03b8\u03bb\u03bc\u03be\u03c0\u03c6\u03c8"
+)
+# In a path or a command it looks like the space that separates; an ideographic one does not.
+_ODD_SPACE = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f]")
 _WORD = re.compile("(?:[^\\W_]|[\u0300-\u036f])++")
 
 
@@ -48,21 +58,29 @@ def unescape(text: str) -> str:
     return _ESCAPED.sub(_unescape_run, text)
 
 
-def flags(text: str) -> tuple[str, ...]:
-    """What a human should be warned of in the raw text, in this order: `bidi`, `invisible`, `mixed_script`, `escapes`.
+def flags(text: str, names: Iterable[str] = (), commands: Iterable[str] = ()) -> tuple[str, ...]:
+    """What a human should be warned of in the raw text, in this order: `bidi`, `invisible`, `mixed_script`,
+    `look_alike`, `escapes`. `names` are paths or hosts in it, `commands` what would be run: there more can mislead.
 
     - bidi: a control that reorders text
-    - invisible: anything else that `escape` escapes, except tab and what is under `escapes`
+    - invisible: anything else that `escape` escapes, except tab, what is under `escapes`, and what is ordinary where it
+      stands (see `ordinary`); in names, every space but U+0020 too
     - mixed_script: a word with letters of several scripts that look alike
-    - escapes: a control character, such as begins a terminal's escape sequence; not newline or tab
+    - look_alike: a host, a path or a command that passes for another one, by its letters, signs or normalization
+    - escapes: a control character, such as begins a terminal's escape sequence; not newline, tab, or a return before a
+      newline
     """
-    if _PLAIN.fullmatch(text):
+    names = [name for name in names if not _PLAIN.fullmatch(name)]
+    commands = [line for line in commands if not _PLAIN.fullmatch(line)]
+    if not names and not commands and _PLAIN.fullmatch(text):
         return ()
+    rest = without_ordinary(text)
     found = {
-        "bidi": _BIDI.search(text) is not None,
-        "invisible": _has_invisible(text),
-        "mixed_script": not text.isascii() and any(map(_mixes_scripts, _WORD.findall(text))),
-        "escapes": _CONTROL.search(text) is not None,
+        "bidi": _BIDI.search(rest) is not None,
+        "invisible": _has_invisible(rest) or any(map(_has_odd_space, (*names, *commands))),
+        "mixed_script": not text.isascii() and any(map(_mixes_scripts, set(_WORD.findall(text)))),
+        "look_alike": misleads(text, names, commands),
+        "escapes": _CONTROL.search(rest) is not None,
     }
     return tuple(name for name, is_found in found.items() if is_found)
 
@@ -108,8 +126,12 @@ def _has_invisible(text: str) -> bool:
     return not rest.isprintable() or _UNSEEN.search(rest) is not None
 
 
+def _has_odd_space(name: str) -> bool:
+    return _ODD_SPACE.search(name) is not None
+
+
 def _mixes_scripts(word: str) -> bool:
-    return not word.isascii() and len({_script(c) for c in set(word)} & _LOOK_ALIKE) > 1
+    return not word.isascii() and len({_script(c) for c in set(word) - _UNLIKE} & _LOOK_ALIKE) > 1
 
 
 @lru_cache(maxsize=4096)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -27,7 +28,8 @@ class ToolCall:
     `text` is the whole of what a human must read before deciding, raw; the core makes `display` and `flags` of it.
     `input` is the tool's input as JSON-able data. `plan` is JSON-able data on which the digest also depends and which
     is not shown: the resolved executable, the hashes of files that will be run or changed. `flags` are warnings that
-    the adapter has, beside those that the core finds in the text: `contradicts`, `truncated`, `unspecified`.
+    the adapter has, beside those that the core finds in the text: `contradicts`, `truncated`, `unspecified`,
+    `credentials`.
     """
 
     tool_name: str
@@ -40,6 +42,7 @@ class ToolCall:
     options: tuple[Option, ...] = ()
     plan: Any = None
     flags: tuple[str, ...] = ()
+    in_every_mode: bool = False  # no permission mode allows it, and none denies a look
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +79,12 @@ def digest_of(call: ToolCall, cwd: str) -> str:
 
 def request_body(call: ToolCall, *, cwd: str, expires_at: str, asked_at: str | None = None) -> RequestBody | None:
     """What is sent for a call; `None` if it is too large to be asked."""
+    if len(call.text) > REQUEST_BYTES:
+        return None
     names = [option.name for option in call.options]
-    found = flags("\n".join(filter(None, (call.text, call.title, call.tool_name, call.reason, *names))))
+    text = "\n".join(filter(None, (call.text, call.title, call.tool_name, call.reason, *names)))
+    paths, commands = _named_in(call.input)
+    found = flags(text, (*(diff.path for diff in call.diffs), *paths), commands)
     misnamed = ("misnamed_option",) if any(map(is_misnamed, call.options)) else ()
     losing = ("deletes_state",) if call.kind == "execute" and deletes_state(call.text) else ()
     body = RequestBody(
@@ -95,6 +102,26 @@ def request_body(call: ToolCall, *, cwd: str, expires_at: str, asked_at: str | N
         expires_at=expires_at,
     )
     return body if len(msgspec.json.encode(body)) <= REQUEST_BYTES else None
+
+
+# Members of a tool's input that say what is touched or run; what is written into files is under other names.
+_NAMING = re.compile(r"path|file|dir|cwd|url|uri|host|command|cmd\Z", re.IGNORECASE)
+_RUN = re.compile(r"command|cmd\Z", re.IGNORECASE)
+_QUOTED = re.compile(r"""'[^']*+'|"[^"]*+\"""")
+
+
+def _named_in(given: Any) -> tuple[list[str], list[str]]:
+    """The paths and hosts of a tool's input, and its commands: of those, what is not quoted."""
+    names: list[str] = []
+    commands: list[str] = []
+    for key, value in given.items() if isinstance(given, Mapping) else ():
+        if isinstance(key, str) and _NAMING.search(key):
+            texts = [text for text in (value if isinstance(value, list | tuple) else (value,)) if isinstance(text, str)]
+            if _RUN.search(key):
+                commands.append(_QUOTED.sub("''", " ".join(texts)))
+            else:
+                names += texts
+    return names, commands
 
 
 _REFUSING = re.compile(
@@ -132,8 +159,14 @@ def is_misnamed(option: Option) -> bool:
     return option.kind.startswith("reject") and _ALLOWING.match(name) is not None
 
 
+def by_mode(mode: PermissionMode, call: ToolCall) -> Answer | None:
+    """The answer that a permission mode gives to a call; `None`: somebody must be asked."""
+    looks = call.kind in ("read", "search")
+    return None if call.in_every_mode and (looks or mode != "plan") else policy(mode)
+
+
 def policy(mode: PermissionMode) -> Answer | None:
-    """The answer that a permission mode gives to everything that asks; `None`: somebody must be asked."""
+    """The answer that a permission mode gives to what changes something; `None`: somebody must be asked."""
     match mode:
         case "plan":
             return Answer("deny", "plan mode: only tools that change nothing may run")

@@ -193,12 +193,16 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         begun = replace(session, queue=session.queue[1:])._begin(session.queue[0])
         return Step(begun.session, events + begun.events, begun.begins)
 
-    def recover(self, *, now: str) -> Step | None:
-        """Close what a stopped server left open; `None` if nothing was. No turn is ever run again by itself."""
+    def recover(self, *, now: str, survivors: int = 0) -> Step | None:
+        """Close what a stopped server left open; `None` if nothing was. No turn is ever run again by itself.
+        `survivors`: processes of the agent's that had outlived the server, and were ended."""
         if not self.running and not self.queue:
             return None
         left = (self.running.turn, *self.queue) if self.running else self.queue
         settled = self._resolve_all("cancelled", by="server", reason="the server stopped")
+        message = "the server stopped before this turn ended"
+        if survivors:
+            message += f"; processes of agents that were still running were ended: {survivors}"
         ends = tuple(
             TerminalState(
                 id=turn.id,
@@ -206,7 +210,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
                 exit_code=1,
                 stop_reason="interrupted",
                 agent_session_id=self.agent_session_id,
-                message="the server stopped before this turn ended",
+                message=message,
             )
             for turn in left
         )
@@ -216,7 +220,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             queue=(),
             updated_at=now,
             last_exit_code=1,
-            last_error="the server stopped before this turn ended",
+            last_error=message,
         )
         return Step(session, settled.events + ends)
 

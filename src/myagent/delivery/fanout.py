@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from typing import Protocol
 
 from myagent.delivery.window import ENTRY_BYTES, View, Window
@@ -67,9 +68,17 @@ class Group:
 class Fanout:
     """All delivery of one workspace: the window, the groups, the flush once in a turn of the event loop."""
 
-    def __init__(self, window: Window, log: EventLog, *, announce_gaps: bool = False) -> None:
+    def __init__(
+        self,
+        window: Window,
+        log: EventLog,
+        *,
+        announce_gaps: bool = False,
+        cover: Callable[[bytes], bytes] = lambda payload: payload,
+    ) -> None:
         self.window = window
         self.log = log
+        self._cover = cover  # what of a state's message may be told
         self.announce_gaps = announce_gaps  # retention may drop events: keep count of what each cursor has seen
         self.writes = 0  # transport writes for groups so far: with `window.next`, what tests and metrics count
         self._groups: dict[tuple[View, str | None], Group] = {}
@@ -85,6 +94,7 @@ class Fanout:
 
     def state(self, payload: bytes, *, kind: str | None = None, session_id: str | None = None) -> None:
         """Tell state to everybody, in its place among the events."""
+        payload = self._cover(payload)
         self._make_room(len(payload))
         self.window.state(payload, kind=kind, session_id=session_id)
 

@@ -47,14 +47,16 @@ def render(metadata: Metadata, events: Iterable[Message]) -> Iterator[str]:
         yield _line([time, "o", text.replace("\n", "\r\n")])
 
 
-def steps(events: Iterable[Message]) -> Iterator[tuple[float, str]]:
-    """What a terminal shows, each with the seconds to wait before it. Agent text is made harmless; colours stay."""
+def steps(events: Iterable[Message], *, raw: bool = False) -> Iterator[tuple[float, str]]:
+    """What a terminal is sent, each with the seconds to wait before it. Agent text is made harmless, unless it is
+    wanted `raw`; its colours stay, and what overwrites a line of its own."""
     filters: dict[tuple[str, bool], TerminalFilter] = {}
     mid_line = False
     for event in events:
         if isinstance(event, AgentStdout | AgentStderr):
             key = (event.id, isinstance(event, AgentStderr))
-            text = filters.setdefault(key, TerminalFilter()).feed(event.chunk)
+            clean = filters.setdefault(key, TerminalFilter(overwrites=True))
+            text = event.chunk if raw else clean.feed(event.chunk)
             if text:
                 mid_line = not text.removesuffix(RESET).endswith("\n")
                 yield OUTPUT_PAUSE, text

@@ -16,9 +16,10 @@ from myagent.core.messages import (
     Prompt,
     TerminalState,
 )
+from myagent.text.overwriting import Overwriting
 from myagent.text.terminal import TerminalFilter
 
-JOINED = 1 << 20  # characters of output in one part at most, more or less
+JOINED = 1 << 20  # characters of output in one part, more or less: it ends where a line does
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -38,12 +39,23 @@ Part = Output | Prompt | PermissionRequest | PermissionResolved | TerminalState 
 class _Gathered:
     turn: str
     error: bool
-    clean: TerminalFilter = field(default_factory=TerminalFilter)
+    clean: TerminalFilter = field(default_factory=lambda: TerminalFilter(overwrites=True))
+    over: Overwriting = field(default_factory=Overwriting)
     pieces: list[str] = field(default_factory=list)
     size: int = 0
 
+    def add(self, chunk: str) -> None:
+        self.pieces.append(self.over.feed(self.clean.feed(chunk)))
+        self.size += len(self.pieces[-1])
+
+    def lines(self) -> Output:
+        """What there is so far but for the line that has not ended, which goes on in the next part."""
+        text, self.pieces, self.size = "".join(self.pieces), [], 0
+        return Output(uncoloured(text), self.error)
+
     def output(self) -> Output:
-        return Output(uncoloured("".join(self.pieces) + self.clean.close()), self.error)
+        self.pieces += self.over.feed(self.clean.close()), self.over.line
+        return self.lines()
 
 
 def parts(events: Iterable[Message]) -> Iterator[Part]:
@@ -54,15 +66,14 @@ def parts(events: Iterable[Message]) -> Iterator[Part]:
             if not event.chunk:  # it renders an update that has no text
                 continue
             error = isinstance(event, AgentStderr)
-            if gathered is not None and (
-                (gathered.turn, gathered.error) != (event.id, error) or gathered.size > JOINED
-            ):
+            if gathered is not None and (gathered.turn, gathered.error) != (event.id, error):
                 yield gathered.output()
                 gathered = None
             if gathered is None:
                 gathered = _Gathered(event.id, error)
-            gathered.pieces.append(gathered.clean.feed(event.chunk))
-            gathered.size += len(event.chunk)
+            gathered.add(event.chunk)
+            if gathered.size > JOINED:
+                yield gathered.lines()
             continue
         if gathered is not None:
             yield gathered.output()

@@ -55,6 +55,7 @@ from myagent.delivery.fanout import Fanout
 from myagent.delivery.window import Window, frame
 from myagent.eventlog import EventLog, LogFailed, LogGone
 from myagent.host.announcements import Announcements
+from myagent.host.covered_log import CoveredLog
 from myagent.host.epochs import EPOCHS, Epochs
 from myagent.host.gone_state import GoneState
 from myagent.host.notifications import Notifications
@@ -79,9 +80,9 @@ class Host:
     def __init__(self, workspace: Path, agent: Agent, log: EventLog, settings: Settings) -> None:
         self.workspace = workspace
         self.agent = agent
-        self.log = log
         self.settings = settings
         self.redactor = Redactor(settings.redact, known=settings.redact_known)
+        self.log: EventLog = CoveredLog(log, self.redactor)
         self.notifications: Notifications | None = None  # whom to call when nobody looks; set before `start`
         self.peers: dict[ConnectionId, Peer] = {}
         self.ownership: Ownership
@@ -102,12 +103,14 @@ class Host:
     def sessions(self) -> dict[SessionId, Session]:
         return self.store.sessions
 
-    async def start(self) -> None:
-        """Open the log, close what an earlier server left open, get the agent ready."""
+    async def start(self, *, survivors: int = 0) -> None:
+        """Open the log, close what an earlier server left open, get the agent ready. `survivors`: processes of agents
+        that outlived that server, and have been ended."""
         opened = await self.log.open()
         settings = self.settings
         keeps_all = settings.retain_events is None
-        self.fanout = Fanout(Window(opened.heads, opened.pos), self.log, announce_gaps=not keeps_all)
+        window = Window(opened.heads, opened.pos)
+        self.fanout = Fanout(window, self.log, announce_gaps=not keeps_all, cover=self.redactor.encoded)
         decoder = msgspec.json.Decoder(Session)
         sessions = {SessionId(key): decoder.decode(state) for key, state in opened.sessions.items()}
         self._gone = GoneState(self.fanout)
@@ -115,6 +118,7 @@ class Host:
         self._requests = PermissionRequests(self.store, settings.permission_timeout, self._nobody_asked)
         chunk_bytes = settings.limits.chunk_frame_bytes
         self._turns = Turns(self.agent, self.workspace, self.store, self._requests, chunk_bytes, self.redactor)
+        self._turns.credential_places = settings.credential_places
         self.store.begins = self._turns.begin
         self.store.resolved = self._requests.resolved
         self.store.failed = self._log_failed
@@ -126,7 +130,7 @@ class Host:
         self._epochs = Epochs(self.log, self.ownership, self.store)
         self._prompts = Prompts(self.agent, self.workspace, self.store, self.redactor, settings)
         self._announcements = Announcements(self.peers, self.ownership, self.store, self._requests, settings)
-        await self._turns.close_open()
+        await self._turns.close_open(survivors=survivors)
         await self.agent.start()
         for secret in self.agent.info.secrets:
             self.redactor.register(secret)
@@ -310,13 +314,16 @@ class Host:
     def _confine(self, peer: Peer) -> bool:
         """Let a connection of the agent's own processes watch and no more. Looked at only when it would be granted
         something: to be the owner, or to decide."""
-        if peer.scope != "owner" or not peer.is_inside():
+        if peer.scope != "owner" or not (why := peer.why_inside()):
             return False
         peer.scope = "follower"
         if peer.connection_id in self.ownership.seats:
             self.ownership.seats[peer.connection_id].scope = "follower"
-        _log.warning("a process of the agent tried to drive its own session: connection %s", peer.connection_id)
-        self.record("inside", {**self._actor(peer), "tried": "to own or to decide"})
+        _log.warning(
+            "connection %s may not own or decide, for it may be the agent that tried to drive its own session: %s",
+            peer.connection_id, why,
+        )  # fmt: skip
+        self.record("inside", {**self._actor(peer), "tried": "to own or to decide", "why": why})
         if self.ownership.role(peer.connection_id) == "owner":
             self._announce(self.ownership.release(peer.connection_id))
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from dataclasses import replace
 from typing import Any
 
@@ -39,10 +40,17 @@ class RedactedOutput:
         await self._say("stderr", text, update)
 
     async def ask(self, call: ToolCall) -> Answer:
-        return await self._io.ask(redacted_call(call, self._redactor))
+        covered = redacted_call(call, self._redactor)
+        answer = await self._io.ask(covered)
+        # The agent gets back the id that it gave, of which people may have seen another one.
+        given = {shown.option_id: own.option_id for shown, own in zip(covered.options, call.options, strict=True)}
+        return answer if answer.option_id is None else replace(answer, option_id=given.get(answer.option_id))
 
     async def unasked(self, call: UnaskedCall) -> None:
-        await self._io.unasked(replace(call, title=self._redactor.text(call.title)))
+        cover = self._redactor.text
+        await self._io.unasked(
+            replace(call, call_id=cover(call.call_id), title=cover(call.title), kind=cover(call.kind))
+        )
 
     def tell(self, **state: Any) -> None:
         self._io.tell(**self._redactor.data(state))
@@ -114,12 +122,19 @@ def redacted_call(call: ToolCall, redactor: Redactor) -> ToolCall:
         kind=redactor.text(call.kind),
         reason=None if call.reason is None else redactor.text(call.reason),
         diffs=tuple(_covered_diff(diff, redactor) for diff in call.diffs),
-        options=tuple(Option(each.option_id, redactor.text(each.name), each.kind) for each in call.options),
+        options=tuple(_covered_option(number, each, redactor) for number, each in enumerate(call.options, 1)),
     )
     if covered == call:
         return call
     whole = hashlib.sha256(canonical({"tool": call.tool_name, "input": call.input})).hexdigest()
     return replace(covered, plan={"plan": call.plan, "covered": whole})
+
+
+def _covered_option(number: int, option: Option, redactor: Redactor) -> Option:
+    """An id that holds a secret is told as another one, that no other option has."""
+    own = option.option_id
+    shown = own if redactor.text(own) == own else f"option-{number}-{secrets.token_hex(4)}"
+    return Option(shown, redactor.text(option.name), option.kind)
 
 
 def _covered_diff(diff: Diff, redactor: Redactor) -> Diff:

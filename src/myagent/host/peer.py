@@ -31,8 +31,8 @@ class Peer(Sink, Protocol):
     def refuse(self, message_id: str | None, refusal: Refused) -> None:
         """Answer a message with an `error`."""
 
-    def is_inside(self) -> bool:
-        """Whether one of the agent's own processes is at the other end. Takes milliseconds."""
+    def why_inside(self) -> str:
+        """Why one of the agent's own processes may be at the other end; empty if none is. Takes milliseconds."""
 
     def still_good(self) -> bool:
         """Whether its credential has been neither replaced, revoked nor expired since it connected."""

@@ -12,7 +12,7 @@ from typing import Any
 from myagent.agents import Answer, ToolCall
 from myagent.core.codec import encode
 from myagent.core.messages import Ack, Outcome, PermissionDecision, PermissionResolved, SessionId
-from myagent.core.permissions import EXPIRED, allowed_once, digest_of, policy
+from myagent.core.permissions import EXPIRED, allowed_once, by_mode, digest_of
 from myagent.core.refusals import AlreadyResolved, UnknownRequest
 from myagent.eventlog import Stored
 from myagent.host.peer import Peer, name_of
@@ -46,7 +46,7 @@ class PermissionRequests:
     async def ask(self, session_id: SessionId, turn_id: str, call: ToolCall) -> Answer:
         """Put an agent's question to the owner, and wait for the answer."""
         running = self._store.sessions[session_id].running
-        given = policy(running.turn.mode) if running else None
+        given = by_mode(running.turn.mode, call) if running else None
         if given is not None and given.kind == "allow" and len(allowed_once(call.options)) > 1:
             given = None  # it is a choice, and no mode makes one
         if given is not None and running is not None:

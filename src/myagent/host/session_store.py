@@ -40,6 +40,8 @@ LOOK_SECONDS = 0.5  # between two looks of a command that waits, whether what it
 
 _log = logging.getLogger(__name__)
 
+TARGET_CHARACTERS = 200  # of what was asked for, in a record of the audit
+
 
 class Tell(msgspec.Struct, frozen=True):
     """A place among a step's events: here the session's metadata is told, or that its turn could not run."""
@@ -208,7 +210,9 @@ class SessionStore:
             request_id = event.permission_request_id
             fields = {**actor, "session": event.session_id, "turn": event.id, "request": request_id}
             if isinstance(event, PermissionRequest):
-                asked = {"tool": event.request.tool_name, "digest": event.request.digest}
+                body = event.request
+                asked = {"tool": body.tool_name, "title": body.title, "target": _first_line(body.display)}
+                asked["digest"] = body.digest
                 yield entry("request", now(), {**fields, **asked})
             else:
                 kind = "decision" if actor and event.outcome in ("allow", "deny") else "resolved"
@@ -259,6 +263,12 @@ class SessionStore:
             _log.error("task %s failed", task.get_name(), exc_info=error)
         elif error is not None:
             _log.warning("task %s: %s", task.get_name(), error)
+
+
+def _first_line(display: str) -> str:
+    """What a request is about, for the audit; the event has all of it."""
+    line = next((each for each in display.split("\n") if each.strip()), "")
+    return line if len(line) <= TARGET_CHARACTERS else f"{line[:TARGET_CHARACTERS]}…"
 
 
 def _nothing(_: list[Stored]) -> None:

@@ -245,6 +245,7 @@ class Turns:
         self._running: dict[SessionId, RunningTurn] = {}
         self._stopping = False
         self.on_unasked: Callable[[str, str], None] | None = None  # set before the first turn
+        self.credential_places: tuple[str, ...] = ()  # as above
 
     def begin(self, session: Session, turn: QueuedTurn) -> None:
         """Run a turn whose `prompt` has just been shown; when the server stops, `close_open` ends it instead."""
@@ -258,6 +259,7 @@ class Turns:
             self._workspace,
             session.agent_session_id,
             turn.skill_names,
+            self.credential_places,
         )
         running = RunningTurn(
             session.session_id, turn.id, self._store, self._requests, self._chunk_bytes, self._redactor, self.on_unasked
@@ -327,13 +329,14 @@ class Turns:
         if running:
             await asyncio.wait([turn.end for turn in running], timeout=seconds)
 
-    async def close_open(self) -> None:
-        """Tell of every turn that a stopped server leaves behind; none is run again."""
+    async def close_open(self, *, survivors: int = 0) -> None:
+        """Tell of every turn that a stopped server leaves behind, and how many processes had outlived it; none is run
+        again."""
         for running in list(self._running.values()):
             await running.settle()
         async with self._store.lock:
             for session in list(self._store.sessions.values()):
-                step = session.recover(now=now())
+                step = session.recover(now=now(), survivors=survivors)
                 if step is not None:
                     await self._store.commit(step, (*step.events, METADATA), fact=True)
 

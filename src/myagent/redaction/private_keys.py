@@ -14,7 +14,7 @@ FIRST_GAP = 80  # characters before the first of them: headers of an encrypted k
 GAP = 24  # between two; the line that ends a key is longer
 LAST_GAP = 44  # before the line that ends it: the last, short line of the key
 
-_BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
+_REST = re.compile("[A-Za-z0-9+/=]*+")
 _KIND = r"(?:[A-Z0-9]{1,16} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
 _BEGIN = re.compile(f"-----BEGIN {_KIND}")
 _LONGEST = 100  # characters of such a line, at least
@@ -51,32 +51,34 @@ class PrivateKeys:
     def _take(self, data: str, *, last: bool) -> str:
         shown: list[str] = []
         self._held = ""
-        while data:
+        at = 0
+        while at < len(data):
             if not self._gap:
-                begin = _BEGIN.search(data)
+                begin = _BEGIN.search(data, at)
                 if begin is None:
-                    maybe = None if last else _BEGINNING.search(data, max(0, len(data) - _LONGEST))
-                    at = len(data) if maybe is None else maybe.start()
-                    shown.append(data[:at])
-                    self._held = data[at:]
+                    maybe = None if last else _BEGINNING.search(data, max(at, len(data) - _LONGEST))
+                    hold = len(data) if maybe is None else maybe.start()
+                    shown.append(data[at:hold])
+                    self._held = data[hold:]
                     break
-                shown += (data[: begin.start()], self._mask)
-                data = data[begin.end() :]
+                shown += (data[at : begin.start()], self._mask)
+                at = begin.end()
                 self._gap = FIRST_GAP
                 continue
             if self._running:
-                data = data.lstrip(_BASE64)
-                self._running = not data
+                run = _REST.match(data, at)
+                at = at if run is None else run.end()
+                self._running = at == len(data)
                 continue
-            if run := _RUNS[self._gap].match(data):
-                data, self._gap, self._running = data[run.end() :], GAP, True
-            elif not last and _RUNNING[self._gap].match(data):
-                self._held = data
+            if run := _RUNS[self._gap].match(data, at):
+                at, self._gap, self._running = run.end(), GAP, True
+            elif not last and _RUNNING[self._gap].match(data, at):
+                self._held = data[at:]
                 break
-            elif end := _END.match(data):
-                data, self._gap = data[end.end() :], 0
-            elif not last and _ENDING.match(data):
-                self._held = data
+            elif end := _END.match(data, at):
+                at, self._gap = end.end(), 0
+            elif not last and _ENDING.match(data, at):
+                self._held = data[at:]
                 break
             else:
                 self._gap = 0

@@ -17,21 +17,47 @@ from __future__ import annotations
 import logging
 import re
 import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from myagent.exceptions import MyagentError
 from myagent.redaction import private_keys
+from myagent.redaction.patterns import BadPattern, Patterns
 from myagent.redaction.private_keys import PrivateKeys
+
+__all__ = ["BadPattern", "Redactor", "Stream"]
 
 MASK = "[redacted]"
 PATTERN_CHARACTERS = 1024  # that a match of an operator's pattern may have
 LINE_CHARACTERS = 8192  # of an unfinished line that are held back at most
 
 RECLAIM_PREFIX = "myagent_rcl_"
+
+# Members of our own messages and documents whose values are ours, or are known to be no secret: a pattern of the
+# operator's must not change an id or a digest. `chunk`: what it holds was covered as a part of more than itself.
+OWN_FIELDS = frozenset(
+    (
+        *("type", "id", "sessionId", "session_id", "permissionRequestId", "permission_request_id", "digest", "chunk"),
+        *(
+            "optionId",
+            "option_id",
+            "kind",
+            "askedAt",
+            "expiresAt",
+            "createdAt",
+            "created_at",
+            "updatedAt",
+            "updated_at",
+        ),
+        *("since", "time", "connectionId", "connection", "owner", "lost", "credential", "scope", "role", "outcome"),
+        *("state", "mode", "code", "why", "writeIds", "write_ids", "turnId", "turn_id", "turn", "request", "session"),
+        *("lastRequestId", "last_request_id", "swapped", "standing", "tried"),
+    )
+)
+OPEN_FIELDS = frozenset(("input", "update", "agentState", "agent_state"))  # what is below is the agent's, its names too
+GIVEN_FIELDS = frozenset(("reclaimToken",))  # a secret that is told to whom it belongs
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +109,6 @@ KNOWN = (
 )
 
 
-class BadPattern(MyagentError):
-    """An operator's pattern that cannot be used."""
-
-    def __init__(self, pattern: str, why: str) -> None:
-        super().__init__(pattern, why)
-        self.pattern, self.why = pattern, why
-
-    def __str__(self) -> str:
-        return f"--redact {self.pattern!r} cannot be used: {self.why}"
-
-
 class Redactor:
     """What is secret now. Raises `BadPattern`."""
 
@@ -101,7 +116,7 @@ class Redactor:
         self._forms = (*OURS, *(KNOWN if known else ()))
         self.known = known
         self._literals: tuple[str, ...] = ()
-        self.pattern = _joined(patterns)
+        self.pattern = Patterns(patterns) if patterns else None
         self._compile()
 
     def register(self, secret: str) -> None:
@@ -116,12 +131,8 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """The text without its secrets."""
-        if self.may_hold(text):
-            if self.known:
-                keys = PrivateKeys(MASK)
-                text = keys.feed(text) + keys.flush()
-            text = self.full.sub(MASK, text)
-        return text if self.pattern is None else _by_line(self.pattern, text)
+        text = self._by_form(text)
+        return text if self.pattern is None else self.pattern.cover(text, MASK)
 
     def data(self, value: Any) -> Any:
         """JSON-able data without secrets in any string of it."""
@@ -129,7 +140,22 @@ class Redactor:
             encoded = msgspec.json.encode(value)
             if not self.may_hold(encoded.decode()):
                 return value
-        return self._walk(value)
+        return self._covered(value, self.text)
+
+    def encoded(self, message: bytes) -> bytes:
+        """A whole message, encoded as JSON, as it may be stored or sent: without secrets in any string of it, whatever
+        field that is in. What stands in a field of ours (`OWN_FIELDS`) is not matched with the operator's patterns."""
+        if self.pattern is None and not self.may_hold(message.decode()):
+            return message
+        covered = self._covered(value := msgspec.json.decode(message), self.text, ours=True)
+        return message if covered == value else msgspec.json.encode(covered)
+
+    def update(self, message: bytes) -> bytes:
+        """A structured update, encoded, of which the operator's patterns have seen more than a piece already."""
+        if not self.may_hold(message.decode()):
+            return message
+        covered = self._covered(value := msgspec.json.decode(message), self._by_form)
+        return message if covered == value else msgspec.json.encode(covered)
 
     def may_hold(self, text: str) -> bool:
         """Whether the text could have a secret of ours or of a known form: fast, and never wrongly false."""
@@ -144,17 +170,39 @@ class Redactor:
         start = max(start, len(text) - self.reach)
         return start + len(text[start:].rstrip(self._characters))
 
-    def _walk(self, value: Any) -> Any:
-        match value:
-            case str():
-                return self.text(value)
-            case dict():
-                return {
-                    self.text(key) if isinstance(key, str) else key: self._walk(each) for key, each in value.items()
-                }
-            case list() | tuple():
-                return [self._walk(each) for each in value]
-        return value
+    def _by_form(self, text: str) -> str:
+        if not self.may_hold(text):
+            return text
+        if self.known:
+            keys = PrivateKeys(MASK)
+            text = keys.feed(text) + keys.flush()
+        return self.full.sub(MASK, text)
+
+    def _covered(self, value: Any, cover_all: Callable[[str], str], *, ours: bool = False) -> Any:
+        """The same data with every string of it covered. However deep others nest it, no stack grows."""
+        top: list[Any] = [None]
+        waiting: list[tuple[Any, Any, Any, Callable[[str], str], bool]] = [(value, top, 0, cover_all, ours)]
+        while waiting:
+            each, place, key, cover, typed = waiting.pop()
+            match each:
+                case str():
+                    place[key] = cover(each)
+                case dict():
+                    named = self._by_form if typed else cover_all
+                    names = [named(name) if isinstance(name, str) else name for name in each]
+                    place[key] = below = dict.fromkeys(names)
+                    for name, item in zip(names, each.values(), strict=True):
+                        if typed and name in GIVEN_FIELDS:
+                            below[name] = item
+                        else:
+                            by = self._by_form if typed and name in OWN_FIELDS else cover_all
+                            waiting.append((item, below, name, by, typed and name not in OPEN_FIELDS))
+                case list() | tuple():
+                    place[key] = row = [None] * len(each)
+                    waiting += [(item, row, at, cover, typed) for at, item in enumerate(each)]
+                case _:
+                    place[key] = each
+        return top[0]
 
     def _compile(self) -> None:
         literals = sorted(self._literals, key=len, reverse=True)  # of two that begin alike, the longer one
@@ -187,7 +235,7 @@ class Stream:
         held, self._held = self._held, ""
         rest = self._line + begun + self._redactor.full.sub(MASK, held)
         self._line = ""
-        return rest if self._redactor.pattern is None else _by_line(self._redactor.pattern, rest)
+        return rest if self._redactor.pattern is None else self._redactor.pattern.cover(rest, MASK)
 
     def _by_form(self, piece: str) -> str:
         redactor = self._redactor
@@ -195,9 +243,10 @@ class Stream:
         done = start = len(self._before)
         shown: list[str] = []
         suspicious = redactor.may_hold(data)
+        hold, held_from = self._hold(data, done), done
         while True:
-            tail = redactor.partial.search(data, redactor.last_run(data, done))
-            hold = tail.start() if tail is not None else len(data)
+            if done > len(data) - redactor.reach and held_from != done:  # only then can it be another one
+                hold, held_from = self._hold(data, done), done
             found = redactor.full.search(data, done) if suspicious else None
             if found is None or found.start() >= hold:
                 break
@@ -209,6 +258,11 @@ class Stream:
         self._before = data[hold - 1 : hold] if hold > start else self._before
         return "".join(shown)
 
+    def _hold(self, data: str, done: int) -> int:
+        """Where what may be the beginning of a secret stands at the end; its end, if nothing is."""
+        tail = self._redactor.partial.search(data, self._redactor.last_run(data, done))
+        return tail.start() if tail is not None else len(data)
+
     def _by_pattern(self, text: str) -> str:
         pattern = self._redactor.pattern
         if pattern is None:
@@ -216,9 +270,9 @@ class Stream:
         data = self._line + text
         end = max(data.rfind("\n"), data.rfind("\r")) + 1
         if len(data) - end > LINE_CHARACTERS:
-            end = _before_match(pattern, data, end, len(data) - PATTERN_CHARACTERS)
+            end = pattern.cut(data, end, len(data) - PATTERN_CHARACTERS, LINE_CHARACTERS)
         self._line = data[end:]
-        return _by_line(pattern, data[:end])
+        return pattern.cover(data[:end], MASK)
 
 
 class RedactingFormatter(logging.Formatter):
@@ -247,31 +301,3 @@ def _nested(prefix: str, rest: str) -> str:
     for character in reversed(prefix[1:]):
         pattern = f"(?:{re.escape(character)}{pattern})?"
     return re.escape(prefix[0]) + pattern
-
-
-def _joined(patterns: Iterable[str]) -> re.Pattern[str] | None:
-    for pattern in patterns:
-        try:
-            if re.compile(pattern).search("") is not None:
-                raise BadPattern(pattern, "it matches nothing at all, and so everywhere")
-        except (re.error, RecursionError, OverflowError) as error:
-            raise BadPattern(pattern, str(error)) from None
-    joined = "|".join(f"(?:{pattern})" for pattern in patterns)
-    try:
-        return re.compile(joined) if joined else None
-    except re.error as error:
-        raise BadPattern(joined, f"together, {error}") from None
-
-
-def _by_line(pattern: re.Pattern[str], text: str) -> str:
-    return "".join(pattern.sub(MASK, line) for line in re.split(r"([\r\n]+)", text))
-
-
-def _before_match(pattern: re.Pattern[str], data: str, start: int, end: int) -> int:
-    """Where an overlong line may be cut: at `end`, or before a match that reaches over it."""
-    for found in pattern.finditer(data, start):
-        if found.start() >= end:
-            break
-        if found.end() > end:
-            return found.start() if len(data) - found.start() <= LINE_CHARACTERS else found.end()
-    return end

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import select
 import socket
 import stat
 import struct
@@ -21,6 +22,7 @@ import msgspec
 
 from myagent.access.registry import AnyRequest
 from myagent.access.state_directory import UnsafeState
+from myagent.agents.processes import tree
 from myagent.exceptions import MyagentError
 from myagent.server.tls import stop_listening
 
@@ -29,6 +31,7 @@ LINE_BYTES = 64 * 1024  # of a request
 ANSWER_BYTES = 1 << 20
 CLOSE_SECONDS = 0.5  # for what was asked when the server stops
 SECONDS = 5.0  # for one request, and for its answer
+SO_PEERPIDFD = 77  # asm-generic/socket.h; Python's `socket` does not name it yet
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +63,36 @@ class Declined(MyagentError):
 
     def __str__(self) -> str:
         return self.why
+
+
+class Asker:
+    """Who has connected: the process that did, and no later one of its number. Without SO_PEERPIDFD (Linux 6.5) that
+    holds from when it was accepted."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        self.pid, self.uid, _ = struct.unpack("3i", data)
+        self._start = _start(self.pid)
+        try:
+            self._pidfd = connection.getsockopt(socket.SOL_SOCKET, SO_PEERPIDFD)
+        except OSError:
+            try:
+                self._pidfd = os.pidfd_open(self.pid) if self.pid else -1
+            except OSError:
+                self._pidfd = -1
+
+    @property
+    def alive(self) -> bool:
+        if self._pidfd < 0:
+            return False
+        ends = select.poll()
+        ends.register(self._pidfd, select.POLLIN)
+        return not ends.poll(0) and self._start is not None and _start(self.pid) == self._start
+
+    def close(self) -> None:
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
 
 
 class ControlSocket:
@@ -97,28 +130,34 @@ class ControlSocket:
         assert task is not None
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
+        asker = Asker(writer.get_extra_info("socket"))
         try:
             async with asyncio.timeout(2 * SECONDS):
                 line = await reader.readline()
-                answer = self._refuse(writer) or self._judge(line)
+                answer = self._refuse(asker) or self._judge(line)
                 writer.write(msgspec.json.encode(answer) + b"\n")
                 await writer.drain()
         except (OSError, TimeoutError, ValueError):  # gone, silent, or a line that is too long: nobody to be told
             pass
         finally:
+            asker.close()
             writer.close()
             try:
                 await writer.wait_closed()
             except OSError:  # it was gone before its answer came
                 pass
 
-    def _refuse(self, writer: asyncio.StreamWriter) -> Answer | None:
-        data = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        pid, uid, _ = struct.unpack("3i", data)
-        if uid not in (os.geteuid(), 0):
+    def _refuse(self, asker: Asker) -> Answer | None:
+        if asker.uid not in (os.geteuid(), 0):
             return Answer(error="another user's server cannot be asked")
-        if not self._trusts(pid):
+        if asker.pid == 0:  # of another PID namespace, which the agent's are not: they are below us
+            return None
+        if not asker.alive:
+            return Answer(error="whoever asked has ended, so that nobody can tell who it was")
+        if not self._trusts(asker.pid):
             return Answer(error="processes of the agent cannot ask the server")
+        if not asker.alive:  # what was looked at may have been another process of the same number
+            return Answer(error="whoever asked has ended, so that nobody can tell who it was")
         return None
 
     def _judge(self, line: bytes) -> Answer:
@@ -133,6 +172,12 @@ class ControlSocket:
         except Exception:
             _log.exception("a control request failed")
             return Answer(error="internal error; the server's log has it")
+
+
+def _start(pid: int) -> int | None:
+    """When a process was started."""
+    kin = tree.look(pid)
+    return kin.start if kin is not None else None
 
 
 def ask(directory: Path, request: AnyRequest) -> Any | None:

@@ -63,7 +63,8 @@ class Answers:
             case "sessions":
                 assert call.credential is not None
                 sessions = self._host.list_sessions(only=call.credential.session_id)
-                return _response(200, encode({"sessions": sessions}), "application/json")
+                listed = self._host.redactor.encoded(encode({"sessions": sessions}))
+                return _response(200, listed, "application/json")
             case "events":
                 return await self._events(call)
             case "ticket":

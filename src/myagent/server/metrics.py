@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from myagent.eventlog import EventLog, LogRefused, Opened, PromptKey, Stored, Unit
+from myagent.server.loop_time import LoopTime
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -72,6 +73,7 @@ class MeasuredLog:
         self.refused = 0  # units that could not be stored
         self.commit_seconds = Histogram(COMMIT_SECONDS)
         self.permission_seconds = Histogram(WAIT_SECONDS)
+        self.loop = LoopTime()
         self._asked: dict[str, float] = {}  # open permission requests → since when
         self._decoder = msgspec.json.Decoder(_Question)
 
@@ -161,6 +163,11 @@ class MeasuredLog:
             counter("events", "Events stored.", "type", self.events),
             CounterMetricFamily("myagent_event_bytes", "Bytes of events stored, with their updates.", self.bytes),
             CounterMetricFamily("myagent_refused_writes", "Writes that the event log refused.", self.refused),
+            GaugeMetricFamily(
+                "myagent_loop_longest_turn_seconds",
+                "The longest turn of the event loop since the start.",
+                self.loop.longest,
+            ),
             counter("turns", "Turns that ended.", "stop_reason", self.turns),
             counter("permissions", "Permission requests that were closed.", "outcome", self.decided),
             histogram("commit_seconds", "From giving an event to the log until it is durable.", self.commit_seconds),

@@ -21,6 +21,8 @@ from myagent.access.registry import Access, CreateInvite, Invitation, RevokeInvi
 from myagent.access.state_directory import StateDir
 from myagent.access.tickets import Tickets
 from myagent.agents import Agent
+from myagent.agents.processes import confinement, kept
+from myagent.agents.processes.ledger import Ledger
 from myagent.eventlog import EventLog
 from myagent.eventlog.sqlite import SqliteLog
 from myagent.host.host import Host
@@ -67,7 +69,7 @@ class Server:
         self._control = ControlSocket(self._state.path, self._access.answer, self._trusts)
         self._tickets = Tickets()
         self.auth_path = self._access.auth_path
-        self._measures = MeasuredLog(log or SqliteLog(self._state.path / "sessions.db"))
+        self._measures = MeasuredLog(log or SqliteLog(self._state.path / "sessions.db", quota=self.settings.max_log))
         self.host = Host(self.workspace, agent, self._measures, self.settings)
         self.places = Places(self.settings)
         self._upgrades = Upgrades(self.host, self._access, self.places)
@@ -84,6 +86,7 @@ class Server:
         self._beat_timer: asyncio.TimerHandle | None = None
         self._expiry_timer: asyncio.TimerHandle | None = None
         self._expiry_looks = 0
+        self._resources = contextlib.ExitStack()  # what is let go when it is closed
         self._started = self._closed = False
 
     @property
@@ -135,12 +138,18 @@ class Server:
         self._tls = load_tls(self.settings)
         self._state.open()
         try:
-            self._access.load()
+            with contextlib.suppress(OSError):  # whoever wants to start something is told why it cannot be
+                self._resources.enter_context(kept.holding())
+            for path in self._access.load(set_aside=True):
+                _log.warning(
+                    "%s was not made by this user on this machine: it is not used, a new one is made; "
+                    "if it is yours (a backup, a moved directory): myagent remote adopt, while no server runs", path,
+                )  # fmt: skip
             self.host.redactor.register(self.token)
             # First, so that a port in use is told before anything is recovered.
             self._server = await listen(self.settings, lambda: Connection(self))
             self.port = self._server.sockets[0].getsockname()[1]
-            await self.host.start()
+            await self.host.start(survivors=self._end_survivors())
             self._admission = self._make_admission()
             self._govern()
             await self._control.open()
@@ -155,9 +164,11 @@ class Server:
                 self._server.close()
             await self._control.close()
             await self.host.abandon()
+            self._resources.close()
             self._state.close()
             raise
         self._started = True
+        self._measures.loop.start()
         self._beat()
         self._look_for_expired()
 
@@ -171,6 +182,7 @@ class Server:
             await self._tls_listener.stop()
         await stop_listening(self._server)
         await self._control.close()
+        self._measures.loop.stop()
         for timer in (self._beat_timer, self._expiry_timer):
             if timer is not None:
                 timer.cancel()
@@ -188,7 +200,21 @@ class Server:
             connection.abort()
         await self.host.close()
         self._save_seen()
+        self._resources.close()
         self._state.close()
+
+    def _end_survivors(self) -> int:
+        """End what agents of an earlier server have left running, and have what ours start written down."""
+        ledger = Ledger(self._state.path / "processes.json")
+        self._resources.callback(ledger.close)
+        try:
+            ended = ledger.open()
+        except OSError as error:
+            _log.warning("what agents start cannot be written down: %s", error.strerror or error)
+            return 0
+        if ended:
+            _log.warning("processes of agents that outlived an earlier server were ended: %d", ended)
+        return ended
 
     # --- for connections ------------------------------------------------------------------------------------------
 
@@ -329,6 +355,7 @@ class Server:
             "owner": owner.connection_id if owner else None,
             "connections": len(self.host.peers),
             "pid": os.getpid(),
+            "wall": confinement.chosen.wall,
         }
 
     def _beat(self) -> None:

@@ -13,15 +13,17 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from myagent.text.emoji import TAGGED, TAGGED_BEGUN, ZWJ, is_text
+
 RESET = "\x1b[0m"
 
 _PARAMETERS = "[0-9;:]{0,64}"  # sixteen parameters and more; longer ones are no colours
-_TOKEN = re.compile(rf"(?:\x1b\[|\x9b)({_PARAMETERS})m|[^\n\t -~]")
-_UNFINISHED = re.compile(rf"(?:\x1b(?:\[{_PARAMETERS})?|\x9b{_PARAMETERS})\Z")
+_TOKEN = re.compile(rf"(?:\x1b\[|\x9b)({_PARAMETERS})([mK])|{TAGGED}|[^\n\t -~]")
+_UNFINISHED = re.compile(rf"(?:\x1b(?:\[{_PARAMETERS})?|\x9b{_PARAMETERS}|{ZWJ}|{TAGGED_BEGUN})\Z")
 _SIMPLE = frozenset((0, 1, 2, 3, 4, 7, 9, 21, 22, 23, 24, 25, 27, 28, 29, 39, 49, 53, 55)).union(
     range(30, 38), range(40, 48), range(90, 98), range(100, 108)
 )
-_EMOJI_STYLE = "\ufe0f"  # asks for the coloured form of the symbol before it; invisible anywhere else
+_MOVES = ("\r", "\b")  # within the line
 # Printable for `str.isprintable`, and yet not seen: fillers, joiners, variation selectors, empty symbols.
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U0001d159\U000e0100-\U000e01ef]"
@@ -29,12 +31,17 @@ _UNSEEN = re.compile(
 
 
 class TerminalFilter:
-    """One stream of agent text; a sequence may be split anywhere over the chunks."""
+    r"""One stream of agent text; a sequence may be split anywhere over the chunks.
 
-    def __init__(self) -> None:
+    With `overwrites`, what moves and erases within a line passes, too (`\r`, `\b`, `ESC [ K`): for a terminal on whose
+    line there is nothing but agent text, or for `Overwriting`.
+    """
+
+    def __init__(self, *, overwrites: bool = False) -> None:
         self.coloured = False  # a colour is on that was not reset
+        self._overwrites = overwrites
         self._held = ""  # the beginning of what may become a colour
-        self._last = ""  # the character before the chunk
+        self._last = ""  # the two characters before the chunk
 
     def feed(self, chunk: str) -> str:
         text = self._held + chunk
@@ -42,7 +49,7 @@ class TerminalFilter:
         cut = unfinished.start() if unfinished else len(text)
         text, self._held = text[:cut], text[cut:]
         shown = _TOKEN.sub(self._token, text)
-        self._last = text[-1:] or self._last
+        self._last = (self._last + text[-2:])[-2:]
         return shown
 
     def close(self) -> str:
@@ -53,16 +60,18 @@ class TerminalFilter:
 
     def _token(self, match: re.Match[str]) -> str:
         token = match[0]
+        if match[2] == "K":
+            erases = self._overwrites and match[1] in ("", "0", "1", "2")
+            return f"\x1b[{match[1].replace('0', '')}K" if erases else visible(token)
         if match[1] is not None:
             parameters = _colours(match[1])
             if parameters is None:
                 return visible(token)
             self.coloured = parameters != [0]
             return f"\x1b[{';'.join(map(str, parameters))}m"
-        if token == _EMOJI_STYLE:
-            before = match.string[match.start() - 1] if match.start() else self._last
-            return token if before and unicodedata.category(before) == "So" else _shown(token)
-        return _shown(token)
+        if self._overwrites and token in _MOVES:
+            return token
+        return token if _in_emoji(match, self._last) else _shown(token)
 
 
 def visible(text: str) -> str:
@@ -71,6 +80,20 @@ def visible(text: str) -> str:
     For text that was escaped already, by somebody who need not be trusted to have done so.
     """
     return _TOKEN.sub(lambda match: "".join(map(_shown, match[0])), text)
+
+
+def printable(text: str) -> str:
+    """The same for output that was cleaned already: what is text inside an emoji stays."""
+    return _TOKEN.sub(lambda match: match[0] if _in_emoji(match, "") else "".join(map(_shown, match[0])), text)
+
+
+def _in_emoji(match: re.Match[str], last: str) -> bool:
+    """Whether a token is part of a sequence of Unicode's emoji data; `last` is what was before its chunk."""
+    token, text = match[0], match.string
+    if len(token) > 1:
+        return token.endswith("\U000e007f")
+    before = text[max(0, match.start() - 2) : match.start()]
+    return is_text(token, (last + before)[-2:], text[match.end() : match.end() + 1])
 
 
 @lru_cache(maxsize=4096)

@@ -22,10 +22,12 @@ WARNINGS = {
     "bidi": "it holds characters that reorder text: what you read may not be what runs",
     "invisible": "it holds characters that cannot be seen, written as \\u{…} above",
     "mixed_script": "it mixes look-alike letters of different scripts in one word",
+    "look_alike": "it names a host, a path or a command that passes for another one",
     "escapes": "it holds terminal control characters, written as \\u{…} above",
     "truncated": "a text in it was cut short: part of it is hidden",
     "contradicts": "the agent said different things about it: all of them are shown",
     "unspecified": "the agent does not say what it would run or change",
+    "credentials": "it reads or changes a place that holds credentials",
     "misnamed_option": "an answer's name says the opposite of what choosing it does",
     "deletes_state": "it may delete .myagent, where this server keeps its sessions",
 }
@@ -113,11 +115,10 @@ def diff_lines(diff: Diff) -> Iterator[str]:
 def diff_in_display(diff: Diff, display: list[str]) -> range | None:
     """Which lines of a request's display are this very diff, if it is there: it need not be shown twice."""
     changes = list(diff_lines(diff))[2:]
-    last = len(display) - len(changes)
-    for start in range(last + 1) if changes else ():
-        if display[start : start + len(changes)] == changes:
-            return range(start, start + len(changes))
-    return None
+    lines = "\n".join(("", *display, ""))
+    at = lines.find("\n".join(("", *changes, ""))) if changes else -1  # str.find is linear, whatever repeats
+    start = lines.count("\n", 0, max(at, 0))
+    return range(start, start + len(changes)) if at >= 0 else None
 
 
 def diffs_beyond_display(body: RequestBody) -> Iterator[Diff]:

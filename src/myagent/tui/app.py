@@ -15,7 +15,6 @@ from textual.screen import Screen
 from textual.widgets import Footer, Input, Static
 
 from myagent.client import Client, ClientError, Message, State
-from myagent.client.incoming import place
 from myagent.core.messages import (
     Ack,
     AgentStderr,
@@ -26,8 +25,6 @@ from myagent.core.messages import (
     Gap,
     Metadata,
     OwnerChanged,
-    PermissionRequest,
-    PermissionResolved,
     Presence,
     Prompt,
     RoleMessage,
@@ -35,22 +32,24 @@ from myagent.core.messages import (
     TerminalState,
     Welcome,
 )
-from myagent.exceptions import MyagentError
-from myagent.text.wording import OUTCOMES, name_line, one_line
+from myagent.text.terminal import visible
+from myagent.text.wording import name_line, one_line
 from myagent.tui import lists, status
 from myagent.tui.copying import copies, copy
-from myagent.tui.finding import Finder, Pages
+from myagent.tui.finding import Pages
+from myagent.tui.outbox import Outbox
 from myagent.tui.prompt_box import PromptBox
-from myagent.tui.question import ALONE, QUIET, Decision, Question
-from myagent.tui.story import OutOfOrder, Story
+from myagent.tui.question import ALONE, QUIET, Question
+from myagent.tui.requests import Requests
+from myagent.tui.searching import Search
+from myagent.tui.sessions import Sessions
 from myagent.tui.style import CSS
 from myagent.tui.timeline import Timeline
 
-PAGE = 500  # events fetched at a time
 TELL_PAUSE = 0.05  # seconds in which what changes below the stream is gathered
+TAKE_TIME = 0.01  # seconds of taking messages at a time
 LONG_TURN = 10.0  # seconds; the bell rings when one has ended
 OVER_QUESTION = ("stop", "quit", "page")  # what keys do while a permission request is asked for, too
-NO_MARKDOWN = ("command",)  # agents whose messages are files and listings
 
 
 class Attach(App[int]):
@@ -83,29 +82,29 @@ class Attach(App[int]):
     ) -> None:
         super().__init__()
         self.client = client
-        self.session = session
         self.loss: ClientError | None = None  # why the connection is gone for good
         self.timeline = Timeline(id="timeline")
         self.prompt_box = PromptBox(id="prompt")
-        self.search_box = Input(id="search", placeholder="find; Up and Down go on, #120 goes to event 120, Escape ends")
         self._queue_line = Static(id="queue")
         self._status_line = Static(id="status")
-        self._pages = pages
-        self._quiet = quiet
-        self._alone = alone
-        self._stories: dict[str, Story] = {}
-        self._finder = Finder(self.timeline, self._fetch_events, self._show_stretch, self._searched)
-        self._fetching = asyncio.Lock()
-        self._busy = ""  # what takes its time
-        self._begins = False  # the human asked for a new session: none is shown until it is there
-        self._at_start: set[str] = set()  # sessions of which nothing earlier can be fetched
+        self.sessions = Sessions(self, client, pages, self.timeline, self.prompt_box, say=self._say, changed=self._tell)
+        self.requests = Requests(self, client, shown=lambda: self.session, say=self._say, quiet=quiet, alone=alone)
+        self.outbox = Outbox(
+            self, client, self.sessions, self.prompt_box, say=self._say, sent=self.timeline.action_to_end
+        )
+        self.search = Search(
+            self,
+            self.timeline,
+            fetch=self.sessions.fetch,
+            show=self.sessions.show_stretch,
+            say=self._say,
+            changed=self._tell,
+        )
+        self.search_box = self.search.box
+        self._first = session
         self._followers = client.welcome.followers if client.welcome else 0
         self._since = status.Since()
-        self._sent: dict[str, str] = {}  # prompts that were not answered, by id
-        self._answered: dict[str, str] = {}  # permission request → id of our decision
-        self._aside: set[str] = set()  # permission requests that the human wants to look at later
         self._began: dict[str, float] = {}  # running turns
-        self._rung: set[str] = set()  # permission requests that the bell rang for
         self._title = ""
         self._telling = False  # soon
 
@@ -121,41 +120,46 @@ class Attach(App[int]):
         self.search_box.display = False
         self._queue_line.display = False
         self.prompt_box.focus()
-        if self.session is None and self.client.sessions:
-            self.session = max(self.client.sessions.values(), key=lambda each: each.updated_at).session_id
-        self._open(self.session)
+        first = self._first
+        if first is None and self.client.sessions:
+            first = max(self.client.sessions.values(), key=lambda each: each.updated_at).session_id
+        self.sessions.open(first)
         self.set_interval(1.0, self._tick)
         self._listen()
 
     @property
-    def metadata(self) -> Metadata | None:
-        return None if self.session is None else self.client.sessions.get(self.session)
+    def session(self) -> str | None:
+        """The one that is shown."""
+        return self.sessions.shown
 
     @property
-    def _prose(self) -> bool:
-        return not (self.metadata and self.metadata.agent in NO_MARKDOWN)
+    def metadata(self) -> Metadata | None:
+        return self.sessions.metadata
 
     # --- what comes ------------------------------------------------------------------------------------------------
 
     @work(exclusive=True, group="listen")
     async def _listen(self) -> None:
         try:
+            until = 0.0
             async for message in self.client:
                 self._take(message)
+                if time.monotonic() > until:  # what was received already comes without a pause: keys must be heard
+                    await asyncio.sleep(0)
+                    until = time.monotonic() + TAKE_TIME
         except ClientError as error:
             self.loss = error
             self.exit(3)
 
     def state_changed(self, state: State) -> None:
-        """The client's `on_state`: an answer may be lost with the connection; the same one again does no harm."""
+        """The client's `on_state`."""
         if state.name == "reconnecting":
-            self._answered.clear()
-            self._withdraw("the connection is lost")
+            self.requests.connection_lost()
         if self.is_running:
             self._tell()
 
     def _tick(self) -> None:
-        self._consider()
+        self.requests.consider()
         self._tell()
 
     def _take(self, message: Message) -> None:
@@ -165,7 +169,7 @@ class Attach(App[int]):
             case Presence():
                 self._followers = message.followers
             case SessionMetadata() if message.session.session_id == self.session:
-                if (prose := self._prose) != self.timeline.manner.prose:
+                if (prose := self.sessions.prose) != self.timeline.manner.prose:
                     self.timeline.redraw(prose=prose)
             case RoleMessage():
                 self.timeline.redraw(owner=message.role == "owner")
@@ -173,12 +177,8 @@ class Attach(App[int]):
                 owner = message.owner
                 name = "nobody" if owner is None else name_line(owner.label or owner.connection_id)
                 self._say(f"owner: {name} ({one_line(message.why)})")
-            case Ack() if message.id in self._sent:
-                del self._sent[message.id]
-                if self.session is None and message.session_id is not None:
-                    self._stories[message.session_id] = Story(0)
-                    self._at_start.add(message.session_id)
-                    self._open(message.session_id)
+            case Ack():
+                self.outbox.acked(message)
             case Connections():
                 self._choose(lists.people(message.connections, self.client.connection_id), self._hand_over)
             case Error():
@@ -188,26 +188,13 @@ class Attach(App[int]):
             case _:
                 pass
         if not isinstance(message, AgentStdout | AgentStderr):
-            self._consider(message)
+            self.requests.consider(message)
         self._tell_soon()
 
     def _event(self, event: Event | Gap) -> None:
-        if self.session is None and not self._begins and not self._sent:
-            if (where := place(event)) is not None:  # type: ignore[arg-type]
-                self._stories.setdefault(event.session_id, Story(where[1] - 1))
-            self._open(event.session_id)
-        if (story := self._stories.get(event.session_id)) is not None:
-            try:
-                story.take(event)
-            except OutOfOrder:
-                shown = event.session_id == self.session
-                if shown and not self.timeline.attached:
-                    pass  # it is fetched when one gets there
-                elif (where := place(event)) is not None:  # type: ignore[arg-type]
-                    self._stories[event.session_id] = story = Story(where[1] - 1)
-                    story.take(event)
-                    if shown:
-                        self._open(event.session_id)
+        if self.session is None and not self.sessions.begins and not self.outbox:
+            self.sessions.begin_with(event)
+        self.sessions.take(event)
         match event:
             case Prompt():
                 self._began[event.id] = time.monotonic()
@@ -223,193 +210,14 @@ class Attach(App[int]):
             self.timeline.changed()
 
     def _refused(self, error: Error) -> None:
-        prompt = self._sent.pop(error.id or "", None)
-        if prompt is not None and not self.prompt_box.text:
-            self.prompt_box.put(prompt)
-        for request_id, decision_id in list(self._answered.items()):
-            if error.id == decision_id:
-                del self._answered[request_id]  # it is open still, or the server tells how it ended
-                self._aside.add(request_id)
+        self.outbox.refused(error)
+        self.requests.refused(error)
         self._say(f"refused: {one_line(error.message)}", error=True)
-
-    # --- the session that is shown -----------------------------------------------------------------------------
-
-    def _open(self, session: str | None) -> None:
-        """Show a session from its end, or (`None`) an empty place for a new one."""
-        if not self.timeline.attached and self.session is not None:
-            self._stories.pop(self.session, None)  # a stretch from the middle: next time, from the end again
-        self.session, self._begins = session, False
-        if session is None:
-            self.timeline.show(Story(0))
-        else:
-            if session not in self._stories:
-                metadata = self.client.sessions.get(session)
-                seen = self.client.seen.get(session)
-                self._stories[session] = Story(seen if seen is not None else metadata.head if metadata else 0)
-            self.timeline.show(self._stories[session], prose=self._prose, owner=self.client.role == "owner")
-            if len(self._stories[session].items) < PAGE:
-                self._earlier()
-        self._tell()
-
-    def on_timeline_wants_earlier(self) -> None:
-        self._earlier()
-
-    @work(group="earlier")
-    async def _earlier(self) -> None:
-        if not self._fetching.locked():
-            async with self._fetching:
-                await self._fetch_earlier()
-
-    async def _fetch_events(self, *, after: int | None = None, before: int | None = None, limit: int) -> list[Event]:
-        if self.session is None:
-            return []
-        return await asyncio.to_thread(self._pages, self.session, after=after, before=before, limit=limit)
-
-    async def _fetch_earlier(self) -> None:
-        """Add a page of events before what is here."""
-        session = self.session
-        if session is None or session in self._at_start:
-            return
-        story = self._stories[session]
-        if story.first <= 1:
-            return
-        try:
-            events = await self._fetch_events(before=story.first, limit=PAGE)
-        except MyagentError as error:
-            self._say(f"earlier events cannot be fetched: {one_line(str(error))}", error=True)
-            return
-        if not events:
-            self._at_start.add(session)
-            return
-        prompts = [event.prompt for event in events if isinstance(event, Prompt)]
-        story.prepend(events)
-        if self.session == session:
-            self.prompt_box.remember_earlier(prompts)
-            self.timeline.prepended()
-
-    def on_timeline_wants_later(self) -> None:
-        self._later()
-
-    @work(group="later")
-    async def _later(self) -> None:
-        """Go on with a stretch that ends before the session does."""
-        if self.timeline.attached or self._fetching.locked():
-            return
-        async with self._fetching:
-            story = self.timeline.story
-            try:
-                for event in await self._fetch_events(after=story.last, limit=PAGE):
-                    story.take(event)
-            except (MyagentError, OutOfOrder) as error:
-                self._say(f"later events cannot be fetched: {one_line(str(error))}", error=True)
-                return
-        if story is self.timeline.story:
-            self.timeline.attached = story.last >= self._head
-            self.timeline.changed()
-
-    @property
-    def _head(self) -> int:
-        """The last event of the session that is shown, as far as it is known here."""
-        seen = self.client.seen.get(self.session or "", 0)
-        return max(seen, self.metadata.head if self.metadata else 0)
-
-    def _show_stretch(self, story: Story) -> None:
-        if self.session is not None:
-            self._stories[self.session] = story
-            self.timeline.show(story, attached=story.last >= self._head)
-
-    # --- permission requests --------------------------------------------------------------------------------------
-
-    @property
-    def _question(self) -> Question | None:
-        return next((each for each in self.screen_stack if isinstance(each, Question)), None)
-
-    def _consider(self, message: Message | None = None) -> None:
-        """Withdraw a question that is no longer ours or open; ask the next one that is."""
-        question = self._question
-        if question is not None:
-            request_id = question.request.permission_request_id
-            if self.client.role != "owner":
-                self._withdraw("this client is not the owner any more")
-            elif request_id not in self.client.requests:
-                told = (
-                    f"it is {OUTCOMES[message.outcome]}"
-                    if isinstance(message, PermissionResolved)
-                    else "its turn ended"
-                )
-                self._withdraw(told)
-            else:
-                return
-        for request in self._ours():
-            if request.permission_request_id not in self._aside:
-                self._ask(request)
-                return
-
-    def _ours(self) -> list[PermissionRequest]:
-        """What is open for us to answer: nothing from a past that may have been decided since."""
-        if self.client.role != "owner" or self.client.state.name == "reconnecting":
-            return []
-        behind = self.client.behind
-        return [
-            request
-            for request in self.client.requests.values()
-            if request.permission_request_id not in self._answered
-            and (request.pending or request.session_id not in behind)
-        ]
-
-    def _ask(self, request: PermissionRequest) -> None:
-        metadata = self.client.sessions.get(request.session_id)
-        where = metadata.cwd if metadata else ""
-        if request.session_id != self.session:
-            where += f" (session {request.session_id})"
-        if request.permission_request_id not in self._rung:
-            self._rung.add(request.permission_request_id)
-            self.bell()
-
-        def decided(decision: object) -> None:
-            if decision == "aside":
-                self._aside.add(request.permission_request_id)
-                self._say("F9 comes back to the permission request")
-            elif isinstance(decision, Decision):
-                self._decide(request, decision)
-
-        self.push_screen(Question(request, where=where, quiet=self._quiet, alone=self._alone), decided)
-
-    @work(group="decide")
-    async def _decide(self, request: PermissionRequest, decision: Decision) -> None:
-        try:
-            sent = await self.client.decide(request, decision.kind, reason=decision.reason, option=decision.option)
-        except ClientError as error:
-            self._say(f"the answer was not sent: {one_line(str(error))}", error=True)
-        else:
-            self._answered[request.permission_request_id] = sent
-            self._consider()
-
-    def _withdraw(self, why: str) -> None:
-        question = self._question
-        if question is not None:
-            question.dismiss(None)
-            self._say(f"the question is withdrawn: {why}")
 
     # --- what is asked for ------------------------------------------------------------------------------------------
 
     def on_prompt_box_submitted(self, event: PromptBox.Submitted) -> None:
-        if self.client.role != "owner":
-            self._say("only the owner can prompt; F4 claims the ownership if nobody has it", error=True)
-            return
-        self.prompt_box.load_text("")
-        self._prompt(event.text)
-
-    @work(group="send")
-    async def _prompt(self, text: str) -> None:
-        try:
-            message_id = await self.client.prompt(text, session=self.session)
-        except ClientError as error:
-            self.prompt_box.put(text)
-            self._say(f"not sent: {one_line(str(error))}", error=True)
-        else:
-            self._sent[message_id] = text
-            self.timeline.action_to_end()
+        self.outbox.submit(event.text)
 
     @work(group="send")
     async def _send(self, ask: Callable[[], object]) -> None:
@@ -429,7 +237,9 @@ class Attach(App[int]):
             self._say("stopping the turn")
 
     def action_ownership(self) -> None:
-        if self.client.role == "owner":
+        if self.client.welcome is not None and self.client.welcome.scope == "follower":
+            self._say(status.way_to_own(self.client), error=True)
+        elif self.client.role == "owner":
             self._send(self.client.release)
         else:
             self._send(self.client.claim)
@@ -445,8 +255,8 @@ class Attach(App[int]):
 
     def action_sessions(self) -> None:
         def chosen(key: str) -> None:
-            self._open(None if key == lists.NEW_SESSION else key)
-            self._begins = key == lists.NEW_SESSION
+            self.sessions.open(None if key == lists.NEW_SESSION else key)
+            self.sessions.begins = key == lists.NEW_SESSION
 
         self._choose(lists.sessions(self.client.sessions.values(), self.session), chosen)
 
@@ -463,14 +273,7 @@ class Attach(App[int]):
             self._choose(lists.queue(metadata), cancel)
 
     def action_question(self) -> None:
-        ours = self._ours()
-        if ours:
-            self._aside.clear()
-            self._consider()
-        elif self.client.requests:
-            self._say("the owner answers this one")
-        else:
-            self._say("no permission request is open")
+        self.requests.come_back()
 
     def action_help(self) -> None:
         if len(self.screen_stack) == 1:
@@ -482,7 +285,7 @@ class Attach(App[int]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Over a question, most keys are the question's: it says that they come later."""
-        return action in OVER_QUESTION or self._question is None
+        return action in OVER_QUESTION or self.requests.question is None
 
     # --- looking ------------------------------------------------------------------------------------------------------
 
@@ -499,54 +302,44 @@ class Attach(App[int]):
             self.timeline.page(direction)
 
     def action_to_start(self) -> None:
-        self._look("#1", up=True)
+        self.search.look("#1", up=True)
 
     def action_to_end(self) -> None:
         if self.timeline.attached:
             self.timeline.action_to_end()
         else:
-            self._open(self.session)
+            self.sessions.open(self.session)
 
     def action_prompt(self, direction: int) -> None:
         if not self.timeline.jump_prompt(direction) and direction < 0:
-            self._earlier()
+            self.sessions.earlier()
 
     def action_search(self) -> None:
         if len(self.screen_stack) > 1:
             return
-        self.search_box.display = True
-        self.search_box.focus()
+        self.search.begin()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         if event.input is self.search_box and event.value:
-            self._look(event.value, up=True)
+            self.search.look(event.value, up=True)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        if event.input is self.search_box:
+            self.search.typed()
 
     def on_key(self, event: Key) -> None:
         if event.key == "escape":
-            self.workers.cancel_group(self, "look")
             if self.search_box.display:
-                self.search_box.display = False
-                self.timeline.found = None
-                self.timeline.refresh()
-                self.prompt_box.focus()
+                self.screen.set_focus(self.prompt_box)
+            self.search.end()
         elif event.key in ("up", "down") and self.search_box.has_focus and self.search_box.value:
-            self._look(self.search_box.value, up=event.key == "up")
+            self.search.look(self.search_box.value, up=event.key == "up")
 
-    @work(exclusive=True, group="look")
-    async def _look(self, wanted: str, *, up: bool) -> None:
-        try:
-            said = await self._finder.find(wanted, up=up)
-        except MyagentError as error:
-            said = f"earlier events cannot be fetched: {one_line(str(error))}"
-        finally:
-            self._busy = ""
-            self._tell()
-        if said:
-            self._say(said)
+    def on_timeline_wants_earlier(self) -> None:
+        self.sessions.earlier()
 
-    def _searched(self, first: int) -> None:
-        self._busy = f"searched back to event {first}, Escape stops"
-        self._tell()
+    def on_timeline_wants_later(self) -> None:
+        self.sessions.later()
 
     def on_timeline_moved(self) -> None:
         self._tell_soon()
@@ -580,15 +373,15 @@ class Attach(App[int]):
         self._telling = False
         self._since.look(self.client)
         width = max(10, self.size.width)
-        place = self._busy or status.place(self.timeline.place, self._head)
+        place = self.search.place or status.place(self.timeline.place, self.sessions.head)
         self._status_line.update(status.line(self.client, self.metadata, self._followers, self._since, place, width))
         self.prompt_box.placeholder, self.timeline.empty = status.hints(self.client)
         waiting = [one_line(each.prompt) for each in self.metadata.queue] if self.metadata else []
-        self._queue_line.display = bool(waiting or self._sent)
-        self._queue_line.update(status.queue_line(waiting, len(self._sent), width))
-        self._set_title(status.title(self.client, self.session, next(iter(self._ours()), None)))
+        self._queue_line.display = bool(waiting or self.outbox)
+        self._queue_line.update(status.queue_line(waiting, len(self.outbox), width))
+        self._set_title(status.title(self.client, self.session, next(iter(self.requests.ours()), None)))
 
     def _set_title(self, title: str) -> None:
         if title != self._title and self._driver is not None and not self.is_headless:
             self._title = title
-            self._driver.write(f"\x1b]0;{title}\x07")  # as `bell` does; Textual has no title of its own to set
+            self._driver.write(f"\x1b]0;{visible(title)}\x07")  # as `bell` does; Textual has no title of its own to set

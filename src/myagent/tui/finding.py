@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Protocol
 
-from myagent.core.messages import Event
+from myagent.core.messages import AgentStderr, AgentStdout, Event
 from myagent.tui.story import Story
 from myagent.tui.timeline import Timeline
 
 PAGE = 2000  # events fetched at a time
 AFTER = 200  # events shown after the one that was asked for, where that many follow
+LINE = 200  # events that a line may begin in and end in
 
 _NUMBER = re.compile(r"\s*#(\d{1,15})\s*")
 
@@ -44,7 +45,16 @@ class Finder:
         number = _NUMBER.fullmatch(wanted)
         if number is not None:
             return await self.event(int(number[1]))
-        return await self._above(wanted) if up else self._below(wanted)
+        if self.here(wanted, up=up):
+            return ""
+        return await self._above(wanted) if up else "not found further down, as far as it is here"
+
+    def here(self, wanted: str, *, up: bool) -> bool:
+        """Go to a text in the stretch that is here; says whether it is there."""
+        if _NUMBER.fullmatch(wanted):
+            return False
+        self._timeline.search(wanted)
+        return self._timeline.go(-1 if up else 1)
 
     async def event(self, seq: int) -> str:
         """Go to an event, or to what it is part of."""
@@ -63,29 +73,29 @@ class Finder:
         return ""
 
     async def _above(self, wanted: str) -> str:
+        """Look for it in what is before the stretch that is here, page by page."""
         timeline = self._timeline
-        above = timeline.lines if timeline.found is None else timeline.found
-        if self._go(timeline.find(wanted, range(above - 1, -1, -1))):
-            return ""
         folded, first = wanted.casefold(), timeline.story.first
-        while (page := Story.of(await self._fetch(before=first, limit=PAGE))) is not None:
-            first = page.first
-            match = next((item for item in reversed(page.items) if folded in item.plain.casefold()), None)
-            if match is not None:
+        below = await self._fetch(before=first + LINE, limit=LINE) if first > 1 else []
+        rest = list(_first_line(event for event in below if (event.seq or 0) >= first))
+        while events := await self._fetch(before=first, limit=PAGE):
+            page = Story.of([*events, *rest])
+            if page is None:
+                break
+            first, rest = page.first, list(_first_line(events))
+            if any(folded in item.plain.casefold() for item in page.items):
                 self._show(page)
-                if not self._go(timeline.find(wanted, range(timeline.lines - 1, -1, -1))):
-                    timeline.jump_event(match.seq)  # it is there, broken over two lines
-                return ""
+                if timeline.go(-1):
+                    return ""
             self._progress(first)
         return "not found further up"
 
-    def _below(self, wanted: str) -> str:
-        start = 0 if self._timeline.found is None else self._timeline.found + 1
-        found = self._timeline.find(wanted, range(start, self._timeline.lines))
-        return "" if self._go(found) else "not found further down, as far as it is here"
 
-    def _go(self, line: int | None) -> bool:
-        if line is not None:
-            self._timeline.found = line
-            self._timeline.jump(line)
-        return line is not None
+def _first_line(events: Iterable[Event]) -> Iterator[Event]:
+    """What ends the line in which a stretch begins: it belongs to the stretch before as well."""
+    for event in events:
+        if not isinstance(event, AgentStdout | AgentStderr):
+            return
+        yield event
+        if "\n" in event.chunk:
+            return

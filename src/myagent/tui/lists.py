@@ -26,7 +26,7 @@ F2              sessions, and a new one
 F3, F4          who is here, hand over; claim or release ownership
 F5              prompts that wait; cancel one
 F6              raw text, or Markdown and tool calls
-F7              find: Enter, Up and Down go on; #120 goes to event 120
+F7              find: Enter, Up, Down go on; #120 goes to event 120
 F8              copy: the agent's words, a request, a prompt, the screen
 F9              the open permission request
 PgUp, PgDn      scroll; with Ctrl: Home, End, Up and Down go to the

@@ -10,8 +10,8 @@ from rich.console import Console, Group, RenderableType
 from rich.markdown import Markdown
 from rich.padding import Padding
 from rich.segment import Segment
+from rich.style import Style
 from rich.text import Text
-from textual.strip import Strip
 
 from myagent.core.messages import (
     Diff,
@@ -22,13 +22,18 @@ from myagent.core.messages import (
     TerminalState,
 )
 from myagent.export import facts
+from myagent.export.parts import uncoloured
+from myagent.text.overwriting import shown
 from myagent.text.terminal import visible
 from myagent.text.wording import diff_in_display, diff_lines, diffs_beyond_display, folded, one_line, warning
+from myagent.tui.rows import Row, output, rendered
 from myagent.tui.story import Item, Said, Told, Tool
 
 TOOL_LINES = 12  # of a tool's output; the raw view has all of it
 
 _STATUS = {"pending": "…", "in_progress": "~", "completed": "✓", "failed": "✗", "not_finished": "-"}
+_DIM = Style(dim=True)
+_MARK = Segment("! ", Style(color="yellow", dim=True))  # before what came to stderr
 _DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 
@@ -42,32 +47,30 @@ class Manner:
     owner: bool = False
 
 
-def strips(item: Item, manner: Manner, console: Console) -> list[Strip]:
-    """The lines of an item. Whatever the libraries made of it passes through `visible` last of all."""
-    options = console.options.update(width=max(1, manner.width), height=None)
-    lines = console.render_lines(_renderable(item, manner), options, pad=False)
-    return [Strip([Segment(visible(part.text), part.style) for part in line if not part.control]) for line in lines]
+def rows(item: Item, manner: Manner, console: Console) -> list[Row]:
+    """The rows of an item. Whatever the libraries made of it is made harmless last of all."""
+    width = max(1, manner.width)
+    if isinstance(item, Said) and not _is_markdown(item, manner):
+        text = visible(item.raw) if manner.raw else item.text
+        if item.stream == "stderr":
+            return list(output(text, width, style=_DIM, mark=_MARK))
+        return list(output(text, width))
+    options = console.options.update(width=width, height=None)
+    return rendered(console.render_lines(_renderable(item, manner), options, pad=False), width)
+
+
+def _is_markdown(item: Said, manner: Manner) -> bool:
+    return item.stream == "prose" and item.ended and not item.more and manner.prose and not manner.raw
 
 
 def _renderable(item: Item, manner: Manner) -> RenderableType:
     match item:
         case Said():
-            return _said(item, manner)
+            return Markdown(item.plain, hyperlinks=False, code_theme="ansi_dark")
         case Tool():
             return Text(item.text.rstrip("\n"), style="dim") if manner.raw else Group(*_tool(item))
         case Told():
             return Group(*_told(item, manner))
-
-
-def _said(item: Said, manner: Manner) -> RenderableType:
-    if item.stream == "prose" and item.ended and not item.more and manner.prose and not manner.raw:
-        return Markdown(item.plain, hyperlinks=False, code_theme="ansi_dark")
-    text = Text.from_ansi(item.text.rstrip("\n").expandtabs(8))
-    if item.stream == "stderr":
-        marked = Text("\n").join(Text.assemble(("! ", "yellow"), line) for line in text.split("\n"))
-        marked.stylize("dim")
-        return marked
-    return text
 
 
 def _tool(item: Tool) -> Iterator[RenderableType]:
@@ -107,11 +110,11 @@ def _content(part: dict[str, Any]) -> Iterator[RenderableType]:
             old = part.get("oldText")
             yield from diff(Diff(path, old if isinstance(old, str) else None, new))
         case {"type": "content", "content": {"type": "text", "text": str(text)}}:
-            lines = visible(text.rstrip("\n")).split("\n")
-            shown = [*lines[:TOOL_LINES]]
+            lines = uncoloured(shown(text)).rstrip("\n").split("\n")
+            seen = lines[:TOOL_LINES]
             if len(lines) > TOOL_LINES:
-                shown.append(f"… {len(lines) - TOOL_LINES} more lines (F6 shows all)")
-            yield Padding(Text("\n".join(shown), style="dim"), (0, 0, 0, 2))
+                seen.append(f"… {len(lines) - TOOL_LINES} more lines (F6 shows all)")
+            yield Padding(Text("\n".join(seen), style="dim"), (0, 0, 0, 2))
 
 
 def diff(change: Diff) -> Iterator[RenderableType]:

@@ -28,15 +28,23 @@ class PromptBox(TextArea):
         super().__init__(id=id, soft_wrap=True, show_line_numbers=False, highlight_cursor_line=False, compact=True)
         self._history: list[str] = []
         self._place = 0  # in the history; its length is the text that is being written
-        self._draft = ""
+        self._drafts: dict[int, str] = {}  # what was written at a place of the history, and not submitted
+        self._of: dict[str | None, str] = {}  # drafts of sessions that are not shown
 
     def remember(self, prompt: str) -> None:
         """Let a prompt be found with the arrows."""
-        if prompt in self._history:
-            self._history.remove(prompt)
-        self._history.append(prompt)
+        end = len(self._history)
+        recalled = self._history[self._place] if self._place < end else None
+        fresh = self._drafts.pop(end, "")
+        edited, self._drafts = list(self._drafts.values()), {}
+        for text in (*edited, prompt):
+            if text in self._history:
+                self._history.remove(text)
+            self._history.append(text)
         del self._history[:-HISTORY]
         self._place = len(self._history)
+        if fresh and recalled in self._history:
+            self._place, self._drafts = self._history.index(recalled), {self._place: fresh}
 
     def remember_earlier(self, prompts: list[str]) -> None:
         """The same for prompts from before those that are known."""
@@ -45,16 +53,39 @@ class PromptBox(TextArea):
         earlier = earlier[-kept:] if kept else []
         self._history[:0] = earlier
         self._place += len(earlier)
+        self._drafts = {place + len(earlier): text for place, text in self._drafts.items()}
 
     def put(self, text: str) -> None:
         self.load_text(text)
         self.move_cursor(self.document.end)
 
+    def give_back(self, text: str) -> None:
+        """Let a prompt that was not accepted be edited again, before what has been written since."""
+        self.put(f"{text}\n{self.text}" if self.text else text)
+
+    def move_draft(self, session: str) -> None:
+        """What is being written is meant for a session that is about to be shown."""
+        self._of[session] = self.text
+        self.load_text("")
+
+    def show_session(self, before: str | None, after: str | None) -> None:
+        """Put the draft of one session away, and take that of another."""
+        if before != after:
+            self._of[before] = self.text
+            self.put(self._of.pop(after, ""))
+
+    @property
+    def drafts(self) -> list[str]:
+        """All that was written and not submitted."""
+        return [text for text in (*self._of.values(), *self._drafts.values(), self.text) if text.strip()]
+
     async def _on_key(self, event: events.Key) -> None:
         match event.key:
             case "enter":
                 if self.text.strip():
-                    self.post_message(self.Submitted(self.text))
+                    text = self.text
+                    self.load_text("")  # at once: what follows in the same burst is another prompt
+                    self.post_message(self.Submitted(text))
             case "ctrl+j" | "shift+enter" | "alt+enter":
                 self.insert("\n")
             case "up" if self.cursor_at_first_line and self._place > 0:
@@ -68,7 +99,10 @@ class PromptBox(TextArea):
         event.prevent_default()
 
     def _recall(self, place: int) -> None:
-        if self._place == len(self._history):
-            self._draft = self.text
+        """Show what is at another place of the history; what was written at this one can be found again."""
+        known = self._history[self._place] if self._place < len(self._history) else ""
+        if self.text != known:
+            self._drafts[self._place] = self.text
         self._place = place
-        self.put(self._draft if place == len(self._history) else self._history[place])
+        kept = self._drafts.pop(place, None)
+        self.put(kept if kept is not None else self._history[place] if place < len(self._history) else "")

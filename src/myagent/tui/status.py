@@ -81,11 +81,30 @@ def place(event: int | None, last: int) -> str:
     return "" if event is None else f"at event {event} of {last}, Ctrl+End goes on"
 
 
+def hits(found: tuple[int, int] | None, *, whole: bool) -> str:
+    """Which hit of a search one looks at; `whole`: all of the session is here, so that all were counted."""
+    if found is None or not found[1]:
+        return ""
+    number, total = found
+    return f"{number} of {total}{'' if whole else ' here'}" if number else f"{total} found{'' if whole else ' here'}"
+
+
+def way_to_own(client: Client) -> str:
+    """What somebody can do who wants to prompt, and is not the owner."""
+    if client.welcome is not None and client.welcome.scope == "follower":
+        return "this link can watch, and never prompt"
+    if client.owner is None:
+        return "only the owner can prompt: F4 claims the ownership"
+    return "only the owner can prompt: it can hand the ownership over to you, with F3"
+
+
 def hints(client: Client) -> tuple[str, str]:
     """What is said in an empty box for prompts, and where there is nothing to show."""
     if client.role == "owner":
         return "write a prompt; F1 helps", "Nothing has been said here. Write a prompt below."
-    whose = "the owner prompts" if client.owner else "F4 claims the ownership, then you can prompt"
+    watches = client.welcome is not None and client.welcome.scope == "follower"
+    free = "your link can do no more" if watches else "F4 claims the ownership, then you can prompt"
+    whose = "the owner prompts" if client.owner else free
     return f"you watch: {whose}; F1 helps", "Nothing has been said here so far."
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import msgspec
+
 from myagent.client.incoming import place
 from myagent.core.messages import (
     AgentStderr,
@@ -21,10 +23,11 @@ from myagent.core.messages import (
     TerminalState,
 )
 from myagent.export.parts import uncoloured
+from myagent.text.overwriting import Overwriting, shown
 from myagent.text.terminal import TerminalFilter
 
-# Of text in one item: what grows is drawn anew as a whole, so output is drawn in parts. A message is Markdown as a
-# whole or not at all, so it may be longer.
+# Of text in one item, more or less: it ends where a line does, for a view may cut nowhere else. What grows is drawn
+# anew as a whole, so output is drawn in parts. A message is Markdown as a whole or not at all, so it may be longer.
 ITEM_CHARACTERS = 4 << 10
 PROSE_CHARACTERS = 32 << 10
 
@@ -35,32 +38,68 @@ ENDED = ("completed", "failed", "not_finished")  # how a tool call stands when n
 Stream = Literal["prose", "stdout", "stderr"]
 
 
+Piece = tuple[int, int, str]  # of an event's text: the event, where in its text this begins, and this text
+
+
 @dataclass(slots=True, eq=False)
 class Said:
     """What the agent said in one go; `prose` is what it says to people, which is Markdown more often than not."""
 
-    seq: int
     turn: str
     stream: Stream
-    text: str = ""  # safe for a terminal: printable, newlines, tabs, colours
-    more: bool = False  # it goes on from the item before: no whole text, so no Markdown
+    pieces: list[Piece] = field(default_factory=list)  # as they came
+    size: int = 0  # characters in them
+    lines: int = 0  # newlines in them
+    more: bool = False  # the same goes on in the item before, or after: no whole text, so no Markdown
     ended: bool = False  # nothing will be added
+    handed: bool = False  # because the next item goes on with it
     changes: int = 0
-    clean: TerminalFilter = field(default_factory=TerminalFilter)
+    clean: TerminalFilter = field(default_factory=lambda: TerminalFilter(overwrites=True))
+    over: Overwriting = field(default_factory=Overwriting)
+    _text: str = ""
 
-    def add(self, chunk: str) -> None:
-        self.text += self.clean.feed(chunk)
-        self.changes += 1
+    @property
+    def seq(self) -> int:
+        return self.pieces[0][0]
 
-    def end(self) -> None:
-        if not self.ended:
-            self.text += self.clean.close()
-            self.ended = True
-            self.changes += 1
+    @property
+    def limit(self) -> int:
+        return PROSE_CHARACTERS if self.stream == "prose" else ITEM_CHARACTERS
+
+    @property
+    def text(self) -> str:
+        """Safe for a terminal, as one shows it: printable, newlines, tabs, colours; nothing left to overwrite."""
+        return self._text if self.ended else self._text + self.over.line
+
+    @property
+    def raw(self) -> str:
+        return "".join(text for _, _, text in self.pieces)
 
     @property
     def plain(self) -> str:
         return uncoloured(self.text)
+
+    def add(self, piece: Piece) -> None:
+        self.pieces.append(piece)
+        self.size += len(piece[2])
+        self.lines += piece[2].count("\n")
+        self._text += self.over.feed(self.clean.feed(piece[2]))
+        self.changes += 1
+
+    def end(self) -> None:
+        if not self.ended:
+            self._text += self.over.feed(self.clean.close()) + self.over.line
+            self.ended = True
+            self.changes += 1
+
+    def following(self) -> Said:
+        """Begin what goes on after this one, which ends here, at the end of a line."""
+        self.ended = self.handed = self.more = True
+        self.changes += 1
+        return Said(self.turn, self.stream, more=True, clean=self.clean, over=self.over, _text=self.over.colours)
+
+    def goes_on_with(self, turn: str, stream: Stream) -> bool:
+        return not self.ended and (self.turn, self.stream) == (turn, stream)
 
 
 @dataclass(slots=True, eq=False)
@@ -75,7 +114,7 @@ class Tool:
 
     def merge(self, update: dict[str, Any], chunk: str) -> None:
         self.call.update((key, value) for key, value in update.items() if value is not None)
-        self.text += uncoloured(TerminalFilter().feed(chunk))
+        self.text += uncoloured(shown(chunk))
         self.changes += 1
 
     @property
@@ -123,6 +162,7 @@ class Story:
         self.items: list[Item] = []
         self._tools: dict[tuple[str, str], Tool] = {}
         self._requests: dict[str, Told] = {}
+        self._partly: Piece | None = None  # what of the event before `first` is here: all but its beginning
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> Story | None:
@@ -154,13 +194,14 @@ class Story:
     def prepend(self, events: Iterable[Event]) -> int:
         """Add a stretch that ends right before `first`; return how many items that makes."""
         earlier = Story.of(
-            event
+            self._beginning(event)
             for event in events
             if (where := place(event)) is not None and where[1] < self.first  # type: ignore[arg-type]
         )
         if earlier is None:
             return 0
-        earlier._end_said()
+        self._partly = None
+        self._join(earlier)
         for request_id, told in earlier._requests.items():
             if request_id not in self._requests:
                 self._requests[request_id] = told
@@ -178,9 +219,62 @@ class Story:
     def forget(self, count: int) -> None:
         """Drop the first items; they can be fetched again."""
         gone, self.items = set(self.items[:count]), self.items[count:]
-        self.first = self.items[0].seq if self.items else self.last + 1
+        first = self.items[0] if self.items else None
+        self.first = self.last + 1 if first is None else first.seq
+        self._partly = None
+        if isinstance(first, Said) and first.pieces[0][1]:
+            self._partly = first.pieces[0]
+            self.first += 1
         self._tools = {key: tool for key, tool in self._tools.items() if tool not in gone}
         self._requests = {key: told for key, told in self._requests.items() if told not in gone}
+
+    def keep(self, lines: int) -> None:
+        """Drop items from the beginning, as long as more lines of output than this follow."""
+        count = 0
+        for number, item in reversed(list(enumerate(self.items))):
+            count += item.lines if isinstance(item, Said) else 1
+            if count > lines:
+                self.forget(min(number + 1, len(self.items) - 1))
+                return
+
+    def _beginning(self, event: Event) -> Event:
+        """An event without that part of its text which is here already."""
+        if self._partly is not None and isinstance(event, AgentStdout | AgentStderr) and event.seq == self._partly[0]:
+            return msgspec.structs.replace(event, chunk=event.chunk[: self._partly[1]])
+        return event
+
+    def _join(self, earlier: Story) -> None:
+        """Let an earlier stretch go on in this one: a line that begins there ends there."""
+        before = earlier.items[-1] if earlier.items else None
+        if not self.items:
+            return  # what was said last goes on with what comes
+        after = self.items[0]
+        if not (isinstance(before, Said) and isinstance(after, Said) and before.goes_on_with(after.turn, after.stream)):
+            earlier._end_said()
+            return
+        whole = after.stream == "prose" and before.size + after.size <= PROSE_CHARACTERS
+        pieces = after.pieces
+        cut = None if whole else next((n for n, piece in enumerate(pieces) if "\n" in piece[2]), None)
+        rest: list[Piece] = []
+        if cut is not None:
+            first, last = _divided(pieces[cut], pieces[cut][2].index("\n") + 1)
+            pieces, rest = [*pieces[:cut], first], [each for each in (last, *pieces[cut + 1 :]) if each[2]]
+        for piece in pieces:
+            before.add(piece)
+        if rest:
+            item = before.following()
+            for piece in rest:
+                item.add(piece)
+            self.items[0] = item
+        else:
+            item = before
+            self.items.pop(0)
+        item.more = item.more or after.more
+        if after.handed:
+            item.ended = item.handed = True
+            item.changes += 1
+        elif after.ended:
+            item.end()
 
     def _take(self, event: Event, seq: int) -> None:
         match event:
@@ -227,21 +321,18 @@ class Story:
         stream: Stream = "stderr" if isinstance(event, AgentStderr) else "stdout"
         if kind == "agent_message_chunk" and stream == "stdout":
             stream = "prose"
-        last = self.items[-1] if self.items else None
-        goes_on = isinstance(last, Said) and not last.ended and (last.turn, last.stream) == (event.id, stream)
-        limit = PROSE_CHARACTERS if stream == "prose" else ITEM_CHARACTERS
-        if goes_on and isinstance(last, Said) and len(last.text) < limit:
-            last.add(event.chunk)
-            return
-        said = Said(seq, event.id, stream, more=goes_on)
-        if goes_on and isinstance(last, Said):
-            last.more, said.clean = True, last.clean
-            last.ended = True  # its filter lives on in the item that follows
-            last.changes += 1
-            self.items.append(said)
-        else:
-            self._add(said)
-        said.add(event.chunk)
+        item = self.items[-1] if self.items else None
+        if not (isinstance(item, Said) and item.goes_on_with(event.id, stream)):
+            item = Said(event.id, stream)
+            self._add(item)
+        rest: Piece = (seq, 0, event.chunk)
+        while rest[2]:
+            if item.size >= item.limit and item.pieces[-1][2].endswith("\n"):
+                item = item.following()
+                self.items.append(item)
+            end = rest[2].find("\n", max(0, item.limit - item.size - 1)) + 1
+            piece, rest = _divided(rest, end) if end else (rest, (seq, 0, ""))
+            item.add(piece)
 
     def _changing(self, key: tuple[str, str], seq: int) -> Tool:
         """The item of a tool call or a plan, which goes on changing where it is."""
@@ -258,3 +349,8 @@ class Story:
         last = self.items[-1] if self.items else None
         if isinstance(last, Said):
             last.end()
+
+
+def _divided(piece: Piece, at: int) -> tuple[Piece, Piece]:
+    seq, start, text = piece
+    return (seq, start, text[:at]), (seq, start + at, text[at:])

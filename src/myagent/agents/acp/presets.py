@@ -30,11 +30,13 @@ CLAUDE_ASKS = ("Bash", "Edit", "MultiEdit", "NotebookEdit", "WebFetch", "WebSear
 # Stands in `files` for a name that nobody could have guessed: another one for each start.
 NOBODY = "{nobody}"
 
-# What has qwen-code ask, and start neither hooks nor MCP servers: of the directory, nor the user's own.
+# What has qwen-code ask, and start no hooks, MCP servers or commands that discover tools: neither the directory's nor
+# the user's own.
 _QWEN = {
     "permissions": {"ask": ["Edit", "Bash", "WebFetch"]},
     "disableAllHooks": True,
     "mcp": {"allowed": [NOBODY]},
+    "tools": {"discoveryCommand": "", "callCommand": ""},
 }
 
 _COPILOT_MODES = "https://agentclientprotocol.com/protocol/session-modes#"
@@ -153,9 +155,9 @@ PRESETS: dict[str, Preset] = {
             name="qwen",
             argv=("qwen", "--acp"),
             names=("qwen-code",),
-            verified=("0.15.10", "0.24.4"),
+            verified=("0.24.4", "0.24.4"),  # 0.15.10 starts the MCP servers of the directory all the same
             directory_known=True,
-            install="npm install -g @qwen-code/qwen-code (0.15.10 is the last one for Node 20)",
+            install="npm install -g @qwen-code/qwen-code (Node 22 or newer)",
             files={"QWEN_CODE_SYSTEM_SETTINGS_PATH": json.dumps(_QWEN)},
             auth=(("OPENAI_API_KEY", "openai"),),
             login="set OPENAI_API_KEY (and OPENAI_BASE_URL, OPENAI_MODEL)",
@@ -252,7 +254,7 @@ PRESETS: dict[str, Preset] = {
             env={"KIMI_CODE_NO_AUTO_UPDATE": "1"},
             login="run `kimi login` once",
             asking="default",
-            plan="plan",
+            plan=None,  # 2.1.0 wrote in its plan mode without asking
             bypass="yolo",
         ),
         Preset(

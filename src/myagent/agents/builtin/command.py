@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from myagent.agents import AgentInfo, Answer, ToolCall, Turn, TurnEnd, TurnIO
 from myagent.agents.acp.skills import with_skills
+from myagent.agents.tools.credentials import Places
 from myagent.agents.tools.tools import SHELL, CommandProposal, FileProposal, Tools
 from myagent.agents.work import Work
 from myagent.exceptions import AgentUnavailable, MyagentError
@@ -34,7 +36,6 @@ No model is configured, so this is command mode. A prompt is one command:
 write, edit and ! ask for permission first.
 """
 
-_EDIT = re.compile(r"<{7}\n(?P<old>.*?)\n={7}\n(?:(?P<new>.*?)\n)?>{7}\s*", re.DOTALL)
 _QUOTED = re.compile(r"""(?P<quote>["'])(?P<pattern>.*?)(?P=quote)(?:\s+(?P<path>.*))?""")
 
 
@@ -102,7 +103,7 @@ class _Turn:
         self._prompt, self._io = turn.prompt.lstrip(), io
         _, self._left_out = with_skills(turn)
         self._call_id = f"{turn.turn_id}-1"
-        self._tools = Tools(turn.cwd)
+        self._tools = Tools(turn.cwd, Places(turn.credential_places))
 
     async def answer(self) -> TurnEnd:
         if self._left_out:
@@ -122,14 +123,14 @@ class _Turn:
                     return TurnEnd(exit_code=0)
                 case "read":
                     path = _needed(word, "a path", argument)
-                    return await self._look(word, "read", {"path": path}, lambda: self._tools.read(path))
+                    return await self._look(word, {"path": path}, path, partial(self._tools.read, path))
                 case "glob":
                     pattern = _needed(word, "a pattern", argument)
-                    return await self._look(word, "search", {"pattern": pattern}, lambda: self._tools.glob(pattern))
+                    return await self._look(word, {"pattern": pattern}, pattern, partial(self._tools.glob, pattern))
                 case "grep":
                     pattern, path = _pattern_and_path(_needed(word, "a regular expression", argument))
                     given = {"pattern": pattern, "path": path}
-                    return await self._look(word, "search", given, lambda: self._tools.grep(pattern, path))
+                    return await self._look(word, given, path, partial(self._tools.grep, pattern, path))
                 case "write":
                     path = _needed(word, "a path", argument)
                     _needed(word, "the content, from the second line on", newline)
@@ -146,10 +147,15 @@ class _Turn:
         except MyagentError as error:
             return await self._fail(str(error))
 
-    async def _look(self, name: str, kind: str, given: dict[str, str], find: Callable[[], Awaitable[str]]) -> TurnEnd:
+    async def _look(self, name: str, given: dict[str, str], path: str, find: Callable[..., Awaitable[str]]) -> TurnEnd:
+        kind = "read" if name == "read" else "search"
         await self._announce(f"{name} {' '.join(given.values())}", kind, given, "in_progress")
         try:
-            text = await find()
+            call = await self._tools.leave_to_look(name, given, path)
+            if call is not None and (answer := await self._io.ask(call)).kind != "allow":
+                await self._update("failed")
+                return await self._refused(answer)
+            text = await find(allowed=call is not None)
         except MyagentError:
             await self._update("failed")
             raise
@@ -162,14 +168,14 @@ class _Turn:
             await proposal.launch()
             return 0
 
-        return await self._ask_and(proposal.call, launch)
+        return await self._ask_and(proposal.call, launch, written=proposal.path)
 
     async def _bash(self, line: str) -> TurnEnd:
         proposal: CommandProposal = await self._tools.bash(_needed("!", "a command line", line))
         # What a command writes is passed on raw: an update beside it would say every byte twice.
         return await self._ask_and(proposal.call, lambda: proposal.launch(self._io.stdout, self._io.stderr))
 
-    async def _ask_and(self, call: ToolCall, launch: Callable[[], Awaitable[int]]) -> TurnEnd:
+    async def _ask_and(self, call: ToolCall, launch: Callable[[], Awaitable[int]], written: str = "") -> TurnEnd:
         content = [
             {"type": "diff", "path": diff.path, "oldText": diff.old_text, "newText": diff.new_text}
             for diff in call.diffs
@@ -186,8 +192,8 @@ class _Turn:
             await self._update("failed")
             raise
         await self._update("completed" if code == 0 else "failed", rawOutput={"exitCode": code})
-        if call.diffs:
-            await self._say(f"{call.diffs[0].path} written\n")
+        if written:
+            await self._say(f"{written} written\n")
         return TurnEnd(exit_code=code)
 
     async def _refused(self, answer: Answer) -> TurnEnd:
@@ -230,9 +236,13 @@ def _pattern_and_path(text: str) -> tuple[str, str]:
 
 
 def _old_and_new(text: str) -> tuple[str, str]:
-    match = _EDIT.fullmatch(text)
-    if match is None:
+    """What stands between the marks: the first line of `=` ends the old text, the last line of `>` the new one."""
+    body = text.rstrip()
+    begin, middle, end = "<<<<<<<\n", "\n=======\n", "\n>>>>>>>"
+    at = body.find(middle, len(begin))
+    if not body.startswith(begin) or at < 0 or not body.endswith(end):
         raise Malformed("edit", "<<<<<<<, the old text, =======, the new text and >>>>>>>, each on lines of their own")
-    if match["new"] is None:  # nothing in place of the old lines: their last newline goes too
-        return f"{match['old']}\n", ""
-    return match["old"], match["new"]
+    old, start, stop = body[len(begin) : at], at + len(middle), len(body) - len(end)
+    if start > stop:  # nothing in place of the old lines: their last newline goes too
+        return f"{old}\n", ""
+    return old, body[start:stop]

@@ -113,15 +113,16 @@ class Lines:
 
 async def connected(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> PipedChild:
     """Start a child and take its pipes; raises `OSError` when the command cannot be run."""
-    child = PipedChild(argv, cwd, env)
-    connecting = asyncio.create_task(child.connect())  # a few turns of the event loop; half of it is no use
+    child = PipedChild()
+    starting = asyncio.create_task(child.start(argv, cwd, env))
     try:
-        await asyncio.shield(connecting)
+        await asyncio.shield(starting)  # half of it is no use
     except BaseException:
-        await asyncio.wait({connecting})
-        child.signal(signal.SIGKILL)
-        child.close_pipes()
-        await child.exited.wait()
+        await asyncio.wait({starting})
+        if starting.cancelled() or starting.exception() is None:
+            child.signal(signal.SIGKILL)
+            child.close_pipes()
+            await child.exited.wait()
         raise
     return child
 

@@ -8,53 +8,58 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 from collections.abc import Mapping, Sequence
 from functools import partial
+from io import FileIO
 from pathlib import Path
-from subprocess import PIPE
 
-from myagent.agents.processes import spawned
+from myagent.agents.processes.kept import KeptChild
 
 BUFFER_BYTES = 64 << 10  # at most twice that waits in asyncio's buffer before the pipe is no longer read
 GRACE_SECONDS = 1.0  # for the children of one that was told to end; claude writes its history as it goes
 LOOK_SECONDS = 0.02
+GONE_SECONDS = 2.0  # for what is left of it to end, once killed
 
 
 class PipedChild:
     """A process and its pipes. Its exit is seen by itself, whoever still holds the pipes, and without reaping it: while
-    it is a zombie, the number of its group cannot become somebody else's. `exited` is set when it was reaped."""
+    it is a zombie, the number of its group cannot become somebody else's. `exited` is set when it was reaped, and all
+    that it had started has ended."""
 
     stdin: asyncio.StreamWriter
     stdout: asyncio.StreamReader
     stderr: asyncio.StreamReader
 
-    def __init__(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
-        self._process = subprocess.Popen(
-            argv, cwd=cwd, env=env, stdin=PIPE, stdout=PIPE, stderr=PIPE, bufsize=0, start_new_session=True
-        )
-        spawned.started(self.pid)
+    def __init__(self) -> None:
+        self._process: KeptChild
         self._transports: list[asyncio.BaseTransport] = []
         self._grace = 0.0  # seconds that the others of its group have, after its exit
+        self._sweeping: asyncio.Task[None] | None = None
         self.exited = asyncio.Event()
-        try:
-            self._pidfd = os.pidfd_open(self.pid)
-        except OSError:  # too many open files: a child that cannot be watched must not run
-            self.signal(signal.SIGKILL)
-            self._process.communicate()
-            spawned.ended(self.pid)
-            raise
-        asyncio.get_running_loop().add_reader(self._pidfd, self._ended)
 
-    async def connect(self) -> None:
-        """Take the pipes into the event loop."""
-        loop, process = asyncio.get_running_loop(), self._process
-        writing, flow = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, process.stdin)
+    async def start(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
+        """Start it and take its pipes into the event loop; once. Raises `OSError`, `ValueError`."""
+        pipes: list[int] = []
+        try:
+            for _ in range(3):
+                pipes += os.pipe()
+            stdin, to, out, stdout, err, stderr = pipes
+            self._process = await KeptChild.start(argv, cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr)
+        except BaseException:
+            for each in pipes:
+                os.close(each)
+            raise
+        self._sweeping = asyncio.create_task(self._sweep(), name="child sweep")
+        for each in (stdin, stdout, stderr):
+            os.close(each)
+        loop = asyncio.get_running_loop()
+        writing, flow = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, FileIO(to, "wb"))
         self._transports.append(writing)
         self.stdin = asyncio.StreamWriter(writing, flow, None, loop)
         self.stdout, self.stderr = asyncio.StreamReader(BUFFER_BYTES), asyncio.StreamReader(BUFFER_BYTES)
-        for reader, pipe in ((self.stdout, process.stdout), (self.stderr, process.stderr)):
-            reading, _ = await loop.connect_read_pipe(partial(asyncio.StreamReaderProtocol, reader), pipe)
+        for reader, pipe in ((self.stdout, out), (self.stderr, err)):
+            protocol = partial(asyncio.StreamReaderProtocol, reader)
+            reading, _ = await loop.connect_read_pipe(protocol, FileIO(pipe, "rb"))
             self._transports.append(reading)
 
     @property
@@ -63,15 +68,11 @@ class PipedChild:
 
     @property
     def status(self) -> int | None:
-        return self._process.returncode
+        return self._process.status
 
     def signal(self, number: signal.Signals) -> None:
         """Signal the whole process group."""
-        if self._process.returncode is None:
-            try:
-                os.killpg(self.pid, number)
-            except (ProcessLookupError, PermissionError):
-                pass  # a setuid child: it sees its pipes closed instead
+        self._process.signal(number)
 
     def close_pipes(self) -> None:
         for transport in self._transports:
@@ -84,21 +85,19 @@ class PipedChild:
         """It was told to end: whoever it started may take a moment longer than itself, to write what must be kept."""
         self._grace = GRACE_SECONDS
 
-    def _ended(self) -> None:
+    async def _sweep(self) -> None:
+        """When it has ended, and the others of its group have left or their time is over: end whatever is left."""
+        await self._process.exited.wait()
         loop = asyncio.get_running_loop()
-        loop.remove_reader(self._pidfd)
-        self._sweep(loop.time() + self._grace)
-
-    def _sweep(self, deadline: float) -> None:
-        """Reap it, when the others of its group have left, or have been killed."""
-        loop = asyncio.get_running_loop()
-        if loop.time() < deadline and _others_in_group(self.pid):
-            loop.call_later(LOOK_SECONDS, self._sweep, deadline)
-            return
+        deadline = loop.time() + self._grace
+        while loop.time() < deadline and _others_in_group(self.pid):  # noqa: ASYNC110 -- the kernel tells nobody
+            await asyncio.sleep(LOOK_SECONDS)
         self.signal(signal.SIGKILL)
-        os.close(self._pidfd)
-        self._process.wait()
-        spawned.ended(self.pid)
+        self._process.release()
+        try:
+            await asyncio.wait_for(self._process.gone.wait(), GONE_SECONDS)
+        except TimeoutError:  # a setuid child may be beyond our reach
+            self._process.drop()
         self.exited.set()
 
 

@@ -1,7 +1,6 @@
 """Run one child process: streamed output with back-pressure, and nothing left behind however it ends.
 
-Needs Linux 5.3 or newer (pidfd). Who leaves the process group on purpose (`setsid`, a daemon) is not followed;
-but it cannot hold up the turn, and its writes go nowhere.
+Needs Linux. Who leaves the process group on purpose (`setsid`, a daemon) cannot hold up the turn, and ends with it.
 """
 
 from __future__ import annotations
@@ -12,16 +11,15 @@ import fcntl
 import os
 import signal
 import struct
-import subprocess
 import termios
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from myagent.agents.processes import spawned
+from myagent.agents.processes.kept import KeptChild
 from myagent.exceptions import MyagentError
 
 READ_BYTES = 56 * 1024  # at most, in one piece: as JSON still one event, which is at most 64 KiB, and one write
@@ -73,7 +71,7 @@ async def run(
     Raises:
         NotStarted: the program or `cwd` is not there, or the arguments are too long.
     """
-    with _Child(argv, cwd, env, stops) as child:
+    async with _Child(argv, cwd, env, stops) as child:
         try:
             return await child.forward(stdout, stderr)
         except BaseException:
@@ -86,54 +84,45 @@ class _Child:
     group cannot become somebody else's, so that killing the group is always safe."""
 
     def __init__(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], stops: Sequence[signal.Signals]) -> None:
-        self._stops = stops
+        self._argv, self._cwd, self._env, self._stops = argv, cwd, env, stops
+        self._process: KeptChild
+
+    async def __aenter__(self) -> Self:
         with ExitStack() as resources:
             try:
                 self._out = resources.enter_context(closing(_Pipe()))
                 self._err = resources.enter_context(closing(_Pipe()))
-                self._process = subprocess.Popen(
-                    argv,
-                    cwd=cwd,
-                    env=env,
-                    stdin=subprocess.DEVNULL,
-                    stdout=self._out.write_end,
-                    stderr=self._err.write_end,
-                    start_new_session=True,
-                )
-                spawned.started(self._process.pid)
-                resources.callback(spawned.ended, self._process.pid)
-                self._pidfd = self._open_pidfd()
+                null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    self._process = await KeptChild.start(
+                        self._argv, cwd=self._cwd, env=self._env,
+                        stdin=null, stdout=self._out.write_end, stderr=self._err.write_end,
+                    )  # fmt: skip
+                finally:
+                    os.close(null)
+                resources.callback(self._process.drop)
             except OSError as error:
-                raise NotStarted(argv[0], error.strerror or str(error)) from error
+                raise NotStarted(self._argv[0], error.strerror or str(error)) from error
             except ValueError as error:  # a null byte, a lone surrogate
-                raise NotStarted(argv[0], str(error)) from error
-            resources.callback(os.close, self._pidfd)
+                raise NotStarted(self._argv[0], str(error)) from error
             self._out.close_write_end()
             self._err.close_write_end()
             self._resources = resources.pop_all()
-
-    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
         self._resources.close()
-
-    def _open_pidfd(self) -> int:
-        try:
-            return os.pidfd_open(self._process.pid)
-        except OSError:  # too many open files: a child that cannot be watched must not run
-            self._signal(signal.SIGKILL)
-            self._process.wait()
-            raise
 
     async def forward(self, stdout: Sink, stderr: Sink) -> int:
         pumps = [
             asyncio.create_task(self._out.pump(stdout), name="child stdout"),
             asyncio.create_task(self._err.pump(stderr), name="child stderr"),
         ]
-        exited = asyncio.create_task(_readable(self._pidfd), name="child exit")
+        exited = asyncio.create_task(self._process.exited.wait(), name="child exit")
         try:
-            waiting = {exited, *pumps}
+            waiting: set[asyncio.Task[Any]] = {exited, *pumps}
             while exited in waiting:
                 done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
@@ -145,7 +134,9 @@ class _Child:
             await asyncio.gather(*pumps)
         finally:
             await _stop(exited, *pumps)
-        code = self._process.wait()
+        await self._leave()
+        code = self._process.status
+        assert code is not None
         return code if code >= 0 else 128 - code
 
     async def end(self) -> None:
@@ -160,7 +151,7 @@ class _Child:
     async def _end(self) -> None:
         # The pipes are read on, so that nobody hangs in a last write, and because their end tells that all have gone.
         drains = [asyncio.create_task(pipe.pump(_discard), name="child drain") for pipe in (self._out, self._err)]
-        exited = asyncio.create_task(_readable(self._pidfd), name="child exit")
+        exited = asyncio.create_task(self._process.exited.wait(), name="child exit")
         for number in self._stops:
             self._signal(number)
             _, staying = await asyncio.wait([exited, *drains], timeout=GRACE_SECONDS)
@@ -169,14 +160,18 @@ class _Child:
         self._signal(signal.SIGKILL)
         await asyncio.wait([exited], timeout=GRACE_SECONDS)  # bounded: a setuid child may be beyond our reach
         await _stop(exited, *drains)
-        self._process.poll()
+        await self._leave()
+
+    async def _leave(self) -> None:
+        """Have everybody ended who is left, in whatever group or session."""
+        self._process.release()
+        try:
+            await asyncio.wait_for(self._process.gone.wait(), GRACE_SECONDS)
+        except TimeoutError:  # its keeper was stopped, or a setuid child is beyond our reach
+            self._process.drop()
 
     def _signal(self, number: signal.Signals) -> None:
-        if self._process.returncode is None:
-            try:
-                os.killpg(self._process.pid, number)
-            except (ProcessLookupError, PermissionError):  # a setuid child: it sees its pipes closed instead
-                pass
+        self._process.signal(number)
 
 
 class _Pipe:
@@ -244,7 +239,7 @@ async def _discard(text: str) -> None:
     """A sink for what nobody wants any more."""
 
 
-async def _stop(*tasks: asyncio.Task[None]) -> None:
+async def _stop(*tasks: asyncio.Task[Any]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

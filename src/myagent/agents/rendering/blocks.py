@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 import msgspec
 
 from myagent.agents.rendering import JSON
 from myagent.agents.rendering.bounds import dicts
-from myagent.core.diffs import whole_text
+from myagent.core.diffs import unified_diff
 from myagent.core.messages import Diff
-
-DIFF_LINES = 20_000  # of both sides together; comparing is quadratic at worst
 
 _MARKS = {"completed": "x", "in_progress": "~"}
 
@@ -94,19 +91,8 @@ def pretty(value: Any) -> str:
 
 
 def unified(diff: Diff) -> str:
-    """A change as a unified diff; when it is too long to compare, as all of the old and all of the new text; when there
-    is no change, as the text."""
-    if diff.old_text == diff.new_text:
-        return whole_text(diff.path, diff.new_text)
-    before = [] if diff.old_text is None else diff.old_text.splitlines(keepends=True)
-    after = diff.new_text.splitlines(keepends=True)
-    name = "/dev/null" if diff.old_text is None else diff.path
-    if len(before) + len(after) > DIFF_LINES:
-        whole = [("-", before), ("+", after)]
-        lines = [f"--- {name}\n", f"+++ {diff.path}\n", *(sign + line for sign, side in whole for line in side)]
-    else:
-        lines = list(difflib.unified_diff(before, after, name, diff.path))
-    return "".join(line if line.endswith("\n") else line + "\n\\ no newline at the end\n" for line in lines)
+    """A change as a unified diff; when there is no change, as the text."""
+    return unified_diff(diff.path, diff.old_text, diff.new_text)
 
 
 def _text_or_none(value: Any) -> str | None:

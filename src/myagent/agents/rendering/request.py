@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import msgspec
+
 from myagent.agents import ToolCall
 from myagent.agents.rendering import JSON
 from myagent.agents.rendering.blocks import call_title, diffs_of, paths_of, pretty, texts_of, unified
@@ -32,7 +34,9 @@ def tool_call(call: JSON, options: tuple[Option, ...], said: Said | None = None)
     raw = call.get("rawInput")
     kind = str(call.get("kind") or "other")
     shown = {key: call[key] for key in ("title", "kind", "locations", "content") if call.get(key)}
-    parts = [request_text(call, diffs), *earlier(call, said)]
+    if len(msgspec.json.encode(call)) > 2 * REQUEST_BYTES:
+        said.overflow = True
+    parts = [] if said.overflow else [request_text(call, diffs), *earlier(call, said)]
     if said.unspecified(kind):
         parts.append(UNSPECIFIED)
     if said.overflow:

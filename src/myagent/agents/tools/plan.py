@@ -70,15 +70,15 @@ def command_plan(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> P
         "working directory": [str(cwd), *_inode(cwd)],
         "environment": content_digest(json.dumps(dict(env), sort_keys=True).encode()),
     }
-    words = list(dict.fromkeys((argv[0], *_words(argv[-1]))))
+    named = list(dict.fromkeys((argv[0], *words(argv[-1]))))
     search_path = os.pathsep.join(os.path.join(cwd, entry) for entry in env["PATH"].split(os.pathsep))
     # Also the directories that are named: `cd src && ./run.sh`.
-    named = [path for word in words if os.path.isdir(path := _joined(cwd, word))]
-    bases = [cwd, *named[:NAMED_DIRECTORIES]]
+    directories = [path for word in named if os.path.isdir(path := _joined(cwd, word))]
+    bases = [cwd, *directories[:NAMED_DIRECTORIES]]
     hashed = 0
     if _RESOLVED_LATER.search(argv[-1]):
         plan |= _tree(cwd)
-    for word in words:
+    for word in named:
         if executable := shutil.which(word, path=search_path):
             plan[f"command {shown(word)}"] = [os.path.realpath(executable), _look(Path(executable), with_content=False)]
         for path in dict.fromkeys(_joined(base, word) for base in bases):
@@ -128,21 +128,21 @@ def _tree(root: Path) -> Plan:
     return found
 
 
-def _words(line: str, depth: int = NESTED_LINES) -> Iterator[str]:
+def words(line: str, depth: int = NESTED_LINES) -> Iterator[str]:
     """Every word of a command line that could be a command or a file. More than are: an extra fact does no harm."""
     lexer = shlex.shlex(line.replace("`", " "), posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
     lexer.commenters = ""
     try:
-        words = list(lexer)
+        found = list(lexer)
     except ValueError:  # a quote without its end
-        words = line.split()
-    for word in words:
+        found = line.split()
+    for word in found:
         yield word
         if "=" in word:  # --rcfile=run.sh, ENV=run.sh
             yield word.partition("=")[2]
         if depth and word != line and re.search(r"[\s;|&()<>$]", word):
-            yield from _words(word, depth - 1)
+            yield from words(word, depth - 1)
 
 
 def _joined(base: Path, word: str) -> Path:

@@ -9,6 +9,7 @@ into only where it is named.
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import os
 import re
 import signal
@@ -16,6 +17,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from myagent.agents.tools.credentials import Places, covered
 from myagent.agents.tools.workspace import FileFailed, Place, ToolFailed, Workspace, decoded, is_state_directory, shown
 
 DEPTH = 100  # directories below each other; each is opened from the root down, so that depth costs its square
@@ -44,17 +46,24 @@ class PatternInvalid(ToolFailed):
         return f"the pattern is not valid: {self.reason}"
 
 
-def glob(workspace: Workspace, pattern: str) -> list[str]:
+def fixed_part(pattern: str) -> str:
+    """The names at a glob pattern's beginning that are no pattern."""
+    names = itertools.takewhile(lambda name: not re.search(r"[*?\[]", name), pattern.removeprefix("./").split("/"))
+    return "/".join(names) or "."
+
+
+def glob(workspace: Workspace, pattern: str, closed: Places | None = None) -> list[str]:
     """The paths that match, sorted, one a line, a directory's with a `/`; then a line for what was left out, if any.
 
-    `*`, `?` and `[…]` match within a name, hidden ones too; `**` stands for any number of directories.
+    `*`, `?` and `[…]` match within a name, hidden ones too; `**` stands for any number of directories. Directories
+    that are `closed`, as holding credentials, are listed and not looked into.
     """
     if len(pattern) > PATTERN_CHARACTERS:
         raise PatternInvalid(pattern, f"it has more than {PATTERN_CHARACTERS:,} characters")
     segments = pattern.removeprefix("./").split("/")
     if pattern.startswith("/") or ".." in segments or "\0" in pattern or not all(segments):
         raise PatternInvalid(pattern, 'name files from the top of the workspace, as in "src/**/*.py"')
-    walk = _Walk(workspace, segments)
+    walk = _Walk(workspace, segments, closed)
     found = sorted(
         "/".join(parts) + "/" * is_directory
         for parts, is_directory in walk.from_directory(())
@@ -63,8 +72,11 @@ def glob(workspace: Workspace, pattern: str) -> list[str]:
     return _bounded(list(map(shown, found)), len(found), GLOB_MATCHES, walk)
 
 
-def grep(workspace: Workspace, pattern: str, path: str = ".") -> list[str]:
-    """The lines that match in a file, or in all files below a directory, as `path:number:line`, sorted by path.
+def grep(
+    workspace: Workspace, pattern: str, path: str = ".", places: Places | None = None, *, allowed: bool = False
+) -> list[str]:
+    """The lines that match in a file, or in all files below a directory, as `path:number:line`, sorted by path. Of
+    `places` that hold credentials nothing is searched unless that is `allowed`, and then their lines are covered.
 
     For a process that may be killed: see the head of this file.
     """
@@ -73,7 +85,7 @@ def grep(workspace: Workspace, pattern: str, path: str = ".") -> list[str]:
     except (re.error, RecursionError, OverflowError) as error:
         raise PatternInvalid(pattern, str(error)) from error
     place = workspace.locate(path)
-    walk = _Walk(workspace, ["**"])
+    walk = _Walk(workspace, ["**"], None if allowed else places)
     if os.path.isdir(workspace.root.joinpath(*place.parts)):
         files = sorted(parts for parts, is_directory in walk.from_directory(place.parts) if not is_directory)
     else:
@@ -81,9 +93,15 @@ def grep(workspace: Workspace, pattern: str, path: str = ".") -> list[str]:
         files = [place.parts]
     lines: list[str] = []
     count = unsearched = 0
+    above = workspace.root.parts[1:]
     for parts in files:
         name = "/".join(parts)
         try:
+            leads_to = workspace.locate(name).parts  # a file may be a link
+            secret = places is not None and places.hold((*above, *leads_to))
+            if secret and not allowed:
+                walk.closed_files += 1
+                continue
             text = decoded(name, workspace.read(name))
         except FileFailed:
             unsearched += 1
@@ -92,17 +110,19 @@ def grep(workspace: Workspace, pattern: str, path: str = ".") -> list[str]:
             if regex.search(line):
                 count += 1
                 if count <= GREP_MATCHES:
-                    lines.append(f"{shown(name)}:{number}:{_cut(line)}")
+                    lines.append(f"{shown(name)}:{number}:{_cut(covered(line) if secret else line)}")
     return _bounded(lines, count, GREP_MATCHES, walk, unsearched)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Grep for another process: root, pattern, path; matches on stdout, or 2 and one sentence on stderr."""
-    root, pattern, path = arguments
+    """Grep for another process: root, pattern, path, `allowed` or nothing, changes of places that hold credentials;
+    matches on stdout, or 2 and one sentence on stderr."""
+    root, pattern, path, *rest = arguments
+    allowed, changes = rest[:1] == ["allowed"], rest[1:]
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(ALONE_SECONDS)
     try:
-        for line in grep(Workspace(Path(root)), pattern, path):
+        for line in grep(Workspace(Path(root)), pattern, path, Places(changes), allowed=allowed):
             print(line)
     except ToolFailed as error:
         print(error, file=sys.stderr)
@@ -113,8 +133,9 @@ def main(arguments: Sequence[str]) -> int:
 class _Walk:
     """A walk that goes only where the pattern may still match: a set of positions in it goes along, as in an NFA."""
 
-    def __init__(self, workspace: Workspace, segments: Sequence[str]) -> None:
-        self._workspace = workspace
+    def __init__(self, workspace: Workspace, segments: Sequence[str], closed: Places | None = None) -> None:
+        self._workspace, self._closed_places = workspace, closed
+        self.closed_files = 0  # and directories, that hold credentials
         self._segments = [_ANYWHERE if s == "**" else re.compile(fnmatch.translate(s)) for s in segments]
         self.entries = 0
         self.reached_depth = False
@@ -132,11 +153,17 @@ class _Walk:
                 below = self._closed(self._advanced(states, name, is_directory))
                 if len(self._segments) in below:
                     yield (*above, name), is_directory
-                if is_directory and below - {len(self._segments)}:
+                if is_directory and self._is_closed((*above, name)) and below - {len(self._segments)}:
+                    self.closed_files += 1
+                elif is_directory and below - {len(self._segments)}:
                     if len(above) < DEPTH:
                         waiting.append(((*above, name), below))
                     else:
                         self.reached_depth = True
+
+    def _is_closed(self, parts: tuple[str, ...]) -> bool:
+        closed = self._closed_places
+        return closed is not None and closed.hold((*self._workspace.root.parts[1:], *parts))
 
     def _list(self, parts: tuple[str, ...]) -> list[tuple[str, bool]]:
         try:
@@ -181,6 +208,8 @@ def _bounded(lines: list[str], count: int, limit: int, walk: _Walk, unsearched: 
         kept.append(f"… and {count - limit:,} more")
     if unsearched:
         kept.append(f"(not searched, being binary, too large or unreadable: {unsearched:,})")
+    if walk.closed_files:
+        kept.append(f"(not looked into unless named and allowed, as holding credentials: {walk.closed_files:,})")
     if walk.passed_by:
         kept.append(f"(not looked into unless named: {', '.join(sorted(walk.passed_by))})")
     if walk.reached_depth:

@@ -20,8 +20,18 @@ from pathlib import Path
 from myagent.agents import ToolCall
 from myagent.agents.processes.process import Sink, child_environment, run
 from myagent.agents.tools import search
-from myagent.agents.tools.plan import Plan, PlanChanged, command_plan, content_digest, dependence, differences
-from myagent.agents.tools.workspace import FILE_BYTES, Contents, FileFailed, Place, ToolFailed, Workspace, decoded
+from myagent.agents.tools.credentials import ASKED, Places, covered
+from myagent.agents.tools.plan import Plan, PlanChanged, command_plan, content_digest, dependence, differences, words
+from myagent.agents.tools.workspace import (
+    FILE_BYTES,
+    Contents,
+    FileFailed,
+    PathRefused,
+    Place,
+    ToolFailed,
+    Workspace,
+    decoded,
+)
 from myagent.core.diffs import unified_diff
 from myagent.core.messages import Diff
 
@@ -59,6 +69,11 @@ class FileProposal:
     def __init__(self, workspace: Workspace, call: ToolCall, place: Place, data: bytes) -> None:
         self.call = call
         self._workspace, self._place, self._data = workspace, place, data
+
+    @property
+    def path(self) -> str:
+        """What is written, as it is shown."""
+        return self._place.shown
 
     async def launch(self) -> None:
         """Write it. Raises `PlanChanged` or another `ToolFailed`, and then nothing was written.
@@ -102,18 +117,39 @@ class CommandProposal:
 class Tools:
     """The tools of one workspace. Whatever they cannot do raises a `MyagentError` with one clear sentence."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, places: Places | None = None) -> None:
         self._workspace = Workspace(root)
+        self._places = Places() if places is None else places
 
-    async def read(self, path: str) -> str:
-        """The text of a UTF-8 file of at most `FILE_BYTES` bytes."""
-        return await asyncio.to_thread(lambda: decoded(path, self._workspace.read(path)))
+    async def leave_to_look(self, tool: str, given: dict[str, str], path: str) -> ToolCall | None:
+        """What to ask before a tool looks at a path, or at what a glob pattern names; `None`: nothing. With leave,
+        `read`, `glob` and `grep` are called with `allowed`."""
+        try:
+            place = await asyncio.to_thread(self._workspace.locate, search.fixed_part(path) if tool == "glob" else path)
+        except PathRefused:  # the tool says so itself
+            return None
+        if not self._hold(place):
+            return None
+        return ToolCall(
+            tool_name=tool.capitalize(),
+            input=given,
+            text=f"{place.shown}\n{ASKED}",
+            title=_title(f"{tool.capitalize()} {place.shown}"),
+            kind="read" if tool == "read" else "search",
+            flags=("credentials",),
+            in_every_mode=True,
+        )
 
-    async def glob(self, pattern: str) -> str:
+    async def read(self, path: str, *, allowed: bool = False) -> str:
+        """The text of a UTF-8 file of at most `FILE_BYTES` bytes; of one that holds credentials, its values covered."""
+        return await asyncio.to_thread(self._read, path, allowed)
+
+    async def glob(self, pattern: str, *, allowed: bool = False) -> str:
         """The paths that match, sorted, one a line; see `search.glob`."""
-        return "".join(f"{line}\n" for line in await asyncio.to_thread(search.glob, self._workspace, pattern))
+        places = None if allowed else self._places
+        return "".join(f"{line}\n" for line in await asyncio.to_thread(search.glob, self._workspace, pattern, places))
 
-    async def grep(self, pattern: str, path: str = ".") -> str:
+    async def grep(self, pattern: str, path: str = ".", *, allowed: bool = False) -> str:
         """The lines that match a Python regular expression; see `search.grep`, and there why it is another process.
 
         Raises:
@@ -123,6 +159,7 @@ class Tools:
         problems: list[str] = []
         modules = os.pathsep.join(filter(None, sys.path))
         argv = [sys.executable, "-I", "-X", "utf8", "-c", _GREP, modules, str(self._workspace.root), pattern, path]
+        argv += ["allowed" if allowed else "", *self._places.changes]
         try:
             async with asyncio.timeout(GREP_SECONDS):
                 code = await run(
@@ -154,6 +191,7 @@ class Tools:
         """Propose to run a command line with `/bin/sh`, in the root of the workspace."""
         root, argv = self._workspace.root, (SHELL, "-c", line)
         plan = await asyncio.to_thread(command_plan, argv, cwd=root, env=child_environment())
+        named = await asyncio.to_thread(self._names_credentials, line)
         call = ToolCall(
             tool_name="Bash",
             input={"command": line},
@@ -161,8 +199,25 @@ class Tools:
             title=_title(line),
             kind="execute",
             plan=plan,
+            flags=("credentials",) if named else (),
+            in_every_mode=named,
         )
         return CommandProposal(self._workspace, call, argv)
+
+    def _hold(self, place: Place) -> bool:
+        return self._places.hold((*self._workspace.root.parts[1:], *place.parts))
+
+    def _names_credentials(self, line: str) -> bool:
+        named = [word for word in words(line) if "\0" not in word]
+        paths = (os.path.realpath(self._workspace.root / os.path.expanduser(word)) for word in named)
+        return any(self._places.hold(path.split("/")[1:]) for path in paths)
+
+    def _read(self, path: str, allowed: bool) -> str:
+        if not self._hold(self._workspace.locate(path)):
+            return decoded(path, self._workspace.read(path))
+        if not allowed:
+            raise PathRefused(path, "holds credentials, and leave was not asked")
+        return covered(decoded(path, self._workspace.read(path)))
 
     def _write(self, path: str, content: str) -> FileProposal:
         place = self._workspace.locate(path)
@@ -194,14 +249,23 @@ class Tools:
     ) -> FileProposal:
         if len(data := after.encode()) > FILE_BYTES:
             raise FileFailed(place.given, "would become too large")
+        secret = self._hold(place)
+        changes = unified_diff(place.shown, before, after)
+        if secret:  # what is new was said here; what was there before was not
+            changes = "".join(
+                line if line.startswith(("+", "@@", "---")) else line[:1] + covered(line[1:])
+                for line in changes.splitlines(keepends=True)
+            )
         call = ToolCall(
             tool_name=tool,
             input=given,
-            text=f"{place.shown}\n{unified_diff(place.shown, before, after)}",
+            text=f"{place.shown}\n{changes}{ASKED if secret else ''}",
             title=_title(f"{'Create' if found is None else tool} {place.shown}"),
             kind="edit",
-            diffs=(Diff(place.shown, before, after),),
+            diffs=() if secret else (Diff(place.shown, before, after),),
             plan=_file_plan(self._workspace, place, found),
+            flags=("credentials",) if secret else (),
+            in_every_mode=secret,
         )
         return FileProposal(self._workspace, call, place, data)
 

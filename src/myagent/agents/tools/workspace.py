@@ -132,8 +132,8 @@ class Workspace:
     def replace(self, place: Place, data: bytes, expected: Contents | None) -> None:
         """Put `data` at a place, at once and whole: a temporary file beside it takes its name.
 
-        The mode stays, and the owner if we may set it; a new file gets what the umask allows, and its directories are
-        made. A file with several names (hard links) keeps its old content under the others.
+        The mode stays but for setuid and setgid, and the owner if we may set it; a new file gets what the umask allows,
+        and its directories are made. A file with several names (hard links) keeps its old content under the others.
 
         Raises:
             FileFailed: what is there is not `expected` (`None`: nothing): somebody else wrote in the meantime.
@@ -251,7 +251,7 @@ def _dress_like(descriptor: int, status: os.stat_result) -> None:
             os.fchown(descriptor, status.st_uid, status.st_gid)
         except PermissionError:  # only root gives files away
             pass
-    os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
+    os.fchmod(descriptor, stat.S_IMODE(status.st_mode) & ~(stat.S_ISUID | stat.S_ISGID))
 
 
 def _is_still(above: int, name: str, expected: Contents | None) -> bool:

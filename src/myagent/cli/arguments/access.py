@@ -78,14 +78,34 @@ exit codes: 0 done, 2 wrong usage, 3 not possible here
 """
 
 
+ADOPT = """\
+Take credentials for ours that were not made by this user on this machine: the owner token and the invites of a
+directory that was moved, restored from a backup, or is on a volume. A server does not use them before.
+
+Whoever made them may have kept the token: adopt what you know, and nothing that came with a clone or an archive.
+"""
+
+ADOPT_EPILOG = """\
+examples:
+  myagent remote adopt
+  myagent remote adopt --cwd ~/project
+
+exit codes: 0 done, 2 wrong usage, 3 not possible here
+"""
+
+
 def add_access_parsers(commands: Any) -> None:
-    """`invite`, `invites`, `revoke` and `token rotate`."""
+    """`invite`, `invites`, `revoke`, `token rotate` and `adopt`."""
     command(commands, "invite", "let somebody watch", INVITE, INVITE_EPILOG, "commands.invite:run", _add_invite)
     command(
         commands, "invites", "list the invites", "List the invites that are good now.\n", INVITES_EPILOG,
         "commands.invites:run", _add_common,
     )  # fmt: skip
     command(commands, "revoke", "end invites", REVOKE, REVOKE_EPILOG, "commands.revoke:run", _add_revoke)
+    command(
+        commands, "adopt", "use credentials that were made elsewhere", ADOPT, ADOPT_EPILOG, "commands.adopt:run",
+        _add_common,
+    )  # fmt: skip
     commands.add_parser("token", help="the owner token", description="The owner token.", fill=_add_token_commands)
 
 

@@ -19,6 +19,7 @@ from myagent.cli.arguments.parsing import (
     port,
     seconds,
     seq,
+    size,
 )
 from myagent.cli.arguments.session import add_attach, add_session_parsers
 
@@ -83,7 +84,9 @@ examples:
 
 The token is that of --token, else of --remote, else of $MYAGENT_REMOTE_TOKEN, else of .myagent/remote/auth.json in
 this directory or the nearest one above, which is shown to this machine (loopback) and to that directory's own server
-alone. With wss://, certificates are checked against the system's authorities, or $SSL_CERT_FILE.
+alone. That of the environment is shown to the server of $MYAGENT_REMOTE_URL if that is set, else to the one named here,
+and never to one that was only found in a directory: that has its own. A directory that others may write, or have made,
+is not believed. With wss://, certificates are checked against the system's authorities, or $SSL_CERT_FILE.
 {EXIT_CODES}
 """
 
@@ -172,6 +175,18 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         help=f"port to listen on (default {DEFAULT_PORT}; 0: any that is free)",
     )
     add("--cwd", metavar="DIRECTORY", default=".", help="directory to share (default: this one)")
+    add(
+        "--agent-user",
+        metavar="NAME",
+        help="run what the agent starts as this user of the system, who must be able to work in the directory; needs a "
+        "server that root runs; then no process of the agent's can read the owner token",
+    )
+    add(
+        "--sandbox",
+        choices=("bwrap",),
+        help="run what the agent starts in bubblewrap, where it sees neither .myagent nor other processes; the same "
+        "user, so less than --agent-user",
+    )
     add(
         "--invite", metavar="LABEL", nargs="?", const="",
         help="make an invite too, for a day, and print its link: whoever opens it watches, in a browser; on a terminal "
@@ -263,20 +278,37 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     add("--max-connections", metavar="N", type=count, default=1024, help="connections at a time (default 1024)")
     add(
         "--redact", metavar="PATTERN", action="append", default=[],
-        help="regular expression: what matches within a line is covered before it is stored or shown; an unfinished "
-        "line then waits for its end; may be repeated",
+        help="regular expression (of RE2: no look-around): what matches within a line is covered "
+        "before it is stored or shown; an unfinished line then waits for its end; may be repeated",
+    )  # fmt: skip
+    add(
+        "--credential-place", metavar="PATTERN", action="append", default=[],
+        help="the end of a path that holds credentials, beside .ssh, .aws, .env and the other known ones, such as "
+        "vault/*.json: our own tools ask before they read it, in every mode, and show it covered; !PATTERN takes one "
+        "off; may be repeated",
     )  # fmt: skip
     add(
         "--redact-known", action=argparse.BooleanOptionalAction, default=True,
         help="cover keys that show what they are, such as ghp_… and AKIA… (default: on)",
     )  # fmt: skip
     add("--retain-events", metavar="N", type=count, help="keep the last N events of each session (default: all)")
+    add(
+        "--max-log",
+        metavar="SIZE",
+        type=size,
+        default="8G",
+        help="take nothing new once the event log is so large (default: 8G; 0: until the disk is full)",
+    )
 
 
 def _add_client(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add_address(parser)
-    add("--prompt", metavar="TEXT", help="submit this as a turn, show it, exit with it; owner only")
+    add(
+        "--prompt",
+        metavar="TEXT",
+        help="submit this as a turn, show it, exit with it (-: what standard input gives); owner only",
+    )
     add("--session", metavar="ID", help="the session to prompt or to watch (default: a new one; all)")
     add("--after", metavar="SEQ", type=seq, help="start that session after this event; 0 is its beginning")
     add(

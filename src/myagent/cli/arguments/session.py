@@ -57,7 +57,7 @@ examples:
   myagent remote attach --role follower                    watch, and never become the owner
   myagent remote attach --plain                            line by line; /help there tells what can be done
 
-exit codes: 0 left, 2 wrong usage, 3 cannot connect, not allowed, or lost for good
+exit codes: 0 left, 2 wrong usage, 3 cannot connect, not allowed, or lost for good, 129 and 143 ended by SIGHUP, SIGTERM
 """
 
 EXPORT = """\
@@ -85,7 +85,8 @@ exit codes: 0 done, 1 nobody read the output, 2 wrong usage, 3 cannot connect, n
 REPLAY = """\
 Play a session on this terminal, from its beginning to where it stands. This takes no role.
 
-The log keeps the order of events and not their times: they are played at an even pace.
+The log keeps the order of events and not their times: they are played at an even pace. Into a pipe or a file, lines are
+written as they are in the end, without colours.
 """
 
 REPLAY_EPILOG = """\
@@ -177,3 +178,4 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
     add_address(parser)
     add("session", metavar="SESSION", type=session_id, help="its id, as `sessions` lists it")
     add("--speed", metavar="N", type=speed, default=1.0, help="times as fast (default 1; 0: no pauses)")
+    add("--raw", action="store_true", help="pass agent text to the terminal as it is; it can then drive the terminal")

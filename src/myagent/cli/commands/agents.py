@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 
 from myagent.agents.acp.presets import PRESETS, Found, find
+from myagent.cli.terminal.output import put
 from myagent.core.display import escape
 
 
@@ -21,7 +22,7 @@ def run(_: argparse.Namespace) -> int:
     rows.insert(0, ("command", "built in", "no model: a prompt is a command"))
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for name, state, detail in rows:
-        print(f"{name:<{widths[0]}}  {state:<{widths[1]}}  {detail}".rstrip())
+        put(f"{name:<{widths[0]}}  {state:<{widths[1]}}  {detail}".rstrip() + "\n")
     return 0
 
 

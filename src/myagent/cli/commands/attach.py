@@ -5,16 +5,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib.util
+import os
 import sys
 from typing import TYPE_CHECKING
 
 from myagent.cli import target
 from myagent.cli.terminal import plain
+from myagent.cli.terminal.hangup import leaving
+from myagent.cli.terminal.output import put, say
 from myagent.client import State, connect
 from myagent.client.address import Address
 from myagent.client.asking import page
 from myagent.client.incoming import read
-from myagent.core.display import escape
 from myagent.core.messages import Event
 from myagent.exceptions import MyagentError
 
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
 class NotInstalled(MyagentError):
     def __str__(self) -> str:
         return "attach needs the package textual: pip install 'myagent[tui]'; --plain works without it"
+
+
+class DumbTerminal(MyagentError):
+    def __str__(self) -> str:
+        return "this terminal cannot be drawn on (TERM says so); attach --plain works line by line"
 
 
 class NoTerminal(MyagentError):
@@ -41,9 +48,11 @@ def run(arguments: argparse.Namespace) -> int:
             raise NotInstalled
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise NoTerminal
+        if os.environ.get("TERM", "dumb") in ("dumb", "unknown", ""):
+            raise DumbTerminal
         return asyncio.run(_run(arguments))
     except MyagentError as error:
-        print(f"[remote] {escape(target.told(error, arguments))}", file=sys.stderr)
+        say(target.told(error, arguments))
         return target.exit_code(error)
 
 
@@ -74,8 +83,11 @@ async def _run(arguments: argparse.Namespace) -> int:
             await asyncio.to_thread(plain.check_session, address, token, arguments.session)
         app = Attach(client, fetch, session=arguments.session)
         shown.append(app)
-        code = await app.run_async(mouse=False)
+        with leaving(app.exit):
+            code = await app.run_async(mouse=False)
         shown.clear()
+        for text in (*app.outbox.unsent, *app.prompt_box.drafts):
+            put(f"[remote] not sent:\n{text}\n", error=True)
         if app.loss is not None:
             raise app.loss
     return code or 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 from myagent.access.state_directory import StateDir
 from myagent.cli.administration import find_workspace
 from myagent.cli.directory import given_directory
+from myagent.cli.terminal.output import data, put, say
 from myagent.core.audit import GENESIS, hash_of, verify
 from myagent.core.display import escape
 from myagent.eventlog import LogUnusable
@@ -22,6 +22,7 @@ from myagent.exceptions import MyagentError
 
 _FIRST = ("n", "time", "kind")  # of every record; what follows is the kind's own
 _HIDDEN = ("prev", "label", "connection", "credential", "session", "turn", "request", "digest")  # but in --json
+_ASKED = ("tool", "title", "target")  # what a permission request was about; told with its decision, too
 _SHORT = 8  # characters of an id that tell it from others at a glance
 
 
@@ -35,12 +36,13 @@ def run(arguments: argparse.Namespace) -> int:
         path = StateDir(find_workspace(arguments)).path / "sessions.db"
         return _verify(path, arguments) if arguments.action == "verify" else _show(path, arguments)
     except MyagentError as error:
-        print(f"[remote] {error}", file=sys.stderr)
+        say(str(error))
         return 3
 
 
 def _show(path: Path, arguments: argparse.Namespace) -> int:
     names: dict[str, str] = {}
+    asked: dict[str, dict[str, Any]] = {}
     with looking_at(path) as connection:
         for _, body in connection.execute("SELECT n, CAST(body AS BLOB) FROM audit ORDER BY n"):
             try:
@@ -51,8 +53,15 @@ def _show(path: Path, arguments: argparse.Namespace) -> int:
                 ) from None
             if record.get("kind") == "join" and record.get("label"):
                 names[str(record.get("connection"))] = str(record["label"])
+            if record.get("kind") == "request":
+                asked[str(record.get("request"))] = {key: record[key] for key in _ASKED if key in record}
+            elif record.get("kind") in ("decision", "resolved"):
+                record = {**record, **asked.get(str(record.get("request")), {})}
             if arguments.session in (None, record.get("session")):
-                print(body.decode() if arguments.json else _line(record, names))
+                if arguments.json:
+                    data(f"{body.decode()}\n")
+                else:
+                    put(f"{_line(record, names)}\n")
     return 0
 
 
@@ -94,11 +103,12 @@ def _verify(path: Path, arguments: argparse.Namespace) -> int:
         fault = "no record has the hash that you gave: the trail was made anew, or cut, since you noted it"
     if arguments.json:
         checked = datetime.now(UTC).isoformat(timespec="seconds")
-        print(json.dumps({"records": verdict.count, "head": verdict.head, "fault": fault, "checkedAt": checked}))
+        facts = {"records": verdict.count, "head": verdict.head, "fault": fault, "checkedAt": checked}
+        data(f"{json.dumps(facts)}\n")
     elif fault is None:
-        print(f"the audit is whole: {verdict.count} records, head {verdict.head}")
+        put(f"the audit is whole: {verdict.count} records, head {verdict.head}\n")
     else:
-        print(f"BROKEN after {verdict.count} good records: {fault}")
+        put(f"BROKEN after {verdict.count} good records: {fault}\n")
     return 0 if fault is None else 1
 
 

@@ -23,11 +23,17 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.usage_error("--after needs --session: events are numbered in their session")
     if arguments.permission_mode is not None and arguments.prompt is None:
         arguments.usage_error("--permission-mode belongs to a --prompt")
+    has_terminal = sys.stdin is not None and sys.stdin.isatty()
+    if arguments.prompt == "-":
+        try:
+            arguments.prompt = "" if sys.stdin is None else sys.stdin.buffer.read().decode()
+        except UnicodeDecodeError:
+            arguments.usage_error("--prompt -: what standard input gives is not UTF-8")
     if arguments.prompt is not None and not arguments.prompt.strip():
         arguments.usage_error("--prompt is blank")
     screen = Screen(raw=arguments.raw)
     try:
-        return asyncio.run(_run(arguments, screen))
+        return asyncio.run(_run(arguments, screen, has_terminal))
     except Refused as refused:
         missing = refused.status == 404 and arguments.session is not None
         screen.say(
@@ -43,8 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         return target.exit_code(error)
 
 
-async def _run(arguments: argparse.Namespace, screen: Screen) -> int:
-    has_terminal = sys.stdin is not None and sys.stdin.isatty()
+async def _run(arguments: argparse.Namespace, screen: Screen, has_terminal: bool) -> int:
     wanted = Wanted(prompt=arguments.prompt, session=arguments.session, mode=arguments.permission_mode)
     driver = Driver(wanted, screen, Keyboard(sys.stdin.fileno()) if has_terminal else None)
     address = target.address(arguments)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import socket
 import ssl
 import stat
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,10 @@ from typing import Any, Literal
 
 from myagent.access.registry import AskStatus, ListInvites
 from myagent.access.state_directory import StateDir
+from myagent.agents.processes.process import NotStarted, child_environment
+from myagent.agents.processes.process import run as run_process
 from myagent.cli import target
+from myagent.cli.terminal.output import put, say
 from myagent.client.address import Address
 from myagent.client.errors import CannotConnect
 from myagent.client.trust import why_untrusted
@@ -35,7 +38,14 @@ _UPGRADE = {
     "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
     "Sec-WebSocket-Version": "13",
 }
-_MODES = {"auth.json": 0o077, "invites.json": 0o077, "sessions.db": 0o077, "control.sock": 0o077, "server.lock": 0o077}
+_MODES = {
+    "auth.json": 0o077,
+    "invites.json": 0o077,
+    "sessions.db": 0o077,
+    "control.sock": 0o077,
+    "server.lock": 0o077,
+    "processes.json": 0o077,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +108,11 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         findings = list(_examine(arguments))
     except MyagentError as error:
-        print(f"[remote] {error}", file=sys.stderr)
+        say(str(error))
         return target.exit_code(error)
-    print("\n".join(map(str, findings)))
+    put("\n".join(map(str, findings)) + "\n")
     opened = sum(each.state == "OPEN" for each in findings)
-    print(f"{opened} open" if opened else "nothing is open that is known of")
+    put(f"{opened} open\n" if opened else "nothing is open that is known of\n")
     return 1 if opened else 0
 
 
@@ -122,15 +132,15 @@ def _examine(arguments: argparse.Namespace) -> Iterator[Finding]:
     if directory is not None and here is not None:
         yield from _credentials(directory)
         yield from _files(directory)
+        yield Finding("note", "wall between agent and server", here.get("wall", "unknown: an older server"))
+    if directory is not None:
+        yield from _history(directory.parent.parent)
     yield from _attacks(Prober(address), token, address)
 
 
 def _state_directory() -> Path | None:
-    here = Path.cwd()
-    for directory in (here, *here.parents):
-        if os.path.lexists(directory / target.AUTH_FILE):
-            return StateDir(directory).path
-    return None
+    workspace = target.served_workspace(Path.cwd())
+    return None if workspace is None else StateDir(workspace).path
 
 
 def _reach(address: Address, served: dict[str, Any] | None) -> Iterator[Finding]:
@@ -170,6 +180,41 @@ def _files(directory: Path) -> Iterator[Finding]:
         mode = stat.S_IMODE(status.st_mode)
         private = not mode & others and status.st_uid == os.geteuid() and not stat.S_ISLNK(status.st_mode)
         yield Finding("safe" if private else "OPEN", f"file {path.name}", f"mode {mode:04o}")
+
+
+def _history(workspace: Path) -> Iterator[Finding]:
+    """Whether what must stay here has been committed."""
+    said: list[str] = []
+
+    async def hear(text: str) -> None:
+        said.append(text)
+
+    argv = [
+        "git",
+        "--no-pager",
+        "-c",
+        "core.fsmonitor=false",
+        "log",
+        "--all",
+        "-n",
+        "1",
+        "--format=%h",
+        "--",
+        ".myagent",
+    ]
+    env = {**child_environment(), "GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        code = asyncio.run(run_process(argv, cwd=workspace, env=env, stdout=hear, stderr=hear))
+    except NotStarted:  # no git: then no history that we could read
+        return
+    if code == 0 and said:
+        commit = "".join(said).split()[0]
+        yield Finding(
+            "OPEN", "git history", f"commit {commit} has .myagent: whoever has a clone has what was in it; run "
+            "`myagent remote token rotate` and `myagent remote revoke --all`, and take it out of the history",
+        )  # fmt: skip
+    elif code == 0:
+        yield Finding("safe", "git history", "it has no .myagent")
 
 
 def _attacks(prober: Prober, token: str, address: Address) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from myagent.cli.reading import read_session
-from myagent.cli.terminal.output import say
+from myagent.cli.terminal.output import data, say
 from myagent.core.messages import Metadata
 from myagent.exceptions import MyagentError
 from myagent.export import render
@@ -36,8 +36,8 @@ def _export(arguments: argparse.Namespace, metadata: Metadata, lines: Iterable[b
     if arguments.output in (None, "-"):
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(encoding="utf-8", newline="\n")
-        sys.stdout.writelines(pieces)
-        sys.stdout.flush()
+        for piece in pieces:
+            data(piece)
     else:
         with _put_in_place(arguments.output) as file:
             file.writelines(pieces)

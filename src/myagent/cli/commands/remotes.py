@@ -6,7 +6,7 @@ import argparse
 import json
 
 from myagent.cli.target import exit_code
-from myagent.cli.terminal.output import say
+from myagent.cli.terminal.output import data, put, say
 from myagent.client import remotes
 from myagent.core.display import escape
 from myagent.exceptions import MyagentError
@@ -19,14 +19,14 @@ def run(arguments: argparse.Namespace) -> int:
         say(str(error))
         return exit_code(error)
     if arguments.json:
-        print(json.dumps([_described(name, remote) for name, remote in found], indent=2))
+        data(json.dumps([_described(name, remote) for name, remote in found], indent=2) + "\n")
         return 0
     if not found:
-        print("no connections are kept here; make one with: myagent remote login NAME --url URL")
+        put("no connections are kept here; make one with: myagent remote login NAME --url URL\n")
     width = max((len(name) for name, _ in found), default=0)
     for name, remote in found:
         trust = "" if remote.ca is None else f"  trusts {escape(remote.ca)}"
-        print(f"{name.ljust(width)}  {escape(remote.url)}  token in {escape(remote.place)}{trust}")
+        put(f"{name.ljust(width)}  {escape(remote.url)}  token in {escape(remote.place)}{trust}\n")
     return 0
 
 

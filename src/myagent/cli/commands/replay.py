@@ -8,10 +8,13 @@ import time
 from collections.abc import Iterable
 
 from myagent.cli.reading import read_session
+from myagent.cli.terminal.output import coloured, emit
 from myagent.client.incoming import read
 from myagent.core.messages import Metadata
 from myagent.export import with_gaps
 from myagent.export.asciicast import steps
+from myagent.export.parts import uncoloured
+from myagent.text.overwriting import Overwriting
 from myagent.text.terminal import RESET
 
 
@@ -20,12 +23,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _replay(arguments: argparse.Namespace, metadata: Metadata, lines: Iterable[bytes]) -> None:
+    terminal, colour = sys.stdout.isatty(), coloured(sys.stdout)
+    over = Overwriting()
     try:
-        for pause, text in steps(map(read, with_gaps(lines, metadata.session_id))):
+        for pause, text in steps(map(read, with_gaps(lines, metadata.session_id)), raw=arguments.raw):
             if arguments.speed:
                 time.sleep(pause / arguments.speed)
-            sys.stdout.write(text)
-            sys.stdout.flush()
+            if not (arguments.raw or terminal):
+                text = over.feed(text)
+            emit(sys.stdout, text if arguments.raw or colour else uncoloured(text))  # made safe where it is made
     finally:
-        if sys.stdout.isatty():
-            sys.stdout.write(RESET)
+        emit(sys.stdout, RESET if colour else uncoloured(over.line))

@@ -11,25 +11,41 @@ import signal
 import sys
 from pathlib import Path
 
+from myagent.access.seal import private_directories
 from myagent.access.state_directory import check_name
 from myagent.agents import Agent
 from myagent.agents.acp.presets import UnknownPreset
 from myagent.agents.choice import NoOptions
 from myagent.agents.exec import UnusableTemplate
+from myagent.agents.processes import adoption, confinement
+from myagent.agents.tools.credentials import Places
 from myagent.cli.agent_choice import chosen
 from myagent.cli.directory import given_directory
 from myagent.cli.invitation import qr_code, reach_note, revoking
 from myagent.cli.pasting import quoted
+from myagent.cli.terminal.output import put, say
 from myagent.core.display import escape
 from myagent.exceptions import MyagentError
 from myagent.host.notifications import Caller, Notifications, NotifyUnusable
 from myagent.redaction.redactor import BadPattern, RedactingFormatter, Redactor
+from myagent.server.log_rate import LogRate
 from myagent.server.server import ExposedPlain, Server
 from myagent.settings import Settings
+from myagent.text.terminal import visible
 
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 -- how to reach here what listens everywhere
 
-_USAGE = (ExposedPlain, BadPattern, NoOptions, NotifyUnusable, UnknownPreset, UnusableTemplate)
+_USAGE = (
+    ExposedPlain,
+    confinement.CannotConfine,
+    BadPattern,
+    NoOptions,
+    NotifyUnusable,
+    UnknownPreset,
+    UnusableTemplate,
+)
+REAP_SECONDS = 1.0  # between two looks for orphans that have ended
+PLACES_NAMED = 6  # that hold credentials, in one line
 START_PATIENCE_SECONDS = 3.0  # before it is told what a start waits for
 NOTIFY_VARIABLE = "MYAGENT_REMOTE_NOTIFY"
 
@@ -40,10 +56,13 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.usage_error("--tls-cert and --tls-key belong together")
     if arguments.permission_mode == "bypassPermissions" and not arguments.allow_bypass:
         arguments.usage_error("--permission-mode bypassPermissions needs --allow-bypass")
+    if arguments.agent_user and arguments.sandbox:
+        arguments.usage_error("give --agent-user or --sandbox: one of them")
     _fill_standard_descriptors()
     _raise_open_files()
     try:
         check_name(workspace.resolve())
+        confinement.chosen = _walls(arguments, workspace.resolve())
         agent = chosen(arguments, workspace.resolve(), cover=lambda data: server.host.redactor.data(data))
         caller = _caller(arguments)
         server = Server(workspace, agent, _settings(arguments))
@@ -53,9 +72,19 @@ def run(arguments: argparse.Namespace) -> int:
             )
         asyncio.run(_serve(server, agent, caller, invite=arguments.invite))
     except MyagentError as error:
-        print("\n".join(f"[remote] {line}" for line in str(error).splitlines()), file=sys.stderr)
+        for line in str(error).splitlines():
+            say(line)
         return 2 if isinstance(error, _USAGE) else 3
     return 0
+
+
+def _walls(arguments: argparse.Namespace, workspace: Path) -> confinement.Confinement:
+    """Raises `CannotConfine`."""
+    if arguments.agent_user:
+        return confinement.OtherUser(arguments.agent_user)
+    if arguments.sandbox:
+        return confinement.Bubblewrap([workspace / ".myagent", *private_directories()])
+    return confinement.Confinement()
 
 
 def _caller(arguments: argparse.Namespace) -> Caller | None:
@@ -82,7 +111,9 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         tls_key=Path(arguments.tls_key) if arguments.tls_key else None,
         insecure_plain=arguments.insecure_plain,
         retain_events=arguments.retain_events,
+        max_log=arguments.max_log or None,
         redact=tuple(arguments.redact),
+        credential_places=tuple(arguments.credential_place),
         redact_known=arguments.redact_known,
     )
 
@@ -103,9 +134,17 @@ def _raise_open_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+class _LineFormatter(RedactingFormatter):
+    """A log that is read on a terminal: what others chose is in its records too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
+
+
 def _log_to_stderr(redactor: Redactor) -> None:
     handler = logging.StreamHandler()
-    handler.setFormatter(RedactingFormatter(redactor, "[remote] %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_LineFormatter(redactor, "[remote] %(levelname)s %(name)s: %(message)s"))
+    handler.addFilter(LogRate())
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
 
 
@@ -121,20 +160,38 @@ async def _serve(server: Server, agent: Agent, caller: Caller | None, *, invite:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # `nohup` means that it is to go on
+        loop.add_signal_handler(signal.SIGHUP, stop.set)  # once or twice: a terminal and its shell both tell
+    adoption.begin()
+    reaping = asyncio.create_task(_reap(), name="reap orphans")
     server.host.on_failure = stop.set  # whoever restarts us gets a server that can tell how the turns ended
-    waiting = asyncio.create_task(_say_what_it_waits_for(agent), name="serve-waiting")
-    async with server:
-        waiting.cancel()
-        for line in _announcement(server, agent):
-            print(f"[remote] {line}", flush=True)
-        if invite is not None:
-            _invite(server, invite)
-        await stop.wait()
-        _say_stopping()
+    try:
+        await _serve_until(stop, server, agent, invite)
+    finally:
+        reaping.cancel()
+        adoption.end_all()
     if caller is not None:
         await caller.close()
     if server.host.failure is not None:
         raise server.host.failure
+
+
+async def _reap() -> None:
+    while True:
+        await asyncio.sleep(REAP_SECONDS)
+        adoption.reap()
+
+
+async def _serve_until(stop: asyncio.Event, server: Server, agent: Agent, invite: str | None) -> None:
+    waiting = asyncio.create_task(_say_what_it_waits_for(agent), name="serve-waiting")
+    async with server:
+        waiting.cancel()
+        for line in _announcement(server, agent):
+            say(line, error=False)
+        if invite is not None:
+            _invite(server, invite)
+        await stop.wait()
+        _say_stopping()
 
 
 async def _say_what_it_waits_for(agent: Agent) -> None:
@@ -144,7 +201,7 @@ async def _say_what_it_waits_for(agent: Agent) -> None:
         await asyncio.sleep(START_PATIENCE_SECONDS)
         if agent.info.waits_for not in ("", said):
             said = agent.info.waits_for
-            print(f"[remote] waiting for {escape(agent.info.name)}: {escape(said)}", file=sys.stderr, flush=True)
+            say(f"waiting for {agent.info.name}: {said}")
 
 
 def _announcement(server: Server, agent: Agent) -> list[str]:
@@ -159,11 +216,35 @@ def _announcement(server: Server, agent: Agent) -> list[str]:
     return [
         f"listening {server.url}",
         f"directory {escape(str(server.workspace))}",
+        *_exposed(server),
         f"agent {escape(info.name)}{f' ({info.note})' if info.note else ''}",
+        f"wall {escape(confinement.chosen.wall)}",
         f"auth file {escape(str(server.auth_path))}",
         f"page {server.page.address} (owner: paste the token of the auth file; others: myagent remote invite)",
         f"connect with: {command}",
     ]
+
+
+def _exposed(server: Server) -> list[str]:
+    """What of this user's secrets is within reach of whoever works in the directory."""
+    here = server.workspace
+    what = "the root of all files" if here == Path(here.anchor) else "your home directory" if here == _home() else ""
+    found = Places(server.settings.credential_places).within(here)
+    if not what and not found:
+        return []
+    listed = f"{', '.join(found[:PLACES_NAMED])}{', …' if len(found) > PLACES_NAMED else ''}"
+    said = f"this is {what}; it holds credentials: {listed}" if what and found else ""
+    said = said or (f"this is {what}" if what else f"this directory holds credentials: {listed}")
+    return [
+        f"NOTE {said}. Our own tools ask before they read such places; commands, and agents that are hosted, need not"
+    ]
+
+
+def _home() -> Path | None:
+    try:
+        return Path.home().resolve()
+    except RuntimeError:  # this user has none
+        return None
 
 
 def _invite(server: Server, label: str) -> None:
@@ -171,18 +252,20 @@ def _invite(server: Server, label: str) -> None:
     try:
         made = server.invite(label=label)
     except MyagentError as error:
-        print(f"[remote] {error}", file=sys.stderr)
+        say(str(error))
         return
     lines = [
         f"to watch in a browser: {made.link}",
         f"good until {made.expires_at}; to end it: {revoking(made.id, server.workspace)}",
         *reach_note(server.page),
     ]
-    print("\n".join([f"[remote] {line}" for line in lines] + qr_code(made.link, server.page, wanted=None)), flush=True)
+    for line in lines:
+        say(line, error=False)
+    put("".join(f"{line}\n" for line in qr_code(made.link, server.page, wanted=None)), keep_colours=True)
 
 
 def _say_stopping() -> None:
     try:
-        print("[remote] stopping", flush=True)
-    except BrokenPipeError:  # whoever read our lines has gone; that is no reason not to stop well
+        say("stopping", error=False)
+    except OSError:  # whoever read our lines has gone; that is no reason not to stop well
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

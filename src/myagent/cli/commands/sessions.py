@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from typing import Any
 
 from myagent.cli import target
+from myagent.cli.terminal.output import data, put, say
 from myagent.client.asking import list_sessions
 from myagent.core.display import escape
 from myagent.exceptions import MyagentError
@@ -19,12 +19,12 @@ def run(arguments: argparse.Namespace) -> int:
         address.check_plain(allowed=arguments.insecure_plain)
         sessions = list_sessions(address, target.token(arguments, address))
     except MyagentError as error:
-        print(f"[remote] {target.told(error, arguments)}", file=sys.stderr)
+        say(target.told(error, arguments))
         return target.exit_code(error)
     if arguments.json:
-        print(json.dumps(sessions, indent=2))
+        data(f"{json.dumps(sessions, indent=2)}\n")
     else:
-        print("\n".join(_table(sessions)))
+        put("\n".join(_table(sessions)) + "\n")
     return 0
 
 

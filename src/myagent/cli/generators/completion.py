@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from myagent.cli.arguments.parsing import Parser
+from myagent.cli.terminal.output import put
 from myagent.exceptions import MyagentError
 
 NOTE_CHARACTERS = 60
@@ -75,7 +76,7 @@ class Candidate(NamedTuple):
 
 
 def run(arguments: argparse.Namespace) -> int:
-    print(SCRIPTS[arguments.shell], end="")
+    put(SCRIPTS[arguments.shell])
     return 0
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 
 from myagent.cli.arguments.parsing import Parser
 from myagent.cli.parser import make_parser
+from myagent.cli.terminal.output import put
 
 HEAD = """\
 # The command line
@@ -31,11 +31,12 @@ The same for every command, as far as they apply:
 | variable | meaning |
 |---|---|
 | `MYAGENT_REMOTE_URL` | the server, where neither `--remote`, `--url`, `--host` nor `--port` is given |
-| `MYAGENT_REMOTE_TOKEN` | the token, where neither `--token` nor `--remote` is given |
+| `MYAGENT_REMOTE_TOKEN` | the token, where neither `--token` nor `--remote` is given; see `client` for where it goes |
 | `MYAGENT_REMOTE_CA` | whom to trust with `wss://`, a PEM file, where neither `--ca` nor `--remote` is given |
 | `MYAGENT_REMOTE_NOTIFY` | of `serve`: addresses as for `--notify`, separated by spaces |
 | `NO_COLOR` | set to anything: no colour |
 | `XDG_CONFIG_HOME` | the directory under which connections by name are kept (`myagent/remotes/`) |
+| `XDG_STATE_HOME` | the directory under which the key to this user's credentials is kept (`myagent/seal.key`) |
 | `SSL_CERT_FILE` | certificate authorities to trust with `wss://`, instead of the system's |
 """
 
@@ -98,4 +99,4 @@ def _fenced(text: str | None) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(write())
+    put(write())

@@ -98,6 +98,7 @@ class Driver:
             self._withdraw("")
             if self._cancelling is not None:
                 self._cancelling.cancel()
+            self._screen.flush()
         return DONE
 
     def start(self, client: Client) -> asyncio.Task[int]:

@@ -5,23 +5,30 @@ from __future__ import annotations
 import os
 import re
 import sys
+from dataclasses import dataclass, field
 from typing import TextIO
 
-from myagent.core.display import escape
-from myagent.text.terminal import RESET, TerminalFilter
+from myagent.text.overwriting import Overwriting
+from myagent.text.terminal import RESET, TerminalFilter, visible
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Screen:
-    """Both streams of a client, which are one and the same terminal as often as not."""
+    """Both streams of a client, which are one and the same terminal as often as not.
 
-    def __init__(self, *, raw: bool, colour: bool = True, mark: str = "[remote]") -> None:
+    On a terminal, what overwrites the agent's line does so; elsewhere, and with `lines`, a line is written as it is in
+    the end, when it has ended. `raw` passes everything on as it comes.
+    """
+
+    def __init__(self, *, raw: bool, lines: bool = False, mark: str = "[remote]") -> None:
         self._raw = raw
         self._mark = mark  # at the beginning of each line of our own
-        self._colour = colour
-        self._filters: dict[tuple[str, TextIO], TerminalFilter] = {}
+        self._whole = [each for each in (sys.stdout, sys.stderr) if lines or not each.isatty()]
+        self._plain = [each for each in (sys.stdout, sys.stderr) if lines or not coloured(each)]
+        self._said: dict[tuple[str, TextIO], _Said] = {}
         self._mid_line: set[TextIO] = set()
+        self._asking = False  # the line on the terminal is ours: an agent's must not overwrite it
         self._shared = sys.stdout.isatty() and sys.stderr.isatty()
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
@@ -30,17 +37,25 @@ class Screen:
     def agent(self, turn_id: str, text: str, *, error: bool = False) -> None:
         """Write what the agent said in a turn. Raises `BrokenPipeError` when nobody reads it any more."""
         stream = sys.stderr if error else sys.stdout
-        if not self._raw:
-            text = self._filters.setdefault((turn_id, stream), TerminalFilter()).feed(text)
-        if not self._colour:
-            text = _COLOUR.sub("", text)
-        self._write(stream, text)
+        if self._raw:
+            self._write(stream, text)
+            return
+        said = self._said.setdefault((turn_id, stream), _Said())
+        text = said.clean.feed(text)
+        self._write_agent(stream, text if stream not in self._whole else said.ended(text))
 
     def end_turn(self, turn_id: str) -> None:
-        """Finish what the agent left unfinished: half an escape sequence, a colour."""
-        for key in [key for key in self._filters if key[0] == turn_id]:
-            rest = self._filters.pop(key).close()
-            self._write(key[1], rest if self._colour else _COLOUR.sub("", rest))
+        """Finish what the agent left unfinished: a line, half an escape sequence, a colour."""
+        for key in [key for key in self._said if key[0] == turn_id]:
+            said, stream = self._said.pop(key), key[1]
+            rest = said.clean.close()
+            self._write_agent(stream, rest if stream not in self._whole else said.ended(rest) + said.so_far())
+
+    def flush(self) -> None:
+        """Write lines as far as they are known."""
+        for (_, stream), said in self._said.items():
+            if stream in self._whole:
+                self._write_agent(stream, said.so_far())
 
     def say(self, line: str) -> None:
         """Write a line of our own. What came over the wire must have been escaped."""
@@ -48,13 +63,16 @@ class Screen:
 
     def own(self, text: str) -> None:
         """Write text of our own, on a line of its own and in no colour of the agent's."""
+        self.flush()
         here = (sys.stdout, sys.stderr) if self._shared else (sys.stderr,)
-        if self._colour and any(found.coloured for (_, stream), found in self._filters.items() if stream in here):
+        on = {stream for (_, stream), said in self._said.items() if said.clean.coloured}
+        if on.difference(self._plain).intersection(here):
             text = RESET + text
         if self._mid_line.intersection(here):
             self._mid_line.difference_update(here)
             text = "\n" + text
         self._write(sys.stderr, text)
+        self._asking = not text.endswith("\n")
 
     def end_line(self) -> None:
         """On a terminal, end the line on which it has echoed `^C`."""
@@ -64,16 +82,52 @@ class Screen:
     def answered(self) -> None:
         """Take note that the human ended the line with Enter."""
         self._mid_line.discard(sys.stderr)
+        self._asking = False
+
+    def _write_agent(self, stream: TextIO, text: str) -> None:
+        if stream in self._plain:
+            text = _COLOUR.sub("", text)
+        if text and self._asking and (self._shared or stream is sys.stderr):
+            self._asking, text = False, f"\n{text}"
+        self._write(stream, text)
 
     def _write(self, stream: TextIO, text: str) -> None:
         if not text:
             return
-        stream.write(text)
-        stream.flush()
+        emit(stream, text)
         if text.removesuffix(RESET).endswith("\n"):
             self._mid_line.discard(stream)
         else:
             self._mid_line.add(stream)
+
+
+@dataclass(slots=True)
+class _Said:
+    """What one turn says on one stream."""
+
+    clean: TerminalFilter = field(default_factory=lambda: TerminalFilter(overwrites=True))
+    over: Overwriting = field(default_factory=Overwriting)
+    given: str = ""  # of the line that has not ended, where that was written already
+
+    def ended(self, text: str) -> str:
+        """What there is to write of a stream of which only whole lines are."""
+        return self._beyond(done) if (done := self.over.feed(text)) else ""
+
+    def so_far(self) -> str:
+        line = self.over.line
+        text = self._beyond(line)
+        self.given = line
+        return text
+
+    def _beyond(self, text: str) -> str:
+        """Without what is written; on a line of its own if that was overwritten since."""
+        given, self.given = self.given, ""
+        return text.removeprefix(given) if text.startswith(given) else f"\n{text}"
+
+
+def coloured(stream: TextIO) -> bool:
+    """Whether colours belong on a stream: not into a pipe or a file, nor where somebody wants none."""
+    return stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
 
 def abandon_stdout() -> None:
@@ -81,6 +135,27 @@ def abandon_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def say(line: str) -> None:
-    """A line of our own to stderr; whatever is in it, nothing drives the terminal."""
-    print(f"[remote] {escape(line)}", file=sys.stderr)
+def say(line: str, *, error: bool = True) -> None:
+    """A line of our own; whatever is in it, nothing drives the terminal, and what it has of more lines is indented."""
+    put("[remote] " + line.replace("\n", "\n    ") + "\n", error=error)
+
+
+def put(text: str, *, error: bool = False, keep_colours: bool = False) -> None:
+    """Write text to a standard stream: nothing in it drives a terminal. Colours pass where they are ours."""
+    if keep_colours:
+        passing = TerminalFilter()
+        text = passing.feed(text) + passing.close()
+    else:
+        text = visible(text)
+    emit(sys.stderr if error else sys.stdout, text)
+
+
+def data(text: str) -> None:
+    """Write what is meant for programs, as it is; a terminal gets it as text."""
+    emit(sys.stdout, visible(text) if sys.stdout.isatty() else text)
+
+
+def emit(stream: TextIO, text: str) -> None:
+    """The one place that writes to a terminal. What comes here went through `text/terminal`, or is for a program."""
+    stream.write(text)
+    stream.flush()

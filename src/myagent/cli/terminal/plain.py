@@ -10,8 +10,10 @@ import argparse
 import asyncio
 import os
 import signal
+import stat
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import BinaryIO
 
 from myagent.cli import target
 from myagent.cli.terminal.driver import DONE, Driver, Wanted
@@ -21,13 +23,15 @@ from myagent.client import Client, ClientError, Message, Refused, connect
 from myagent.client.address import Address
 from myagent.client.asking import page
 from myagent.client.incoming import read
-from myagent.core.messages import Ack, Connections
+from myagent.core.messages import Ack, Connections, Error, TerminalState
 from myagent.exceptions import MyagentError
 from myagent.export.asciicast import steps
 from myagent.export.parts import uncoloured
+from myagent.text.overwriting import overwritten
 from myagent.text.wording import name_line, one_line
 
 HISTORY = 50  # events that /history shows, unless told
+LINE_BYTES = 4 << 20  # of one line of a pipe; a prompt may have a quarter of it
 BLOCK = '"""'  # a line of its own before and after a prompt of several lines
 
 HELP = f"""\
@@ -79,8 +83,35 @@ class SharedKeyboard(Keyboard):
             self._waiter = None
 
 
+class Commands:
+    """Reads lines from what is no terminal: a pipe, a file. `None` is the end of input."""
+
+    def __init__(self, take: Callable[[str | None], Awaitable[None]]) -> None:
+        self._take = take
+
+    async def pump(self) -> None:
+        async for line in _lines(sys.stdin.buffer):
+            await self._take(line.decode(errors="replace").strip())
+        await self._take(None)
+
+
+async def _lines(file: BinaryIO) -> AsyncIterator[bytes]:
+    if not (stat.S_ISFIFO(mode := os.fstat(file.fileno()).st_mode) or stat.S_ISSOCK(mode)):
+        for line in file.read().splitlines():  # a file, or /dev/null: it does not keep one waiting
+            yield line
+        return
+    reader = asyncio.StreamReader(limit=LINE_BYTES)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), file)
+    while line := await reader.readline():
+        yield line
+
+
 class Sitting(Driver):
-    """A watching driver in which one can also write; `fetch` gives a session's last events, as text."""
+    """A watching driver in which one can also write; `fetch` gives a session's last events, as text.
+
+    Without a terminal, lines come from standard input all the same; questions are denied then. When such input has
+    ended, so does this, as soon as what was asked for has been done; if nothing ever came, it goes on watching.
+    """
 
     can_prompt = True
 
@@ -90,11 +121,18 @@ class Sitting(Driver):
         super().__init__(Wanted(), screen, self._lines)
         self._shown = session
         self._fetch = fetch
+        self._commands = None if has_terminal or sys.stdin is None else Commands(self._typed)
         self._sent: set[str] = set()
+        self._opening: str | None = None  # a prompt that opens a session
+        self._opened = asyncio.Event()
+        self._turns: set[str] = set()  # prompts of ours that have not ended
+        self._came = False  # a line
+        self._ending = False  # no more lines will come
         self._block: list[str] | None = None  # the lines of a prompt that is being written
 
     async def run(self, client: Client) -> int:
-        pump = None if self._lines is None else asyncio.create_task(self._lines.pump(), name="keyboard")
+        source = self._lines or self._commands
+        pump = None if source is None else asyncio.create_task(source.pump(), name="keyboard")
         try:
             return await super().run(client)
         finally:
@@ -109,6 +147,17 @@ class Sitting(Driver):
                 self._sent.discard(message.id)
                 if self._shown is None:
                     self._shown = message.session_id
+                self._answered(message.id)
+            case Error() if message.id in self._turns:
+                self._sent.discard(message.id)
+                self._turns.discard(message.id)
+                self._answered(message.id)
+                self._end_if_done()
+            case TerminalState() if message.id in self._turns:
+                self._turns.discard(message.id)
+                code = super()._show(client, message)
+                self._end_if_done()
+                return code
             case Connections():
                 for each in message.connections:
                     label = name_line(each.label)
@@ -119,6 +168,11 @@ class Sitting(Driver):
 
     async def _typed(self, line: str | None) -> None:
         assert self._work is not None
+        if line is None and self._lines is None:
+            self._ending = self._came
+            self._end_if_done()
+            return
+        self._came = True
         if line is None:
             self._work.cancel()
             self.interrupted = True
@@ -187,7 +241,35 @@ class Sitting(Driver):
         if not text.strip():
             return
         self._sent.discard("")
-        self._sent.add(await client.prompt(text, session=self._shown))
+        while (
+            self._shown is None and self._opening is not None
+        ):  # two prompts are one session, however slow the line is
+            await self._opened.wait()
+        opens = self._shown is None
+        if opens:
+            self._opened.clear()
+            self._opening = ""
+        try:
+            sent = await client.prompt(text, session=self._shown)
+        except ClientError:
+            self._answered("")
+            raise
+        self._sent.add(sent)
+        self._turns.add(sent)
+        if opens:
+            self._opening = sent
+
+    def _answered(self, message_id: str) -> None:
+        if self._opening == message_id:
+            self._opening = None
+            self._opened.set()
+
+    def _end_if_done(self) -> None:
+        """Leave when the input has ended and nothing of it goes on."""
+        if self._ending and not self._turns:
+            assert self._work is not None
+            self.interrupted = True
+            self._work.cancel()
 
     async def _try(self, ask: Callable[[Client], Awaitable[object]]) -> None:
         try:
@@ -239,12 +321,12 @@ async def run(arguments: argparse.Namespace) -> int:
 
     def fetch(session: str, before: int, limit: int) -> str:
         events = map(read, page(address, token, session, before=before, limit=limit))
-        return uncoloured("".join(text for _, text in steps(events)))
+        return uncoloured(overwritten("".join(text for _, text in steps(events))))
 
     if arguments.session is not None:
         address.check_plain(allowed=arguments.insecure_plain)
         await asyncio.to_thread(check_session, address, token, arguments.session)
-    sitting = Sitting(Screen(raw=False, colour=False), arguments.session, fetch)
+    sitting = Sitting(Screen(raw=False, lines=True), arguments.session, fetch)
     client = connect(
         address, token=token, role=arguments.role, label=arguments.label, reconnect=True,
         insecure_plain=arguments.insecure_plain, on_state=sitting.state_changed,
@@ -253,6 +335,8 @@ async def run(arguments: argparse.Namespace) -> int:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, sitting.interrupt)
     loop.add_signal_handler(signal.SIGTERM, sitting.terminate)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        loop.add_signal_handler(signal.SIGHUP, sitting.terminate)
     try:
         return await work
     except asyncio.CancelledError:

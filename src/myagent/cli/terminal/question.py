@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import sys
 import termios
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+from myagent.cli.terminal.output import coloured
 from myagent.core.messages import PermissionRequest, RequestBody
 from myagent.core.permissions import allowed_once
 from myagent.text.terminal import RESET, visible
@@ -118,8 +120,7 @@ async def ask(
     request: PermissionRequest, keyboard: Keyboard, write: Callable[[str], None], *, cwd: str, mark: str = MARK
 ) -> Decision:
     """Show a permission request and return what the human answers. Cancel it to withdraw the question."""
-    colour = "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
-    write(describe(request, cwd=cwd, now=datetime.now(UTC), colour=colour, mark=mark))
+    write(describe(request, cwd=cwd, now=datetime.now(UTC), colour=coloured(sys.stderr), mark=mark))
     await asyncio.sleep(GUARD)
     keyboard.discard()
     choice = len(allowed_once(request.request.options)) > 1

@@ -1,0 +1,210 @@
+"""What a client can be asked, and what it can ask its server: each message is made here, and sent by one door."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import Any, Literal
+
+import msgspec
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from myagent.client.errors import Disconnected, NotConnected, PromptTooLarge
+from myagent.client.options import Options
+from myagent.client.state import State
+from myagent.client.view import View
+from myagent.core.messages import (
+    Cancel,
+    Claim,
+    Command,
+    DecisionBody,
+    Handover,
+    Limits,
+    Metadata,
+    OwnerInfo,
+    PermissionDecision,
+    PermissionMode,
+    PermissionRequest,
+    Ping,
+    Release,
+    Resume,
+    Role,
+    SessionId,
+    UserMessage,
+    Welcome,
+    Who,
+)
+
+
+class Commands:
+    """The part of a `Client` that speaks; what connects it is the other part. Methods return the id they sent."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._view = View(options.session, options.after)
+        self._socket: ClientConnection | None = None
+        self._calm_until = 0.0  # the loop's time until which the server wants to hear nothing
+        self._state = State("connecting")
+        self._closed = False
+
+    # --- what is known ---------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    @property
+    def role(self) -> Role | None:
+        return self._view.role
+
+    @property
+    def welcome(self) -> Welcome | None:
+        """The newest one; `None` with a server of the bare version 1."""
+        return self._view.welcome
+
+    @property
+    def connection_id(self) -> str | None:
+        return self._view.welcome.connection_id if self._view.welcome else None
+
+    @property
+    def limits(self) -> Limits | None:
+        return self._view.welcome.limits if self._view.welcome else None
+
+    @property
+    def owner(self) -> OwnerInfo | None:
+        return self._view.owner
+
+    @property
+    def sessions(self) -> dict[str, Metadata]:
+        return self._view.sessions
+
+    @property
+    def requests(self) -> dict[str, PermissionRequest]:
+        """Permission requests that are open, by their id; a session that is `behind` may have resolved them since."""
+        return self._view.requests
+
+    @property
+    def behind(self) -> frozenset[str]:
+        """Sessions whose events are from the past still."""
+        return self._view.cursors.behind
+
+    @property
+    def unacked(self) -> frozenset[str]:
+        """Ids of prompts that the server has neither accepted nor refused."""
+        return frozenset(self._view.unacked)
+
+    @property
+    def seen(self) -> dict[str, int]:
+        """The last event seen of each session."""
+        return dict(self._view.cursors.last)
+
+    # --- asking ----------------------------------------------------------------------------------------------
+
+    async def prompt(
+        self, text: str, *, session: str | None = None, mode: PermissionMode | None = None, id: str | None = None
+    ) -> str:
+        """Submit a turn. A reconnecting client sends it again, with the same id, until it is answered.
+
+        Raises `PromptTooLarge` before anything is sent.
+        """
+        session_id = None if session is None else SessionId(session)
+        message = UserMessage(id=id or new_id(), prompt=text, session_id=session_id, permission_mode=mode)
+        self._check_size(message)
+        self._view.unacked[message.id] = message
+        try:
+            return await self._send(message)
+        except (NotConnected, Disconnected):
+            if not self._options.reconnect or self._closed:
+                del self._view.unacked[message.id]
+                raise
+            return message.id
+
+    async def decide(
+        self,
+        request: PermissionRequest,
+        decision: Literal["allow", "deny"],
+        *,
+        reason: str | None = None,
+        option: str | None = None,
+    ) -> str:
+        """Answer a permission request, as it was shown: the request's digest goes with it."""
+        body = DecisionBody(kind=decision, reason=reason, option_id=option, digest=request.request.digest or None)
+        request_id = request.permission_request_id
+        return await self._send(PermissionDecision(id=new_id(), permission_request_id=request_id, decision=body))
+
+    async def resume(self, session: str, after_seq: int | None = None) -> str:
+        """Ask for a session's metadata or, with `after_seq`, for its events after that one, seen before or not."""
+        message = Resume(id=new_id(), session_id=SessionId(session), after_seq=after_seq)
+        if after_seq is not None and self._socket is not None:
+            self._view.cursors.asked(message.id, session, after_seq, moved=True)
+        return await self._send(message)
+
+    async def cancel(self, session: str, turn: str | None = None) -> str:
+        return await self._send(Cancel(id=new_id(), session_id=SessionId(session), turn_id=turn))
+
+    async def claim(self) -> str:
+        return await self._send(Claim(id=new_id()))
+
+    async def release(self) -> str:
+        return await self._send(Release(id=new_id()))
+
+    async def handover(self, to: str) -> str:
+        return await self._send(Handover(id=new_id(), to=to))
+
+    async def who(self) -> str:
+        return await self._send(Who(id=new_id()))
+
+    async def ping(self) -> str:
+        return await self._send(Ping(id=new_id()))
+
+    # --- sending ---------------------------------------------------------------------------------------------
+
+    def _check_size(self, message: UserMessage) -> None:
+        if self.limits is not None:
+            prompt, whole = len(message.prompt.encode("utf-8", "surrogatepass")), len(encode(message))
+            if prompt > self.limits.prompt_bytes:
+                raise PromptTooLarge(prompt, self.limits.prompt_bytes)
+            if whole > self.limits.message_bytes:
+                raise PromptTooLarge(prompt, self.limits.message_bytes - (whole - prompt))
+
+    async def _calm(self) -> None:
+        """Wait as long as the server asked for."""
+        if (wait := self._calm_until - asyncio.get_running_loop().time()) > 0:
+            await asyncio.sleep(wait)
+
+    async def _send(self, message: Command) -> str:
+        if self._socket is None:
+            raise NotConnected
+        self._view.sent(message)
+        await self._calm()
+        if self._socket is None:
+            raise NotConnected
+        try:
+            await self._socket.send(encode(message), text=True)
+        except ConnectionClosed as closed:
+            raise lost(closed) from None
+        return message.id
+
+
+def encode(message: Command) -> bytes:
+    """The wire's form of a command: what was not given is left out, as a v1 server expects."""
+    return msgspec.json.encode(_given(msgspec.to_builtins(message)))
+
+
+def _given(fields: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _given(value) if isinstance(value, dict) else value
+        for name, value in fields.items()
+        if value is not None and value != [] and value != ()
+    }
+
+
+def new_id() -> str:
+    return str(uuid.uuid4())
+
+
+def lost(closed: ConnectionClosed) -> Disconnected:
+    """Why a connection is gone, in the words of its close frame."""
+    frame = closed.rcvd or closed.sent
+    return Disconnected(1006) if frame is None else Disconnected(frame.code, frame.reason)
