@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -65,6 +65,7 @@ class SessionStore:
         self.resolved: Callable[[PermissionResolved, str | None], None]
         self.happened: Callable[[SessionEvent], None] | None = None  # each event of a step; not the agent's output
         self.failed: Callable[[LogFailed], None]  # a fact cannot be stored any more; may be called again
+        self._latest = max((each.updated_at for each in sessions.values()), default="")
         self._retain = retain
         self._since_retain = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -230,6 +231,15 @@ class SessionStore:
         session = self.sessions[session_id]
         kept = {key: value for key, value in {**session.agent_state, **state}.items() if value is not None}
         self.sessions[session_id] = replace(session, agent_state=kept)
+
+    def stamp(self) -> str:
+        """When a session changes: now, or just after the last change where the clock was set back, since what is new
+        stands above what is old."""
+        moment = now()
+        if moment < self._latest:
+            moment = iso(datetime.fromisoformat(self._latest) + timedelta(milliseconds=1))
+        self._latest = moment
+        return moment
 
     def latest_first(self) -> list[Session]:
         return sorted(self.sessions.values(), key=lambda each: each.updated_at, reverse=True)

@@ -8,7 +8,6 @@ import logging
 import os
 import resource
 import signal
-import sys
 from pathlib import Path
 
 from myagent.access.seal import private_directories
@@ -17,13 +16,13 @@ from myagent.agents import Agent
 from myagent.agents.acp.presets import UnknownPreset
 from myagent.agents.choice import NoOptions
 from myagent.agents.exec import UnusableTemplate
-from myagent.agents.processes import adoption, confinement
+from myagent.agents.processes import adoption, confinement, kept
 from myagent.agents.tools.credentials import Places
 from myagent.cli.agent_choice import chosen
 from myagent.cli.directory import given_directory
 from myagent.cli.invitation import qr_code, reach_note, revoking
 from myagent.cli.pasting import quoted
-from myagent.cli.terminal.output import put, say
+from myagent.cli.terminal.output import abandon_stdout, put, say
 from myagent.core.display import escape
 from myagent.exceptions import MyagentError
 from myagent.host.notifications import Caller, Notifications, NotifyUnusable
@@ -129,8 +128,9 @@ def _fill_standard_descriptors() -> None:
 
 
 def _raise_open_files() -> None:
-    """Every client is an open file; the soft limit of most systems is meant for programs that select()."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    """Every client is an open file; the soft limit of most systems is meant for programs that select().
+    What agents run is such a program: it gets the limit that we were started with."""
+    kept.file_limit, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
@@ -187,11 +187,11 @@ async def _serve_until(stop: asyncio.Event, server: Server, agent: Agent, invite
     async with server:
         waiting.cancel()
         for line in _announcement(server, agent):
-            say(line, error=False)
+            _announce(line)
         if invite is not None:
             _invite(server, invite)
         await stop.wait()
-        _say_stopping()
+        _announce("stopping")
 
 
 async def _say_what_it_waits_for(agent: Agent) -> None:
@@ -260,12 +260,14 @@ def _invite(server: Server, label: str) -> None:
         *reach_note(server.page),
     ]
     for line in lines:
-        say(line, error=False)
-    put("".join(f"{line}\n" for line in qr_code(made.link, server.page, wanted=None)), keep_colours=True)
+        _announce(line)
+    if drawn := qr_code(made.link, server.page, wanted=None):
+        put("".join(f"{line}\n" for line in drawn), keep_colours=True)
 
 
-def _say_stopping() -> None:
+def _announce(line: str) -> None:
     try:
-        say("stopping", error=False)
-    except OSError:  # whoever read our lines has gone; that is no reason not to stop well
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        say(line, error=False)
+    except OSError:  # `serve | head -1`: whoever read our lines has gone; others may be connected, or want to
+        abandon_stdout()
+        say("nobody reads standard output any more: serving goes on without it")
