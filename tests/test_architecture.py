@@ -22,11 +22,11 @@ TESTS = Path(__file__).parent
 TEST_FILES = sorted(TESTS.rglob("test_*.py"))
 KINDS = {"conformance", "e2e", "faults", "fuzz", "security"}  # folders of tests that go through many rooms
 FROM_OUTSIDE = {"cli", "tui", "web"}  # rooms whose tests start the program or open the page
-ABOUT_THE_WHOLE = {"test_architecture", "test_docs"}
+ABOUT_THE_WHOLE = {"test_architecture", "test_docs", "test_extras"}
 
 # Each room, from the top down, and the rooms that it may know: never one that stands above it. `core` and `exceptions`
 # may be known by all, and `myagent` itself, which is the version and nothing else.
-EVERYBODY = {"core", "exceptions", "myagent"}
+EVERYBODY = {"core", "exceptions", "extras", "myagent"}
 KNOWS: dict[str, set[str]] = {
     "__main__": {"cli"},
     "cli": {
@@ -56,12 +56,13 @@ KNOWS: dict[str, set[str]] = {
     "eventlog": set(),
     "core": set(),
     "exceptions": set(),
+    "extras": set(),
     "myagent": set(),
 }
 
 # Every library from outside, and what of the standard library only one room may touch.
 LIBRARIES: dict[str, set[str]] = {
-    "msgspec": set(KNOWS) - {"exceptions", "myagent"},
+    "msgspec": set(KNOWS) - {"exceptions", "extras", "myagent"},
     "websockets": {"client", "server"},
     "sqlite3": {"eventlog"},
     "subprocess": {"agents"},

@@ -45,16 +45,24 @@ class ExposedPlain(MyagentError):
 
 
 async def listen(settings: Settings, connect: Callable[[], asyncio.BaseProtocol]) -> asyncio.Server:
-    """Take the address; nothing is accepted until `begin`. Raises `CannotListen`."""
-    try:
-        server = await asyncio.get_running_loop().create_server(
-            connect, settings.host, settings.port, backlog=batch(), start_serving=False
-        )
-    except (OSError, OverflowError) as error:
-        in_use = getattr(error, "errno", None) == errno.EADDRINUSE
-        reason = "the port is in use" if in_use else getattr(error, "strerror", None) or "no such address"
-        remedy = "stop what listens there, or choose another --port" if in_use else "choose another --host or --port"
-        raise CannotListen(settings.host, settings.port, reason, remedy) from None
+    """Take the address, if need be with a spare port; nothing is accepted until `begin`. Raises `CannotListen`."""
+    spare = iter(range(settings.port + 1, min(settings.port + 1 + settings.spare_ports, 1 << 16)))
+    port: int | None = settings.port
+    while True:
+        try:
+            server = await asyncio.get_running_loop().create_server(
+                connect, settings.host, port, backlog=batch(), start_serving=False
+            )
+            break
+        except (OSError, OverflowError) as error:
+            in_use = getattr(error, "errno", None) == errno.EADDRINUSE
+            if in_use and (port := next(spare, None)) is not None:
+                continue
+            reason = "the port is in use" if in_use else getattr(error, "strerror", None) or "no such address"
+            remedy = (
+                "stop what listens there, or choose another --port" if in_use else "choose another --host or --port"
+            )
+            raise CannotListen(settings.host, settings.port, reason, remedy) from None
     for listening in server.sockets:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     return server

@@ -108,8 +108,8 @@ def add_address(parser: argparse.ArgumentParser) -> None:
     add(
         "--url",
         help="the server: ws://HOST:PORT, https://HOST/PATH, HOST:PORT, or an invite's link, token and all "
-        f"(default: $MYAGENT_REMOTE_URL, else that of the server that runs in this "
-        f"directory, else ws://{DEFAULT_HOST}:{DEFAULT_PORT})",
+        "(default: $MYAGENT_REMOTE_URL, else the server that runs in this directory or above; with a token given, "
+        f"else ws://{DEFAULT_HOST}:{DEFAULT_PORT})",
     )
     add("--host", help="instead of --url: its host")
     add("--port", type=port, help="instead of --url: its port")

@@ -19,6 +19,7 @@ from myagent.agents.exec import UnusableTemplate
 from myagent.agents.processes import adoption, confinement, kept
 from myagent.agents.tools.credentials import Places
 from myagent.cli.agent_choice import chosen
+from myagent.cli.arguments.parsing import DEFAULT_PORT
 from myagent.cli.directory import given_directory
 from myagent.cli.invitation import qr_code, reach_note, revoking
 from myagent.cli.pasting import quoted
@@ -43,6 +44,7 @@ _USAGE = (
     UnknownPreset,
     UnusableTemplate,
 )
+SPARE_PORTS = 20  # after the usual one, for further projects on this machine
 REAP_SECONDS = 1.0  # between two looks for orphans that have ended
 PLACES_NAMED = 6  # that hold credentials, in one line
 START_PATIENCE_SECONDS = 3.0  # before it is told what a start waits for
@@ -95,7 +97,8 @@ def _caller(arguments: argparse.Namespace) -> Caller | None:
 def _settings(arguments: argparse.Namespace) -> Settings:
     return Settings(
         host=arguments.host,
-        port=arguments.port,
+        port=DEFAULT_PORT if arguments.port is None else arguments.port,
+        spare_ports=SPARE_PORTS if arguments.port is None else 0,
         permission_mode=arguments.permission_mode,
         allow_bypass=arguments.allow_bypass,
         owner_grace=arguments.owner_grace,
