@@ -16,6 +16,7 @@ from typing import Any
 from myagent.access import asking
 from myagent.access.registry import Access, AnyRequest
 from myagent.access.state_directory import StateDir
+from myagent.cli.directory import given_directory
 from myagent.cli.target import tell_untrusted
 from myagent.cli.terminal.output import data, put, say
 from myagent.client.here import served_workspace
@@ -103,8 +104,7 @@ def carry_out(
 
     Returns the exit code.
     """
-    if not Path(arguments.cwd).is_dir():
-        arguments.usage_error(f"--cwd {arguments.cwd!r} is not a directory")
+    given_directory(arguments)
     try:
         answer = complete(ask(find_workspace(arguments), request))
     except MyagentError as error:

@@ -30,7 +30,6 @@ from myagent.core.messages import (
     ConnectionId,
     Handover,
     Hello,
-    Metadata,
     PermissionDecision,
     Ping,
     Pong,
@@ -50,10 +49,11 @@ from myagent.core.refusals import (
 from myagent.core.session import Session
 from myagent.delivery.fanout import Fanout
 from myagent.delivery.window import Window
-from myagent.eventlog import EventLog, LogFailed
+from myagent.eventlog import EventLog, LogFailed, LogGone
 from myagent.host.announcements import Announcements
 from myagent.host.covered_log import CoveredLog
 from myagent.host.epochs import EPOCHS, Epochs
+from myagent.host.gone_state import GoneState
 from myagent.host.notifications import Notifications
 from myagent.host.peer import Peer, clean_label, name_of
 from myagent.host.permission_requests import PermissionRequests, watches
@@ -90,6 +90,7 @@ class Host:
         self._prompts: Prompts
         self._announcements: Announcements
         self._stopping = False
+        self._gone: GoneState
         self.failure: LogFailed | None = None  # once set, nothing can be stored until the server is started again
         self.on_failure: Callable[[], None] = lambda: None  # called when it is
 
@@ -107,6 +108,7 @@ class Host:
         self.fanout = Fanout(window, self.log, announce_gaps=not keeps_all, cover=self.redactor.encoded)
         decoder = msgspec.json.Decoder(Session)
         sessions = {SessionId(key): decoder.decode(state) for key, state in opened.sessions.items()}
+        self._gone = GoneState(self.fanout)
         self.store = SessionStore(self.log, self.fanout, sessions, settings.retain_events)
         self._requests = PermissionRequests(self.store, settings.permission_timeout, self._nobody_asked)
         chunk_bytes = settings.limits.chunk_frame_bytes
@@ -157,8 +159,18 @@ class Host:
         await self.fanout.close()
         await self.log.close()
 
+    def look_at_log(self) -> None:
+        """Notice that nothing can be stored any more, also when nobody wants to store anything."""
+        if isinstance(self.log.refusing, LogFailed):
+            self._log_failed(self.log.refusing)
+
     def _log_failed(self, error: LogFailed) -> None:
-        if self.failure is None and not self._stopping:
+        if self._stopping:
+            return
+        if isinstance(error, LogGone):
+            self.failure = error
+            self._gone.tell(error, self._turns, self.notifications)
+        elif self.failure is None:
             _log.critical("%s; what runs can only be told of after a restart", error)
             self.failure = error
             self.on_failure()
@@ -372,15 +384,9 @@ class Host:
 
         await self._turns.cancel(message.session_id, message.turn_id, by=name_of(peer), answer=answer, actor=actor)
 
-    # --- what is told ---------------------------------------------------------------------------------------------
-
     def record(self, kind: str, fields: dict[str, Any]) -> None:
         """Put something into the audit that changes no session."""
         self.store.record(kind, fields)
-
-    def list_sessions(self, *, only: SessionId | None = None) -> list[Metadata]:
-        """Every session, or one, the latest first."""
-        return [self.store.metadata(each) for each in self.store.latest_first() if only in (None, each.session_id)]
 
 
 def _new_token() -> str:

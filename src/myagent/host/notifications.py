@@ -75,6 +75,10 @@ class Notifications:
         text = what[:DETAIL_CHARACTERS] if self._details else "A tool call ran and nobody was asked."
         self._say("an agent acts unasked", text, session_id)
 
+    def state_gone(self) -> None:
+        """Take that nothing can be stored any more."""
+        self._say("the state directory was deleted", "Nothing more is stored: export what you need, start again.", None)
+
     def owner(self, *, owned: bool, lost: bool) -> None:
         """Take how the slot moved; `lost`: its owner dropped out, and is no longer waited for."""
         self._owned = owned

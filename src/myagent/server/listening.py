@@ -8,8 +8,9 @@ import resource
 import socket
 import ssl
 from collections.abc import Callable
+from pathlib import Path
 
-from myagent.exceptions import MyagentError
+from myagent.exceptions import FileUnusable, MyagentError
 from myagent.server.addresses import is_loopback
 from myagent.server.tls import QUEUE
 from myagent.settings import Settings
@@ -83,18 +84,31 @@ async def begin(server: asyncio.Server) -> None:
 
 
 def load_tls(settings: Settings) -> ssl.SSLContext | None:
-    """The certificate's context, or `None` without one. Raises `CannotListen`, and `ExposedPlain` where a certificate
-    is needed."""
+    """The certificate's context, or `None` without one. Raises `CannotListen`, `FileUnusable` for a file that
+    cannot be read, and `ExposedPlain` where a certificate is needed."""
     cert, key = settings.tls_cert, settings.tls_key
     if cert is None:
         if not settings.insecure_plain and not is_loopback(settings.host):
             raise ExposedPlain(settings.host)
         return None
+    for named, path in (("--tls-cert", cert), ("--tls-key", key)):
+        _check_readable(named, path)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
         context.load_cert_chain(cert, key)
     except (OSError, ssl.SSLError) as error:
-        reason = f"the TLS certificate is unusable ({error.strerror or error})"
+        reason = f"the TLS certificate is unusable ({error.strerror or error}; {cert}, {key})"
         raise CannotListen(settings.host, settings.port, reason, "check --tls-cert and --tls-key") from None
     return context
+
+
+def _check_readable(named: str, path: Path | None) -> None:
+    """Name the file that cannot be read: OpenSSL does not. Raises `FileUnusable`."""
+    if path is None:
+        return
+    try:
+        with open(path, "rb") as file:
+            file.read(1)
+    except OSError as error:
+        raise FileUnusable(path, f"read {named}", error) from None
