@@ -23,6 +23,7 @@ from myagent.__main__ import main
 from myagent.access.registry import Access, ListInvites
 from myagent.access.seal import Foreign, Seal
 from myagent.cli import administration, target
+from myagent.server import control
 
 TOKEN = "E" * 43
 
@@ -238,3 +239,19 @@ async def test_nor_to_a_server_that_was_found_here(monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("MYAGENT_REMOTE_URL", raising=False)
     async with scene(tmp_path):
         assert await asyncio.to_thread(main, ["remote", "sessions"]) == 0
+
+
+async def test_a_link_in_a_clone_leads_to_no_other_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A repository can hold no socket, but a link to one: whoever listens there would say where prompts are sent."""
+    elsewhere, clone = tmp_path / "elsewhere", tmp_path / "clone"
+    elsewhere.mkdir()
+    planted = clone / target.AUTH_FILE
+    planted.parent.mkdir(parents=True, mode=0o700)
+    planted.write_text("{}")
+    monkeypatch.chdir(clone)
+    async with scene(elsewhere) as here:
+        (planted.parent / control.NAME).symlink_to(here.server.auth_path.with_name(control.NAME))
+        assert await asyncio.to_thread(target._served_here) is None
+        (planted.parent / control.NAME).unlink()
+        os.link(here.server.auth_path.with_name(control.NAME), planted.parent / control.NAME)
+        assert await asyncio.to_thread(target._served_here) is not None, "the control: it could have been asked"

@@ -185,6 +185,8 @@ def ask(directory: Path, request: AnyRequest) -> Any | None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
         asking.settimeout(SECONDS)
         try:
+            if not stat.S_ISSOCK(os.lstat(directory / NAME).st_mode):  # a link may have come with a clone
+                return None
             with _reachable(directory / NAME) as address:
                 asking.connect(address)
             asking.sendall(msgspec.json.encode(request) + b"\n")
