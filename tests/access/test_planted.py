@@ -20,10 +20,10 @@ from asking import bearer, invite, knock
 from wire import scene
 
 from myagent.__main__ import main
+from myagent.access.asking import NAME
 from myagent.access.registry import Access, ListInvites
 from myagent.access.seal import Foreign, Seal
 from myagent.cli import administration, target
-from myagent.server import control
 
 TOKEN = "E" * 43
 
@@ -211,7 +211,7 @@ def test_a_directory_that_another_user_made_gets_no_token(thief: tuple[Thief, Pa
 def test_believed_it_would_be_asked(thief: tuple[Thief, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """The negative control."""
     stealing, mine = thief
-    monkeypatch.setattr(target, "why_untrusted", lambda workspace: "")
+    monkeypatch.setattr("myagent.client.here.why_untrusted", lambda workspace: "")
     monkeypatch.setenv("MYAGENT_REMOTE_TOKEN", "S" * 43)
     monkeypatch.chdir(mine)
     main(["remote", "sessions"])
@@ -250,8 +250,8 @@ async def test_a_link_in_a_clone_leads_to_no_other_server(monkeypatch: pytest.Mo
     planted.write_text("{}")
     monkeypatch.chdir(clone)
     async with scene(elsewhere) as here:
-        (planted.parent / control.NAME).symlink_to(here.server.auth_path.with_name(control.NAME))
+        (planted.parent / NAME).symlink_to(here.server.auth_path.with_name(NAME))
         assert await asyncio.to_thread(target._served_here) is None
-        (planted.parent / control.NAME).unlink()
-        os.link(here.server.auth_path.with_name(control.NAME), planted.parent / control.NAME)
+        (planted.parent / NAME).unlink()
+        os.link(here.server.auth_path.with_name(NAME), planted.parent / NAME)
         assert await asyncio.to_thread(target._served_here) is not None, "the control: it could have been asked"
