@@ -112,8 +112,9 @@ def test_everything_is_shown_and_what_is_odd_is_flagged(
     ],
 )
 def test_what_has_no_form_that_is_known_is_shown_as_it_came(call: dict[str, Any]) -> None:
-    text = asked({"toolCallId": "c", "kind": "other", "rawInput": {"path": "a"}, **call}).text
+    text = asked({"kind": "other", "rawInput": {"path": "a"}, **call}).text
     assert "rm -r x" in text
+    assert "rm -r x" in asked({"kind": "other", **call}, {"title": "ls", "rawInput": {"path": "a"}, "content": []}).text
     assert "title" not in call or call["title"] in text, "a break of a line is one"
 
 

@@ -93,9 +93,13 @@ def request_text(call: JSON, diffs: Sequence[Diff]) -> str:
     if raw not in (None, {}):
         parts.append(f"input: {pretty(raw)}")
     parts.extend(texts_of(call))
-    parts.extend(f"content: {pretty(item)}" for item in dicts(call.get("content")) if _is_news(item))
+    parts.extend(_news_of(call))
     parts.extend(unified(diff) for diff in diffs)
     return "\n".join(parts)
+
+
+def _news_of(call: JSON) -> list[str]:
+    return [f"content: {pretty(item)}" for item in dicts(call.get("content")) if _is_news(item)]
 
 
 def _is_news(item: JSON) -> bool:
@@ -115,7 +119,7 @@ def hear(said: Said, call: JSON) -> None:
         title=call_title(call) if call.get("title") else "",
         kind=str(call.get("kind") or ""),
         given=call.get("rawInput"),
-        texts=texts_of(call),
+        texts=[*texts_of(call), *_news_of(call)],
         diffs=diffs_of(call),
         paths=paths_of(call),
     )
