@@ -216,7 +216,7 @@ test("only new requests wait; a replayed one never asks again", () => {
   assert.equal(workspace.waiting.size, 0);
 });
 
-// Of these a million characters took hours where each place was tried anew; the page could not be used any more.
+// Where each place was tried anew, time grew with the square of these, and the page could not be used any more.
 test("a line that repeats one character does not hang the page", () => {
   const n = 1_000_000;
   for (const line of ["~".repeat(n) + "`", "`".repeat(n) + "a`", "```" + " ".repeat(n) + "`", "~".repeat(n) + " ".repeat(n) + "`"]) {
