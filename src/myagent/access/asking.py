@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,6 +58,8 @@ def ask(directory: Path, request: AnyRequest) -> Any | None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
         asking.settimeout(SECONDS)
         try:
+            if not stat.S_ISSOCK(os.lstat(directory / NAME).st_mode):  # a link may have come with a clone
+                return None
             with reachable(directory / NAME) as address:
                 asking.connect(address)
             asking.sendall(msgspec.json.encode(request) + b"\n")
