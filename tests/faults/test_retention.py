@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.faults.proxy import Proxy
@@ -78,6 +79,10 @@ def test_what_is_gone_is_told_exactly(tmp_path: Path) -> None:
 def test_passing_over_it_would_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control: delivery that does not count what each cursor has seen."""
     make = Fanout.__init__
-    monkeypatch.setattr(Fanout, "__init__", lambda self, window, log, *, announce_gaps, **more: make(self, window, log, **more))
+
+    def forgets(self: Fanout, window: Any, log: Any, *, announce_gaps: bool, **more: Any) -> None:
+        make(self, window, log, **more)
+
+    monkeypatch.setattr(Fanout, "__init__", forgets)
     with pytest.raises(AssertionError, match="nobody said so"):
         asyncio.run(retained(tmp_path))
