@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -23,7 +24,7 @@ from tests.agents.test_process import (
     shell,
 )
 
-from myagent.agents.processes import kept, process
+from myagent.agents.processes import kept, ndjson, process
 from myagent.agents.processes.process import NotStarted
 
 START_DAEMON = f"(setsid sh -c '{DAEMON}' >/dev/null 2>&1 &); {WAIT_FOR_DAEMON}"
@@ -35,7 +36,7 @@ TELLS_WHEN_IT_IS_LATE = (
 SERVER = """
 import asyncio, sys
 from pathlib import Path
-from myagent.agents.processes import kept, process
+from myagent.agents.processes import kept, ndjson, process
 
 async def nobody(text): pass
 
@@ -220,3 +221,17 @@ async def test_a_keeper_that_was_killed_is_replaced(tmp_path: Path) -> None:
         assert await shell("kill -9 $(ps -o ppid= -p $PPID); echo on", tmp_path, ear) == 0
         assert await shell("echo again", tmp_path, ear) == 0
         assert ear.out == "on\nagain\n"
+
+
+@in_loop
+async def test_pipes_that_do_not_get_into_the_loop_are_closed_and_the_child_ends(tmp_path: Path) -> None:
+    """No descriptor and no process is left: `in_loop` looks."""
+    loop = asyncio.get_running_loop()
+
+    async def refuse(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "connect_read_pipe", refuse)
+        with pytest.raises(OSError, match="Too many open files"):
+            await ndjson.connected(["/bin/sleep", "1000"], cwd=tmp_path, env=process.child_environment())

@@ -35,6 +35,7 @@ ROUND_SECONDS = 0.02  # between two looks for who is still there
 DEATH_SIGNAL = 1  # prctl
 _OURS = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _PYTHONS = (signal.SIGPIPE, signal.SIGXFSZ)  # which it ignores, and a child would go on ignoring
+_libc = ctypes.CDLL(None, use_errno=True)
 _wake = -1
 
 
@@ -44,9 +45,8 @@ def adopt_orphans() -> None:
 
 
 def _prctl(option: int, value: int) -> None:
-    library = ctypes.CDLL(None, use_errno=True)
     try:
-        failed = library.prctl(option, value, 0, 0, 0) != 0
+        failed = _libc.prctl(option, value, 0, 0, 0) != 0
     except AttributeError:  # not Linux
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS)) from None
     if failed:
