@@ -14,10 +14,10 @@ from asking import ask, bearer, get, invite, knock, unlike
 from puppet import Puppet
 from wire import Client, decide, scene
 
+from myagent.access.asking import Declined
 from myagent.access.invites import Invites, InvitesFull, make_token, read_id
 from myagent.access.registry import BadRequest, CreateInvite, ListInvites, RevokeInvites, RotateToken
 from myagent.access.state_directory import UnsafeState
-from myagent.server.control import Declined
 
 HOUR = 3600.0
 
