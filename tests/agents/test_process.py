@@ -266,40 +266,6 @@ async def test_with_a_keeper_that_lets_go_a_grandchild_lives_on(tmp_path: Path) 
 
 
 @in_loop
-async def test_who_kills_its_keeper_ends_with_it(tmp_path: Path) -> None:
-    with kept.holding():  # as a server does
-        ear = Ear()
-        line = f"(setsid sh -c '{DAEMON}' >/dev/null 2>&1 &); {WAIT_FOR_DAEMON}; kill -9 $PPID; sleep 1000"
-        assert await shell(line, tmp_path, ear) == 128 + signal.SIGKILL
-        await gone(int((tmp_path / "pid").read_text()))
-
-
-@in_loop
-async def test_who_stops_its_keeper_ends_all_the_same(tmp_path: Path) -> None:
-    with kept.holding():
-        ear = Ear()
-        line = f"(setsid sh -c '{DAEMON}' >/dev/null 2>&1 &); {WAIT_FOR_DAEMON}; kill -STOP $PPID; echo $$; sleep 1000"
-        running = asyncio.create_task(shell(line, tmp_path, ear))
-        await ear.until(lambda: "\n" in ear.out)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(process, "GRACE_SECONDS", 0.05)
-            running.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await running
-        for pid in (ear.out, (tmp_path / "pid").read_text()):
-            await gone(int(pid))
-
-
-@in_loop
-async def test_a_keeper_that_was_killed_is_replaced(tmp_path: Path) -> None:
-    with kept.holding():
-        ear = Ear()
-        assert await shell("kill -9 $(ps -o ppid= -p $PPID); echo on", tmp_path, ear) == 0
-        assert await shell("echo again", tmp_path, ear) == 0
-        assert ear.out == "on\nagain\n"
-
-
-@in_loop
 async def test_who_left_the_group_cannot_hang_the_turn_and_what_it_wrote_before_is_heard(tmp_path: Path) -> None:
     ear = Ear()
     # The leader leaves only when the daemon has written; the daemon keeps the pipe.

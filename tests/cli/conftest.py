@@ -16,7 +16,7 @@ import termios
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyte
 import pytest
@@ -37,6 +37,16 @@ class Done(NamedTuple):
     returncode: int
     stdout: str
     stderr: str
+
+
+def reaped(process: subprocess.Popen[Any]) -> int:
+    """The exit code of a program that is about to end; one that does not is killed, and fails the test."""
+    try:
+        return process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise
 
 
 class Serving:
@@ -61,7 +71,12 @@ class Serving:
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str, str]:
         if self.process.poll() is None:
             self.process.send_signal(number)
-        output, errors = self.process.communicate(timeout=PATIENCE)
+        try:
+            output, errors = self.process.communicate(timeout=PATIENCE)
+        except BaseException:  # it does not end: nor is it left behind
+            self.process.kill()
+            self.process.communicate()
+            raise
         return self.process.returncode, output, errors
 
 

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import MYAGENT, environment
+from tests.cli.conftest import MYAGENT, environment, reaped
 
 FAKE = (Path(__file__).parents[1] / "agents" / "fake_agent.py").resolve()
 HOSTILE = '[mcp_servers."in\\u001b[2Jnocent"]\ncommand = "sh"\nargs = ["-c", "touch started"]\n'
@@ -60,7 +60,7 @@ def test_on_a_terminal_it_asks_once(directory: Path, answer: str, starts: bool) 
     finally:
         if starts:
             server.send_signal(signal.SIGTERM)
-        code = server.wait(20)
+        code = reaped(server)
         server.stdout.close()
         os.close(ours)
     assert code == (0 if starts else 3)
@@ -76,11 +76,14 @@ def test_with_the_operators_trust_it_serves(directory: Path) -> None:
         text=True,
     )
     assert server.stdout is not None
-    said = ""
-    while "connect with" not in said:
-        line = server.stdout.readline()
-        assert line, said
-        said += line
-    server.send_signal(signal.SIGTERM)
-    assert server.wait(20) == 0
-    server.stdout.close()
+    try:
+        said = ""
+        while "connect with" not in said:
+            line = server.stdout.readline()
+            assert line, said
+            said += line
+    finally:
+        server.send_signal(signal.SIGTERM)
+        code = reaped(server)
+        server.stdout.close()
+    assert code == 0

@@ -232,15 +232,18 @@ async def _tell(child: PipedChild, from_client: Any) -> None:
 async def _ended(child: PipedChild) -> None:
     """End it: its input is closed, then its group is told, then killed."""
     child.stdin.close()
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            async with asyncio.timeout(STOP_SECONDS):
-                await child.exited.wait()
-            break
-        except TimeoutError:
-            child.signal(number)
-    await child.exited.wait()
-    child.close_pipes()
+    try:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                async with asyncio.timeout(STOP_SECONDS):
+                    await child.exited.wait()
+                break
+            except TimeoutError:
+                child.signal(number)
+        await child.exited.wait()
+    finally:  # who is cancelled waits for nobody's good will
+        child.signal(signal.SIGKILL)
+        child.close_pipes()
 
 
 def _message(line: bytes) -> SessionMessage | Exception:

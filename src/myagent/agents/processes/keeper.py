@@ -4,17 +4,22 @@ Runs as `python -I -S keeper.py FD [FILES]`, and imports nothing of ours. FILES 
 and that of all it starts. For each request on FD (four descriptors: stdin,
 stdout, stderr and a channel) it forks a process that keeps one child. That one is a *subreaper*: whatever the child
 starts stays below it, also a daemon. When its channel ends, because the server let go or died of whatever, it kills
-all of them.
+all of them. The keeper itself stays until nobody is left below it: it inherits what a keeper of one child leaves when
+somebody kills that, and when FD ends it kills those too, as one that somebody stopped would never end.
 
 On the channel: in come 4 bytes of length and a marshalled (argv, env, cwd, identity); out go 8 bytes each, two numbers:
-(1, pid) when the child is made and waits, (2, errno) when it was told to run by one byte and did (0) or could not,
-(3, exit code or minus the signal) when it has ended. Until the channel ends the child is not reaped, so that its
-group's number stays its own.
+(4, pid) of who keeps it, or minus the errno of why it cannot, first; (1, pid) when the child is made and waits; (2, 0)
+when it was told to run by one byte and did, or the errno of why it could not, or could not be made; (3, exit code or
+minus the signal) when it has ended. Until the channel ends the child is not reaped, so that its group's number stays
+its own.
+
+Without prctl(2) (not Linux) nothing is run: what a child leaves behind could not be found.
 """
 
 from __future__ import annotations
 
 import array
+import contextlib
 import ctypes
 import errno
 import marshal
@@ -25,16 +30,30 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Collection
 
-MADE, RUNS, ENDED = 1, 2, 3
+MADE, RUNS, ENDED, KEEPS = 1, 2, 3, 4
 SUBREAPER = 36  # prctl
 ROUND_SECONDS = 0.02  # between two looks for who is still there
 DEATH_SIGNAL = 1  # prctl
 _OURS = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _PYTHONS = (signal.SIGPIPE, signal.SIGXFSZ)  # which it ignores, and a child would go on ignoring
-_prctl = ctypes.CDLL(None).prctl
+_libc = ctypes.CDLL(None, use_errno=True)
 _wake = -1
+
+
+def adopt_orphans() -> None:
+    """Become a subreaper. Raises `OSError` where that is not possible."""
+    _prctl(SUBREAPER, 1)
+
+
+def _prctl(option: int, value: int) -> None:
+    try:
+        failed = _libc.prctl(option, value, 0, 0, 0) != 0
+    except AttributeError:  # not Linux
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS)) from None
+    if failed:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
 
 def children(pid: int) -> list[int]:
@@ -71,7 +90,8 @@ def reap(pid: int) -> bool:
 
 def main(control: socket.socket) -> None:
     control.set_inheritable(False)
-    _prctl(SUBREAPER, 1, 0, 0, 0)  # who is orphaned when one of our keepers was killed comes here
+    with contextlib.suppress(OSError):  # it is refused to those who keep a child as well, and they tell
+        adopt_orphans()  # whatever one of them kept comes here, when it was killed
     _watch_children()
     keepers: set[int] = set()
     while True:
@@ -87,28 +107,48 @@ def main(control: socket.socket) -> None:
             continue
         message, ancillary, _, _ = control.recvmsg(1, socket.CMSG_SPACE(4 * 4))
         if not message:
-            _end_all(keepers)  # those end by themselves
+            _end_all()
             return
         fds = array.array("i", b"".join(data for _, _, data in ancillary))
         for each in fds:
             os.set_inheritable(each, False)
         if len(fds) == 4:
-            pid = os.fork()
+            try:
+                pid = os.fork()
+            except OSError as error:  # too many processes
+                pid = -1
+                with socket.socket(fileno=os.dup(fds[3])) as channel:
+                    _say(channel, RUNS, error.errno or errno.EIO)
             if pid == 0:
                 control.close()
                 try:
                     keep(list(fds[:3]), socket.socket(fileno=fds[3]))
                 finally:
                     os._exit(0)
-            keepers.add(pid)
+            if pid > 0:
+                keepers.add(pid)
         for each in fds:
             os.close(each)
 
 
 def keep(streams: list[int], channel: socket.socket) -> None:
     """Keep one child from its making to the end of everything that it started."""
-    _prctl(SUBREAPER, 1, 0, 0, 0)
     _watch_children()
+    try:
+        adopt_orphans()
+    except OSError as error:
+        _say(channel, KEEPS, -(error.errno or errno.EIO))
+        return
+    try:
+        _say(channel, KEEPS, os.getpid())
+        _keep(streams, channel)
+    except OSError as error:  # also the other side that went before it had read everything
+        _say(channel, RUNS, error.errno or errno.EIO)
+    finally:
+        _end_all()
+
+
+def _keep(streams: list[int], channel: socket.socket) -> None:
     size = _receive(channel, 4)
     request = _receive(channel, struct.unpack("!I", size)[0]) if size else b""
     if not request:
@@ -131,7 +171,6 @@ def keep(streams: list[int], channel: socket.socket) -> None:
         failed = os.read(told[0], 4)
         _say(channel, RUNS, struct.unpack("i", failed)[0] if failed else 0)
         _wait(channel, child)
-    _end_all()
 
 
 def _wait(channel: socket.socket, child: int) -> None:
@@ -156,13 +195,18 @@ def _wait(channel: socket.socket, child: int) -> None:
                 return
 
 
-def _end_all(others: Collection[int] = ()) -> None:
-    """Kill and reap until nobody is left but `others`; whose parent was killed comes to us, so that none is missed."""
-    while left := [pid for pid in children(os.getpid()) if pid not in others]:
-        for pid in left:
+def _end_all() -> None:
+    """Kill and reap until nobody is left; whose parent was killed comes to us, so that none is missed."""
+    while True:
+        for pid in children(os.getpid()):
             kill(pid)
-        if not all(reap(pid) for pid in left):
-            select.select([_wake], [], [], ROUND_SECONDS)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        if select.select([_wake], [], [], ROUND_SECONDS)[0]:
+            os.read(_wake, 4096)
 
 
 def _become(
@@ -183,7 +227,7 @@ def _become(
             os.setgroups(groups)
             os.setresgid(group, group, group)
             os.setresuid(user, user, user)
-        _prctl(DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)  # should somebody kill its keeper; after a change of user
+        _prctl(DEATH_SIGNAL, signal.SIGKILL)  # should somebody kill its keeper; after a change of user
         for name in (*_OURS, *_PYTHONS):
             signal.signal(name, signal.SIG_DFL)
         for number, each in enumerate(streams):

@@ -1,11 +1,13 @@
 """Children that end with us: each is started by the keeper (`keeper.py`), which ends all of it when we are gone.
 
-One keeper runs for as long as anybody holds it (`holding`) or has a child. Needs Linux.
+One keeper runs for as long as anybody holds it (`holding`) or has a child. Needs Linux; elsewhere nothing is
+started, and `OSError` says so.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import marshal
 import os
 import signal
@@ -21,6 +23,7 @@ from typing import Self
 from myagent.agents.processes import confinement, keeper, spawned, tree
 
 ANSWER_SECONDS = 20.0  # for the keeper, on a machine that swaps
+ATTEMPTS = 2  # to have a child kept, when the keeper is killed meanwhile
 CLOSE_SECONDS = 5.0  # for a keeper to end, that has nothing to do any more
 _RECORD = struct.Struct("ii")
 _PROGRAM = Path(keeper.__file__)
@@ -36,6 +39,8 @@ class _Keeper:
     """The program that starts children for us."""
 
     def __init__(self) -> None:
+        if sys.platform != "linux":
+            raise OSError(errno.ENOSYS, "programs run only on Linux here: elsewhere what they start may outlive us")
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control = ours
         with theirs:
@@ -64,7 +69,13 @@ class _Keeper:
             return False
         return True
 
+    def kill(self) -> None:
+        """End it at once; whatever else it has to do is left to who keeps each child."""
+        self._process.kill()
+        self.close()
+
     def close(self) -> None:
+        """Have it end, and whatever its keepers still keep: that has no use for us any more."""
         self._control.close()
         try:
             self._process.wait(CLOSE_SECONDS)
@@ -106,22 +117,52 @@ def let_go() -> None:
 
 def _ask(fds: Sequence[int]) -> None:
     """Have a child kept, by another keeper if the one that was is dead or stopped. Raises `OSError`."""
-    global _keeper
     assert _keeper is not None
     if not _keeper.ask(fds):
-        _keeper.close()
-        _keeper = _Keeper()
+        _replace(_keeper)
         if not _keeper.ask(fds):
             raise OSError(0, "the process that starts others does not run")
+
+
+def _replace(old: _Keeper | None) -> None:
+    """Have another keeper, unless `old` is no more the one that is. Raises `OSError`."""
+    global _keeper
+    if old is not None and old is _keeper:
+        old.kill()  # without a wait: this is the server's event loop
+        _keeper = _Keeper()
+
+
+async def _kept(streams: Sequence[int]) -> tuple[socket.socket, _Root]:
+    """The channel to a process that will keep a child, and that process. Raises `OSError`."""
+    for _ in range(ATTEMPTS):
+        channel, theirs = socket.socketpair()
+        try:
+            channel.setblocking(False)
+            with theirs:
+                _ask([*streams, theirs.fileno()])
+            asked = _keeper
+            try:
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    return channel, _Root(await _answer(channel, keeper.KEEPS))
+            except TimeoutError:  # somebody stopped it
+                _replace(asked)
+                raise OSError(0, "the process that starts others does not answer") from None
+            except _Ended:  # somebody killed it just now: nothing ran
+                _replace(asked)
+                channel.close()
+        except BaseException:
+            channel.close()
+            raise
+    raise _Ended
 
 
 class KeptChild:
     """A child that the keeper has started. `exited` is set when it has ended, but not reaped: its group's number is its
     own until `release`. `gone` is set when nothing is left of it and of whatever it started."""
 
-    def __init__(self, channel: socket.socket, pid: int, root: int) -> None:
+    def __init__(self, channel: socket.socket, pid: int, root: _Root) -> None:
         self.pid = pid
-        self._root = root  # who keeps it
+        self._root = root
         self.status: int | None = None  # as `Popen.returncode` has it
         self.exited, self.gone = asyncio.Event(), asyncio.Event()
         self._channel = channel
@@ -139,41 +180,33 @@ class KeptChild:
         hold()
         try:
             request = _encode(argv, cwd, env)
-            channel, theirs = socket.socketpair()
+            channel, root = await _kept([stdin, stdout, stderr])
             try:
-                channel.setblocking(False)
-                with theirs:
-                    _ask([stdin, stdout, stderr, theirs.fileno()])
-                return await cls._started(channel, request)
+                return await cls._started(channel, root, request)
             except BaseException:
-                channel.close()  # which ends whatever there is
+                root.kill()  # also if somebody stopped it; whoever it kept is ended by its parent
+                channel.close()
                 raise
         except BaseException:
             let_go()
             raise
 
     @classmethod
-    async def _started(cls, channel: socket.socket, request: bytes) -> Self:
+    async def _started(cls, channel: socket.socket, root: _Root, request: bytes) -> Self:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await loop.sock_sendall(channel, request)
                 pid = await _answer(channel, keeper.MADE)
-                kin = tree.look(pid)
-                root = kin.parent if kin else 0
-                spawned.roots.add(root)
                 spawned.started(pid)
                 try:
                     await loop.sock_sendall(channel, b"!")
-                    error = await _answer(channel, keeper.RUNS)
-                    if error:
-                        raise OSError(error, os.strerror(error))
+                    await _ran(channel)
                 except BaseException:
                     spawned.ended(pid)
-                    spawned.roots.discard(root)
                     raise
         except TimeoutError:
-            raise OSError(0, "the process that starts others does not answer") from None
+            raise OSError(0, "the process that keeps this one does not answer") from None
         child = cls(channel, pid, root)
         loop.add_reader(channel, child._heard)
         return child
@@ -200,8 +233,7 @@ class KeptChild:
         killed, the child dies of that, and the keepers' parent kills the others."""
         self.release()
         if not self.gone.is_set():
-            if self._root > 1:
-                keeper.kill(self._root)
+            self._root.kill()
             self._end()
 
     def _heard(self) -> None:
@@ -229,10 +261,39 @@ class KeptChild:
         asyncio.get_running_loop().remove_reader(self._channel)
         self._channel.close()
         spawned.ended(self.pid)
-        spawned.roots.discard(self._root)
+        self._root.forget()
         self.exited.set()
         self.gone.set()
         let_go()
+
+
+class _Ended(OSError):
+    """Nobody has the other end of the channel."""
+
+    def __init__(self) -> None:
+        super().__init__(0, "the process that starts others has ended")
+
+
+class _Root:
+    """Who keeps one child: whatever is below it is an agent's."""
+
+    def __init__(self, pid: int) -> None:
+        if pid <= 0:
+            raise OSError(
+                -pid, f"this system lets no process adopt orphans (PR_SET_CHILD_SUBREAPER): {os.strerror(-pid)}"
+            )
+        self._pid = pid
+        self._kin = tree.look(pid)
+        spawned.roots.add(pid)
+
+    def kill(self) -> None:
+        kin = tree.look(self._pid)
+        if kin is not None and self._kin is not None and kin.start == self._kin.start:  # and not who has its number now
+            keeper.kill(self._pid)
+        self.forget()
+
+    def forget(self) -> None:
+        spawned.roots.discard(self._pid)
 
 
 def _encode(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> bytes:
@@ -246,14 +307,28 @@ def _encode(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> bytes:
 
 
 async def _answer(channel: socket.socket, expected: int) -> int:
+    """The number that comes with what is expected. Raises `OSError`."""
     loop = asyncio.get_running_loop()
     data = b""
     while len(data) < _RECORD.size:
-        piece = await loop.sock_recv(channel, _RECORD.size - len(data))
+        try:
+            piece = await loop.sock_recv(channel, _RECORD.size - len(data))
+        except ConnectionResetError:  # it ended before it had read what was sent
+            piece = b""
         if not piece:
-            raise OSError(0, "the process that starts others has ended")
+            raise _Ended
         data += piece
     what, number = _RECORD.unpack(data)
+    if what == keeper.RUNS and number:
+        raise OSError(number, os.strerror(number))
     if what != expected:
         raise OSError(0, "the process that starts others said something else")
     return int(number)
+
+
+async def _ran(channel: socket.socket) -> None:
+    """Return when the child runs, or did: it may have killed its keeper before that could tell."""
+    try:
+        await _answer(channel, keeper.RUNS)
+    except _Ended:
+        pass

@@ -119,7 +119,7 @@ async def connected(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -
         await asyncio.shield(starting)  # half of it is no use
     except BaseException:
         await asyncio.wait({starting})
-        if starting.cancelled() or starting.exception() is None:
+        if not starting.cancelled() and starting.exception() is None:  # or else it has tidied up itself
             child.signal(signal.SIGKILL)
             child.close_pipes()
             await child.exited.wait()

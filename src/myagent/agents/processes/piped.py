@@ -52,14 +52,25 @@ class PipedChild:
         self._sweeping = asyncio.create_task(self._sweep(), name="child sweep")
         for each in (stdin, stdout, stderr):
             os.close(each)
+        files = [FileIO(to, "wb"), FileIO(out, "rb"), FileIO(err, "rb")]
+        try:
+            await self._connect(*files)
+        except BaseException:
+            self.close_pipes()
+            for file in files[len(self._transports) :]:
+                file.close()
+            self._process.drop()
+            raise
+
+    async def _connect(self, to: FileIO, out: FileIO, err: FileIO) -> None:
         loop = asyncio.get_running_loop()
-        writing, flow = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, FileIO(to, "wb"))
+        writing, flow = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, to)
         self._transports.append(writing)
         self.stdin = asyncio.StreamWriter(writing, flow, None, loop)
         self.stdout, self.stderr = asyncio.StreamReader(BUFFER_BYTES), asyncio.StreamReader(BUFFER_BYTES)
         for reader, pipe in ((self.stdout, out), (self.stderr, err)):
             protocol = partial(asyncio.StreamReaderProtocol, reader)
-            reading, _ = await loop.connect_read_pipe(protocol, FileIO(pipe, "rb"))
+            reading, _ = await loop.connect_read_pipe(protocol, pipe)
             self._transports.append(reading)
 
     @property
@@ -86,6 +97,13 @@ class PipedChild:
         self._grace = GRACE_SECONDS
 
     async def _sweep(self) -> None:
+        try:
+            await self._see_off()
+        finally:  # also when the loop ends
+            self._process.drop()
+            self.exited.set()
+
+    async def _see_off(self) -> None:
         """When it has ended, and the others of its group have left or their time is over: end whatever is left."""
         await self._process.exited.wait()
         loop = asyncio.get_running_loop()
@@ -97,8 +115,7 @@ class PipedChild:
         try:
             await asyncio.wait_for(self._process.gone.wait(), GONE_SECONDS)
         except TimeoutError:  # a setuid child may be beyond our reach
-            self._process.drop()
-        self.exited.set()
+            pass
 
 
 def _others_in_group(leader: int) -> bool:
