@@ -63,6 +63,7 @@ class Connection(asyncio.BufferedProtocol):
         "connection_id",
         "credential_id",
         "cursor",
+        "device_id",
         "label",
         "paused",
         "scope",
@@ -90,6 +91,7 @@ class Connection(asyncio.BufferedProtocol):
         """Take what the request was granted, before `accept`."""
         self.connection_id = identity.connection_id
         self.credential_id = identity.credential.credential_id
+        self.device_id = identity.credential.device_id
         self._credential = identity.credential
         self.scope: Scope = identity.scope
         self.label = identity.label
