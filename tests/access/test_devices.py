@@ -17,6 +17,7 @@ from myagent.access import readers as readers_module
 from myagent.access.invites import Invites, Spent, make_token, read_id
 from myagent.access.readers import VISIT_SECONDS, VISITS_EACH, Readers
 from myagent.access.registry import ListInvites, RevokeInvites
+from myagent.server.http import Answers
 
 HOUR = 3600.0
 NONCES = [f"{number:032x}" for number in range(10)]
@@ -67,6 +68,16 @@ async def test_one_use_is_one_device_through_reconnects_and_restarts(tmp_path: P
     async with scene(tmp_path) as here:
         assert (await here.join(headers=own)).role == "follower"
         assert (await knock(here.server, **shown)).status == 401
+
+
+async def test_control_a_server_that_forgets_the_nonce_takes_a_use_for_each_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Invites, "_made_with", lambda self, invite, nonce: None)
+    async with scene(tmp_path) as here:
+        _, shown = await invite(here.server, uses=1)
+        assert (await exchange(here, shown))[0] == 200
+        assert (await exchange(here, shown))[0] == 401
 
 
 async def test_an_answer_that_was_lost_is_asked_for_again(tmp_path: Path) -> None:
@@ -121,6 +132,7 @@ async def test_a_device_is_revoked_alone(tmp_path: Path) -> None:
         answer = await ask(here.server, RevokeInvites(invite_ids=[lost_id]))
         assert answer == {"revoked": [lost_id], "closed": 1}
         assert await gone.closed() == 4401
+        assert not here.server._tickets._waiting
         assert (await knock(here.server, **lost)).status == 401
         origin = f"http://127.0.0.1:{here.server.port}"
         protocols = f"myagent.v1, ticket.{ticket}"
@@ -213,6 +225,19 @@ async def test_reading_is_a_use_is_seen_and_is_recorded_once(tmp_path: Path) -> 
         await flush(here)
         record = of(await trail(here), "reads")[-1]
         assert (record["credential"], record["device"], record["reads"]) == (other_id, device_id, 3)
+
+
+async def test_control_reading_that_is_not_counted_leaves_no_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Answers, "_count", lambda self, call: None)
+    async with scene(tmp_path) as here:
+        _, shown = await invite(here.server, uses=1)
+        assert (await get(here, "/sessions", shown)).status == 200
+        [told] = await listed(here)
+        assert (told["used"], told["lastSeen"], told["reading"]) == (0, None, 0)
+        await flush(here)
+        assert of(await trail(here), "reads") == []
 
 
 async def test_the_owners_reading_is_nobodys_use(tmp_path: Path) -> None:
