@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from myagent.cli.arguments.parsing import Parser
 from myagent.cli.parser import make_parser
+from myagent.exceptions import FileUnusable, MyagentError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # where the output goes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that is no UTF-8, a terminal that knows less
     try:
         try:
             return _run(arguments)
         finally:  # the interpreter would do it too late for a clear line
             if sys.stdout is not None:
                 sys.stdout.flush()
+    except MyagentError as error:
+        print(f"[remote] {error}", file=sys.stderr)
+        return 3
     except OSError as error:
-        if error.errno not in (errno.EPIPE, *FULL) or error.filename is not None:
+        if (path := error.filename or _deleted_directory()) is not None:
+            print(f"[remote] {FileUnusable(path, 'use', error)}", file=sys.stderr)
+            return 3
+        if error.errno not in (errno.EPIPE, *FULL):
             raise
         from myagent.cli.terminal.output import abandon_stdout, say
 
@@ -30,6 +41,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.errno != errno.EPIPE:
             say(f"cannot write: {error.strerror}")
         return 1
+
+
+def _deleted_directory() -> str | None:
+    """What this directory is called, where it was deleted."""
+    try:
+        os.getcwd()
+    except OSError:
+        return os.environ.get("PWD", "this directory")
+    return None
 
 
 def _run(arguments: Sequence[str] | None) -> int:

@@ -40,6 +40,7 @@ class Settings:
 
     host: str = "127.0.0.1"
     port: int = 0  # 0: any free one
+    spare_ports: int = 0  # so many after `port` will do where that is in use
     permission_mode: PermissionMode = "default"
     allow_bypass: bool = False  # let clients ask for `bypassPermissions`
     owner_grace: float = 10.0  # the slot is kept this long for an owner whose connection dropped

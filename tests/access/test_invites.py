@@ -14,10 +14,10 @@ from asking import ask, bearer, get, invite, knock, unlike
 from puppet import Puppet
 from wire import Client, decide, scene
 
+from myagent.access.asking import Declined
 from myagent.access.invites import Invites, InvitesFull, make_token, read_id
 from myagent.access.registry import BadRequest, CreateInvite, ListInvites, RevokeInvites, RotateToken
 from myagent.access.state_directory import UnsafeState
-from myagent.server.control import Declined
 
 HOUR = 3600.0
 
@@ -320,6 +320,22 @@ async def test_followers_cannot_lock_the_owner_out(tmp_path: Path) -> None:
             await here.join(headers=shown)
         assert (await knock(here.server, **shown)).status == 503
         assert (await here.join()).role == "owner"
+
+
+async def test_an_invite_cannot_lock_another_out(tmp_path: Path) -> None:
+    async with scene(tmp_path, max_connections=8) as here:
+        owner = await here.join()
+        _, greedy = await invite(here.server)
+        _, other = await invite(here.server)
+        crowd = [await here.join(headers=greedy) for _ in range(3)]
+        assert (await knock(here.server, **greedy)).status == 503, "nor does it push out its own"
+        assert (await here.join(headers=other)).role == "follower"
+        assert await crowd[2].closed() == 1013, "whoever of the most came last"
+        for shown in (greedy, other):
+            assert (await knock(here.server, **shown)).status == 503, "they have as many, as far as that goes"
+        owners = [await here.join("?role=follower") for _ in range(5)]
+        assert await crowd[1].closed() == 1013, "an owner's is never refused for a follower"
+        assert {each.role for each in owners} == {"follower"} and owner.role == "owner"
 
 
 async def test_what_cannot_be_stored_is_not_given_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from asking import bearer, invite, knock
 from wire import scene
 
 from myagent.__main__ import main
+from myagent.access.asking import NAME
 from myagent.access.registry import Access, ListInvites
 from myagent.access.seal import Foreign, Seal
 from myagent.cli import administration, target
@@ -210,7 +211,7 @@ def test_a_directory_that_another_user_made_gets_no_token(thief: tuple[Thief, Pa
 def test_believed_it_would_be_asked(thief: tuple[Thief, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """The negative control."""
     stealing, mine = thief
-    monkeypatch.setattr(target, "why_untrusted", lambda workspace: "")
+    monkeypatch.setattr("myagent.client.here.why_untrusted", lambda workspace: "")
     monkeypatch.setenv("MYAGENT_REMOTE_TOKEN", "S" * 43)
     monkeypatch.chdir(mine)
     main(["remote", "sessions"])
@@ -238,3 +239,19 @@ async def test_nor_to_a_server_that_was_found_here(monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("MYAGENT_REMOTE_URL", raising=False)
     async with scene(tmp_path):
         assert await asyncio.to_thread(main, ["remote", "sessions"]) == 0
+
+
+async def test_a_link_in_a_clone_leads_to_no_other_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A repository can hold no socket, but a link to one: whoever listens there would say where prompts are sent."""
+    elsewhere, clone = tmp_path / "elsewhere", tmp_path / "clone"
+    elsewhere.mkdir()
+    planted = clone / target.AUTH_FILE
+    planted.parent.mkdir(parents=True, mode=0o700)
+    planted.write_text("{}")
+    monkeypatch.chdir(clone)
+    async with scene(elsewhere) as here:
+        (planted.parent / NAME).symlink_to(here.server.auth_path.with_name(NAME))
+        assert await asyncio.to_thread(target._served_here) is None
+        (planted.parent / NAME).unlink()
+        os.link(here.server.auth_path.with_name(NAME), planted.parent / NAME)
+        assert await asyncio.to_thread(target._served_here) is not None, "the control: it could have been asked"

@@ -15,7 +15,7 @@ from wire import scene
 
 from myagent.access.state_directory import AlreadyServed, UnsafeState
 from myagent.agents.builtin.command import CommandAgent
-from myagent.exceptions import MyagentError
+from myagent.exceptions import FileUnusable, MyagentError
 from myagent.server.server import CannotListen, Server, Settings
 
 GOOD = b'{"version":1,"token":"' + b"A" * 43 + b'","createdAt":"2026-01-01T00:00:00Z"}\n'
@@ -233,7 +233,7 @@ async def test_a_damaged_log_is_refused_and_kept(tmp_path: Path, damage: bytes) 
 async def test_an_address_that_cannot_be_used_is_one_clear_line_and_holds_nothing(
     tmp_path: Path, settings: Settings
 ) -> None:
-    with pytest.raises(CannotListen) as refused:
+    with pytest.raises((CannotListen, FileUnusable)) as refused:
         await Server(tmp_path, CommandAgent(), settings).start()
     assert "\n" not in str(refused.value)
     async with scene(tmp_path) as here:

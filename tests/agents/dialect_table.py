@@ -27,6 +27,11 @@ from tests.agents.dialects import (
 )
 
 ENDING_WELL = (
+    ends_well(
+        "a character cut between two events, and one that stays half",
+        sse(chunk({"content": "a \ud83d"}), chunk({"content": "\ude00 b"}), chunk({"content": " \ud83d"}), END),
+        says="a 😀 b \ufffd",
+    ),
     ends_well("openai", sse(chunk({"role": "assistant", "content": ""}), chunk(HELLO), END, usage(11, 7)), used=18),
     ends_well(
         "azure: a first chunk about filters alone",

@@ -11,7 +11,9 @@ import pytest
 from tests.agents.recorder import Recorder
 from tests.agents.test_acp import Hosted, hosting, never
 
+from myagent.agents.acp.asking import permission
 from myagent.agents.acp.host import AcpAgent
+from myagent.agents.acp.rpc import RpcError
 from myagent.exceptions import AgentUnavailable
 
 # --- taken back -----------------------------------------------------------------------------------------------------
@@ -144,3 +146,12 @@ def test_options_show_the_mode_that_it_is_in(tmp_path: Path) -> None:
         assert modes({"mode": "ask", "config": before}) == {"ask"}, "what was told is not changed afterwards"
 
     hosting(test, tmp_path, "--modes", "auto,ask", "--mode-by", "both")
+
+
+def test_an_id_means_one_answer() -> None:
+    """Else leave for one time is leave for ever, or a denial an approval, to whoever reads the other option."""
+    options = [{"optionId": "x", "name": "Allow", "kind": kind} for kind in ("allow_once", "allow_always")]
+    with pytest.raises(RpcError, match="one optionId"):
+        asyncio.run(permission(None, {"toolCall": {"toolCallId": "c"}, "options": options}))
+    answer = asyncio.run(permission(None, {"toolCall": {"toolCallId": "c"}, "options": options[:1]}))
+    assert answer == {"outcome": {"outcome": "cancelled"}}

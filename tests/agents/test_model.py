@@ -29,6 +29,7 @@ from myagent.agents.builtin.model import Choice, ModelAgent
 from myagent.agents.tools import toolbox
 from myagent.core.messages import PermissionMode
 from myagent.exceptions import AgentUnavailable
+from myagent.extras import install
 from myagent.redaction.redactor import Redactor
 
 pytestmark = needs_models
@@ -510,7 +511,7 @@ def test_without_the_extra_it_says_how_to_install_it_and_costs_nothing(tmp_path:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=os.environ)
     assert done.stdout == (
-        "agent model cannot run: pydantic_ai is not installed; install it with: pip install 'myagent[models]'\n"
+        f"agent model cannot run: pydantic_ai is not installed; install it with: {install('models')}\n"
     ), done.stderr
 
 

@@ -101,6 +101,23 @@ def test_everything_is_shown_and_what_is_odd_is_flagged(
     assert call.flags == flags
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"content": [{"type": "news", "runs": "rm -r x"}]},
+        {"content": [{"type": "terminal", "terminalId": "t", "runs": "rm -r x"}]},
+        {"content": [{"type": "diff", "path": "rm -r x", "newText": 5}]},
+        {"title": "ls # a remark\nrm -r x"},
+        {"title": "ls # a remark\u2028rm -r x"},
+    ],
+)
+def test_what_has_no_form_that_is_known_is_shown_as_it_came(call: dict[str, Any]) -> None:
+    text = asked({"kind": "other", "rawInput": {"path": "a"}, **call}).text
+    assert "rm -r x" in text
+    assert "rm -r x" in asked({"kind": "other", **call}, {"title": "ls", "rawInput": {"path": "a"}, "content": []}).text
+    assert "title" not in call or call["title"] in text, "a break of a line is one"
+
+
 def test_the_digest_binds_what_was_said_before() -> None:
     last = {"kind": "execute", "content": text("the same")}
     one = asked({"content": text("A")}, last)

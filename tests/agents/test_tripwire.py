@@ -41,6 +41,9 @@ DIFF = [{"type": "diff", "path": "a", "oldText": None, "newText": "x"}]
         (call(rawInput={"command": "ls"}), True),
         (call(kind="read", rawInput={"path": "a"}), False),
         (call(kind="other"), False),
+        (call(kind="execute", status="done"), True),  # a word of its own for what is completed
+        (call(rawInput={"server": "sh", "arguments": {"command": "ls"}}), True),
+        (call(content=[{"type": "terminal", "terminalId": "t"}]), True),
         (call(kind="execute", status="failed"), False),
         (call(kind="execute", status="pending"), False),
     ],
@@ -127,6 +130,24 @@ def test_another_command_than_the_one_that_was_allowed_is_told() -> None:
     (told,) = run(("ask", ask, ALLOW), ("show", done, None)).unasked_calls
     assert told.swapped
     assert not run(("ask", ask, ALLOW), ("show", {**done, "rawInput": ask["rawInput"]}, None)).unasked_calls
+
+
+@pytest.mark.parametrize(
+    ("allowed", "ran", "swapped"),
+    [
+        ({"command": "sh", "args": ["a.sh"]}, {"command": "sh", "args": ["b.sh"]}, True),
+        ({"command": "sh"}, {"command": "sh", "args": ["b.sh"]}, True),
+        ({"command": "make"}, {"command": "make", "env": {"CC": "./evil"}}, True),
+        ({"command": "ls"}, "rm -r .", True),
+        ({"command": "ls"}, {"line": "rm -r ."}, True),
+        ({"command": "ls", "timeout": 1}, {"command": "ls", "timeout": 2, "parsed": ["ls"]}, False),
+        ({"command": "sh", "args": ["a.sh"]}, {"command": "sh"}, False),
+    ],
+)
+def test_what_a_command_is_run_with_is_what_was_allowed(allowed: Any, ran: Any, swapped: bool) -> None:
+    ask = {"toolCallId": "c", "kind": "execute", "rawInput": allowed}
+    done = {"toolCallId": "c", "status": "completed", "rawInput": ran}
+    assert [each.swapped for each in run(("ask", ask, ALLOW), ("show", done, None)).unasked_calls] == [True] * swapped
 
 
 def test_an_answer_under_another_id_counts_for_one_call_of_the_same_input() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from myagent.__main__ import main
+from myagent.extras import install
 
 QUESTION = "Allow? [y/N]"
 
@@ -110,4 +111,4 @@ def test_without_a_terminal_it_watches(serve: Any, myagent: Any, terminal: Any) 
 def test_attach_without_textual_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     assert main(["remote", "attach"]) == 3
-    assert "pip install 'myagent[tui]'" in capsys.readouterr().err
+    assert install("tui") in capsys.readouterr().err

@@ -49,6 +49,27 @@ def test_what_is_refused_does_not_tell_the_token(text: str) -> None:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ws://127.0.0.1%.evil.example",
+        "127.0.0.1%evil",
+        "ws://127.0.0.1%2eevil.example/",
+        "ws://localhost\\.evil.example",
+    ],
+)
+def test_what_begins_like_this_machine_and_is_a_name_of_another_is_no_address(text: str) -> None:
+    with pytest.raises(BadUrl):
+        parse_link(text)
+
+
+def test_of_this_machine_are_its_own_addresses_alone() -> None:
+    for host in ("127.0.0.1", "127.8.9.1", "::1", "::1%lo", "localhost"):
+        assert Address(host, 1, secure=False).loopback
+    for host in ("127.0.0.1%.evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "fe80::1%lo"):
+        assert not Address(host, 1, secure=False).loopback
+
+
 def test_a_token_in_a_link_is_used_where_none_is_given_and_refused_where_it_is_not_wanted() -> None:
     connect("http://127.0.0.1:1/#mia_x.secret")
     with pytest.raises(BadToken):

@@ -42,6 +42,31 @@ def decision(kind: Any, *, option: str | None = None, digest: str | None = None)
     )
 
 
+@pytest.mark.parametrize(
+    ("command", "flagged"),
+    [
+        ("git clean -fdx", True),
+        ("cd a && git -c clean.requireForce=false clean -dX", True),
+        ("git clean -d --force --force", True),
+        ("git clean -ffd", True),
+        ("sh -c '/usr/bin/git clean -xfd .'", True),
+        ("rm -rf .myagent", True),
+        ("mv ./.myagent/remote /tmp", True),
+        ("find . -name .myagent -delete", True),
+        ("git clean -fd", False),
+        ("git clean -n; echo -x", False),
+        ("make clean -x", False),
+        ("ls .myagent", False),
+        ("git status", False),
+    ],
+)
+def test_a_command_that_may_take_the_state_away_is_flagged(command: str, flagged: bool) -> None:
+    body = request_body(replace(CALL, kind="execute", text=command), cwd=CWD, expires_at="")
+    assert body is not None and ("deletes_state" in body.flags) is flagged
+    written = request_body(replace(CALL, kind="edit", text=command), cwd=CWD, expires_at="")
+    assert written is not None and "deletes_state" not in written.flags
+
+
 # --- the digest ---------------------------------------------------------------------------------------------------
 
 json_data = st.recursive(

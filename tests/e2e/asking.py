@@ -9,13 +9,14 @@ from typing import Any
 from raw import Answer, Raw, request
 from wire import Scene
 
+from myagent.access import asking
 from myagent.access.registry import AnyRequest, CreateInvite
-from myagent.server import Server, control
+from myagent.server import Server
 
 
 async def ask(server: Server, what: AnyRequest) -> Any:
     """Ask over the control channel, as another program does."""
-    return await asyncio.to_thread(control.ask, server.auth_path.parent, what)
+    return await asyncio.to_thread(asking.ask, server.auth_path.parent, what)
 
 
 async def invite(server: Server, *, lifetime: float = 3600.0, **more: Any) -> tuple[str, dict[str, str]]:

@@ -70,7 +70,7 @@ async def test_a_follower_sees_a_write_that_was_asked_for_and_nobody_the_key(tmp
 
             leak = script(calls(("Read", {"path": ".env"}), ("Bash", {"command": "cat .env; env"})), TELL)
             end = await here.turn(owner, leak, sessionId=session)
-            assert text(owner, end["id"]).startswith("OPENAI_API_KEY=[redacted]\n")
+            assert text(owner, end["id"]).startswith("OPENAI_API_KEY= [covered]\n")
             assert KEY not in str(owner.messages)
         assert all(request["authorization"] == f"Bearer {KEY}" for request in asked)
         kept = [path for path in (tmp_path / ".myagent").rglob("*") if path.is_file()]

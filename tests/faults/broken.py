@@ -28,7 +28,7 @@ def ack_before_commit() -> None:
 
 
 def no_recovery() -> None:
-    async def leave_it(self: Turns) -> None:
+    async def leave_it(self: Turns, **_: object) -> None:
         pass
 
     Turns.close_open = leave_it  # type: ignore[method-assign]

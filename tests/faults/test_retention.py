@@ -78,6 +78,6 @@ def test_what_is_gone_is_told_exactly(tmp_path: Path) -> None:
 def test_passing_over_it_would_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control: delivery that does not count what each cursor has seen."""
     make = Fanout.__init__
-    monkeypatch.setattr(Fanout, "__init__", lambda self, run, log, *, announce_gaps: make(self, run, log))
+    monkeypatch.setattr(Fanout, "__init__", lambda self, window, log, *, announce_gaps, **more: make(self, window, log, **more))
     with pytest.raises(AssertionError, match="nobody said so"):
         asyncio.run(retained(tmp_path))

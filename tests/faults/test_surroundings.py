@@ -20,13 +20,13 @@ from tests.faults.proxy import Proxy
 from tests.faults.serving import LOCAL, READY_SECONDS, ROOT, InProcess, script, stored
 from tests.faults.wire import Wire
 
+from myagent.access.asking import NoAnswer, ask
 from myagent.access.registry import AskStatus
 from myagent.client import connect
 from myagent.client.state import State
 from myagent.core.messages import Event, TerminalState
 from myagent.server import Settings
 from myagent.server.connection import Connection
-from myagent.server.control import NoAnswer, ask
 
 LINES = 400
 SAID = {"agent_stdout": "/dev/null\n", "agent_stderr": "error\n"}

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from myagent.agents.builtin import command
-from myagent.agents.rendering import tool_call
+from myagent.agents.rendering.request import tool_call
 from myagent.core.codec import decode
 from myagent.core.diffs import hunks
 from myagent.core.display import escape, flags

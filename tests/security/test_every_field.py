@@ -126,7 +126,7 @@ async def play_all(tmp_path: Path) -> str:
             await here.get(path) for path in ("/sessions", f"/sessions/{session_id}/events?wants=updates", "/metrics")
         ]
         audit = await here.server.host.log.read_audit(0, max_bytes=1 << 24)
-        metadata = here.server.host.list_sessions()[0]
+        metadata = here.server.host.store.listed()[0]
         lines = pages[1][1].splitlines()
         seen = [frames(owner, watcher, late), artefacts(here).decode("latin-1"), repr(audit), repr(pages)]
         exported = msgspec.convert(msgspec.json.decode(pages[0][1])["sessions"][0], type=type(metadata))

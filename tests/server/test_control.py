@@ -15,11 +15,12 @@ import pytest
 from asking import ask, knock
 from wire import scene
 
+from myagent.access import asking
+from myagent.access.asking import Declined
 from myagent.access.registry import CreateInvite, ListInvites, RotateToken
 from myagent.access.state_directory import UnsafeState
 from myagent.cli import administration as command
-from myagent.server import control
-from myagent.server.control import ControlSocket, Declined
+from myagent.server.control import ControlSocket
 
 
 async def test_the_socket_is_private_and_goes_with_the_server(tmp_path: Path) -> None:
@@ -31,7 +32,7 @@ async def test_the_socket_is_private_and_goes_with_the_server(tmp_path: Path) ->
     finally:
         os.umask(before)
     assert not path.exists()
-    assert control.ask(path.parent, ListInvites()) is None
+    assert asking.ask(path.parent, ListInvites()) is None
 
 
 async def test_a_dead_servers_socket_is_replaced_and_nothing_else_is(tmp_path: Path) -> None:
@@ -39,7 +40,7 @@ async def test_a_dead_servers_socket_is_replaced_and_nothing_else_is(tmp_path: P
         path = here.server.auth_path.with_name("control.sock")
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
-    assert control.ask(path.parent, ListInvites()) is None
+    assert asking.ask(path.parent, ListInvites()) is None
     async with scene(tmp_path) as here:
         assert await ask(here.server, ListInvites()) == {"invites": []}
     path.write_text("not a socket")
@@ -110,7 +111,7 @@ async def test_a_process_that_is_not_trusted_is_declined(tmp_path: Path) -> None
     channel = ControlSocket(tmp_path, lambda request: {"done": True}, trusts=lambda pid: pid != os.getpid())
     await channel.open()
     with pytest.raises(Declined, match="processes of the agent"):
-        await asyncio.to_thread(control.ask, tmp_path, RotateToken())
+        await asyncio.to_thread(asking.ask, tmp_path, RotateToken())
     await channel.close()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from myagent.tui.painting import TOOL_LINES, Manner, strips
+from myagent.tui.painting import TOOL_LINES, Manner, rows
 from myagent.tui.story import Tool
 
 
@@ -14,7 +14,7 @@ def drawn(*updates: tuple[dict[str, Any], str]) -> list[str]:
     tool = Tool(1, "t", {})
     for update, chunk in updates:
         tool.merge(update, chunk)
-    return [strip.text.rstrip() for strip in strips(tool, Manner(width=80), Console(width=80))]
+    return [row.text.rstrip() for row in rows(tool, Manner(width=80), Console(width=80))]
 
 
 def test_output_that_came_in_pieces_is_seen() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import grp
 import os
@@ -10,8 +11,9 @@ import secrets
 import stat
 from pathlib import Path
 
-from myagent.exceptions import MyagentError
+from myagent.exceptions import FileUnusable, MyagentError
 
+LOCK = "server.lock"  # in the state directory; holds the server's process id
 FILE_BYTES = 64 * 1024  # no token, invite or the like is larger
 
 
@@ -39,6 +41,26 @@ class AlreadyServed(MyagentError):
         )
 
 
+class NotText(MyagentError):
+    """A directory whose name is no UTF-8."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        shown = os.fsencode(self.path).decode("utf-8", "backslashreplace")
+        return f"{shown} cannot be shared: its name is not UTF-8, in which agents and clients are told it; rename it"
+
+
+def check_name(workspace: Path) -> None:
+    """Raises `NotText`."""
+    try:
+        os.fsencode(workspace).decode()
+    except UnicodeDecodeError:
+        raise NotText(workspace) from None
+
+
 class StateDir:
     """`<workspace>/.myagent/remote/`, made on first use (0700, and ignored by git)."""
 
@@ -46,20 +68,56 @@ class StateDir:
         self.workspace = workspace
         self.path = workspace / ".myagent" / "remote"
         self._lock: int | None = None
+        self._workspace_lock: int | None = None  # outlives the directory, which anybody may delete
 
     def open(self) -> None:
-        """Make or check the directory, and hold it. Raises `UnsafeState`, `AlreadyServed`."""
-        _make(self.path)
-        self._hold()
+        """Make or check the directory, and hold it. Raises `NotText`, `UnsafeState`, `AlreadyServed`,
+        `FileUnusable`."""
+        check_name(self.workspace)
+        try:
+            self._hold_workspace()
+            _make(self.path)
+            self._hold()
+            _keep_from_git(self.path)
+        except OSError as error:
+            self.close()
+            raise FileUnusable(error.filename or self.path, "use", error) from None
+        except MyagentError:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Let go of the directory; idempotent."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        for lock in (self._lock, self._workspace_lock):
+            if lock is not None:
+                os.close(lock)
+        self._lock = self._workspace_lock = None
+
+    def tend(self) -> None:
+        """Put back what `git clean -x` takes and the directory needs no longer than to be left alone."""
+        ignore = self.path.parent / ".gitignore"
+        if self.path.is_dir() and not os.path.lexists(ignore):
+            with contextlib.suppress(OSError):
+                write_private(ignore, b"*\n")
+
+    def _hold_workspace(self) -> None:
+        try:
+            lock = os.open(self.workspace, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except PermissionError:  # it may be entered and not read: then the lock inside has to do
+            return
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = _holder(self.path / LOCK, os.fstat(lock))
+            os.close(lock)
+            raise AlreadyServed(self.workspace, pid) from None
+        except OSError:  # a file system without locks
+            os.close(lock)
+            return
+        self._workspace_lock = lock
 
     def _hold(self) -> None:
-        path = self.path / "server.lock"
+        path = self.path / LOCK
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
             lock = os.open(path, flags, 0o600)
@@ -78,6 +136,29 @@ class StateDir:
         os.ftruncate(lock, 0)
         os.pwrite(lock, b"%d\n" % os.getpid(), 0)
         self._lock = lock
+
+
+def _holder(path: Path, locked: os.stat_result) -> str:
+    """The process id of who holds a workspace, for a human: of the lock file, or where that is gone, of the kernel."""
+    try:
+        if said := (read_private(path, 32) or b"").decode("ascii", "replace").strip():
+            return said
+        inode = f"{os.major(locked.st_dev):02x}:{os.minor(locked.st_dev):02x}:{locked.st_ino}"
+        rows = [row.split() for row in Path("/proc/locks").read_text().splitlines()]
+        return next((row[4] for row in rows if row[5] == inode and row[1] == "FLOCK"), "unknown")
+    except (UnsafeState, OSError, LookupError):
+        return "unknown"
+
+
+def _keep_from_git(path: Path) -> None:
+    """Make a directory look like a repository of its own: `git clean -fdx` passes over those, unless told `-ff`.
+    What is above it is ignored by git already, so that nothing else sees it as one."""
+    nested = path / ".git"
+    if os.path.lexists(nested):
+        return
+    for directory in (nested, nested / "objects", nested / "refs"):
+        directory.mkdir(mode=0o700)
+    write_private(nested / "HEAD", b"ref: refs/heads/none\n")
 
 
 def why_untrusted(workspace: Path) -> str:
@@ -180,7 +261,15 @@ def read_private(path: Path, file_bytes: int = FILE_BYTES) -> bytes | None:
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Put a file in place whole, 0600 from its first byte, whatever the umask."""
+    """Put a file in place whole, 0600 from its first byte, whatever the umask. Raises `OSError` that names it."""
+    try:
+        _write_private(path, data)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None  # not the temporary one's, or none at all
+        raise
+
+
+def _write_private(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, 0o600)
@@ -191,7 +280,8 @@ def write_private(path: Path, data: bytes) -> None:
         os.fsync(descriptor)
         os.rename(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        with contextlib.suppress(OSError):  # it went with its directory
+            os.unlink(temporary)
         raise
     finally:
         os.close(descriptor)

@@ -119,7 +119,7 @@ class Said:
         if len(rows) > SAYINGS:
             self.overflow, rows = True, rows[:SAYINGS]
         before = self._now.get(what, [])
-        if any(_rivals(old, rows) and not any(_goes_on(old, new) for new in rows) for old in before):
+        if any(_rivals(old, rows) and not any(goes_on(old, new) for new in rows) for old in before):
             self._retracted.add(what)
         self._now[what] = rows
 
@@ -127,7 +127,7 @@ class Said:
         if value in row:
             return
         size = len(value) if isinstance(value, str) else len(repr(value))
-        if row and _goes_on(row[-1], value):
+        if row and goes_on(row[-1], value):
             before = row[-1]
             self._size += size - (len(before) if isinstance(before, str) else len(repr(before)))
             row[-1] = value
@@ -173,8 +173,8 @@ def _is_cut(text: str, whole: str) -> bool:
     return text.endswith(ELLIPSES) and " ".join(text.split()) not in whole
 
 
-def commands_in(given: Any) -> list[str]:
-    """What a tool's input says would be run: a text, or words."""
+def commands_in(given: Any, depth: int = 2) -> list[str]:
+    """What a tool's input says would be run: a text, or words; also where the input wraps that of another tool."""
     if not isinstance(given, Mapping):
         return []
     found = []
@@ -184,6 +184,8 @@ def commands_in(given: Any) -> list[str]:
                 found.append(text)
             case list(words) if words and all(isinstance(word, str) for word in words):
                 found.append(" ".join(words))
+    if depth > 0:
+        found += [command for value in given.values() for command in commands_in(value, depth - 1)]
     return found
 
 
@@ -212,14 +214,14 @@ def _as_input(text: str) -> Any:
     return given if isinstance(given, dict) and given else None
 
 
-def _goes_on(before: Any, after: Any) -> bool:
+def goes_on(before: Any, after: Any) -> bool:
     """Whether `after` holds all of `before`: text that has grown, an input with more in it."""
     match before, after:
         case str(), str():
             return after.startswith(before)
         case Mapping(), Mapping():
             pairs = ((value, after.get(key)) for key, value in before.items())
-            return all(value == now or _goes_on(value, now) for value, now in pairs)
+            return all(value == now or goes_on(value, now) for value, now in pairs)
         case Diff(), Diff():
             return (before.path, before.old_text) == (after.path, after.old_text) and after.new_text.startswith(
                 before.new_text
@@ -238,7 +240,7 @@ def _differ(one: Any, other: Any) -> bool:
     if not (isinstance(one, Mapping) and isinstance(other, Mapping)):
         return bool(one != other)
     shared = [key for key in one if key in other]
-    return any(one[key] != other[key] and not _goes_on(one[key], other[key]) for key in shared)
+    return any(one[key] != other[key] and not goes_on(one[key], other[key]) for key in shared)
 
 
 def _stem(text: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from myagent.agents import Answer, ToolCall, UnaskedCall
 from myagent.agents.rendering.blocks import diffs_of
-from myagent.agents.said import CHANGING, commands_in
+from myagent.agents.said import CHANGING, commands_in, goes_on
 from myagent.core.permissions import canonical
 from myagent.exceptions import MyagentError
 
@@ -22,6 +22,7 @@ Suspicion = Literal["none", "begun", "unasked"]
 OnUnasked = Literal["stop", "tell"]
 
 _NOTHING_RUNS = ("pending", "failed", "cancelled")
+_BESIDE = ("args", "arguments", "argv", "env")  # what a command is run with, where its input has it apart
 _OUTPUT_META = ("terminal_output", "terminal_output_delta", "terminal_exit")
 
 
@@ -79,10 +80,11 @@ class Tripwire:
         if call_id in self._told or not self._matters(call):
             return "none"
         if call_id in self._allowed:
-            return "unasked" if status in ("in_progress", "completed") and self._swapped(call_id, call) else "none"
-        has_run = status == "completed" or (_ran(call) and call_id in self._begun)
+            return "unasked" if status not in _NOTHING_RUNS and self._swapped(call_id, call) else "none"
+        ended = _has_ended(status)
+        has_run = ended or (_ran(call) and call_id in self._begun)
         if self._asking[call_id] > 0 or call_id in self._refused:
-            return "unasked" if status == "completed" else "none"
+            return "unasked" if ended else "none"
         if has_run:
             return "none" if self._asked_elsewhere(call) else "unasked"
         if status in _NOTHING_RUNS:
@@ -94,8 +96,8 @@ class Tripwire:
         """Whether a call that had begun was never asked about, now that it has had time, or its turn is over."""
         call_id = str(call.get("toolCallId"))
         known = call_id in self._told or call_id in self._allowed or call_id in self._refused
-        open_ = call.get("status", "pending") == "in_progress"
-        if known or self._asking[call_id] > 0 or not open_ or not self._matters(call):
+        runs = call.get("status", "pending") not in _NOTHING_RUNS
+        if known or self._asking[call_id] > 0 or not runs or not self._matters(call):
             return False
         return not self._asked_elsewhere(call)
 
@@ -112,16 +114,20 @@ class Tripwire:
     def _matters(self, call: Mapping[str, Any]) -> bool:
         content = call.get("content")
         rows = content if isinstance(content, list) else []
-        if any(isinstance(row, dict) and row.get("type") == "diff" for row in rows):
+        types = [row.get("type") for row in rows if isinstance(row, dict)]
+        if "diff" in types:
             return True
         kind = call.get("kind")
-        runs = kind == "execute" or bool(commands_in(call.get("rawInput")))
+        runs = kind == "execute" or "terminal" in types or bool(commands_in(call.get("rawInput")))
         return (runs and not self.sandboxed) or (kind in CHANGING and kind != "execute")
 
     def _swapped(self, call_id: str, call: Mapping[str, Any]) -> bool:
         """Whether the call now names a command, or changes a file, that no allowed request of it showed."""
         shown = self._allowed[call_id]
-        commands, paths = commands_in(call.get("rawInput")), [diff.path for diff in diffs_of(dict(call))]
+        given = call.get("rawInput")
+        if given and not any(_shows_input(asked, given) for asked in shown):
+            return True
+        commands, paths = commands_in(given), [diff.path for diff in diffs_of(dict(call))]
         unseen = [text for text in commands if not any(_shows_command(asked, text) for asked in shown)]
         return bool(unseen) or not all(any(_shows_path(asked, path) for asked in shown) for path in paths)
 
@@ -150,9 +156,29 @@ def _shows_command(asked: ToolCall, command: str) -> bool:
     return command in (commands or asked.text) or "unspecified" in asked.flags
 
 
+def _shows_input(asked: ToolCall, given: Any) -> bool:
+    """Whether a request that named a command showed this input, as far as it says what is run."""
+    inputs = [row for row in asked.plan["said"]["inputs"] if commands_in(row)]
+    if not inputs or any(goes_on(given, row) for row in inputs):
+        return True
+    if not commands_in(given):  # it has a form now in which commands are not known
+        return False
+    now = _beside(given)
+    return any(_beside(row) == now for row in inputs)
+
+
+def _beside(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: given[key] for key in _BESIDE if given.get(key)}
+
+
 def _shows_path(asked: ToolCall, path: str) -> bool:
     """The same of a file; some agents tell it by its path, some by its name."""
     return not asked.diffs or path.rpartition("/")[2] in asked.text
+
+
+def _has_ended(status: Any) -> bool:
+    """Whether a call was carried out; by a word that we do not know as well, since an agent chooses it."""
+    return status != "in_progress" and status not in _NOTHING_RUNS
 
 
 def _ran(call: Mapping[str, Any]) -> bool:

@@ -13,16 +13,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from myagent.access import asking
 from myagent.access.registry import Access, AnyRequest
 from myagent.access.state_directory import StateDir
-from myagent.cli.target import served_workspace
+from myagent.cli.directory import given_directory
+from myagent.cli.target import tell_untrusted
 from myagent.cli.terminal.output import data, put, say
+from myagent.client.here import served_workspace
 from myagent.core.audit import entry
 from myagent.eventlog import Unit
 from myagent.eventlog.sqlite import SqliteLog
 from myagent.exceptions import MyagentError
 from myagent.host.session_store import now
-from myagent.server import control
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
 
@@ -51,7 +53,7 @@ def duration(text: str) -> float:
 def find_workspace(arguments: argparse.Namespace) -> Path:
     """The directory of `--cwd`, or the nearest one above, that has been served. Raises `NothingServed`."""
     start = Path(arguments.cwd).resolve()
-    workspace = served_workspace(start)
+    workspace = served_workspace(start, tell_untrusted)
     if workspace is None:
         raise NothingServed(start)
     return workspace
@@ -60,7 +62,7 @@ def find_workspace(arguments: argparse.Namespace) -> Path:
 def ask(workspace: Path, request: AnyRequest) -> Answer:
     """Have a request carried out, by the server that runs or else here. Raises `MyagentError`."""
     state = StateDir(workspace)
-    answer = control.ask(state.path, request)
+    answer = asking.ask(state.path, request)
     if answer is not None:
         return dict(answer)
     state.open()
@@ -102,8 +104,7 @@ def carry_out(
 
     Returns the exit code.
     """
-    if not Path(arguments.cwd).is_dir():
-        arguments.usage_error(f"--cwd {arguments.cwd!r} is not a directory")
+    given_directory(arguments)
     try:
         answer = complete(ask(find_workspace(arguments), request))
     except MyagentError as error:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 import os
-import shlex
 import shutil
 import sys
 from pathlib import Path
 
 import segno
 
-from myagent.core.display import escape
+from myagent.cli.pasting import quoted
 from myagent.server.addresses import Page
 
 _BORDER = 2  # light modules around the code: half of what ISO/IEC 18004 asks for, and enough for phones
@@ -32,7 +31,7 @@ def reach_note(page: Page) -> list[str]:
 
 def revoking(invite_id: str, workspace: Path) -> str:
     """The command that ends an invite, as it is typed from here."""
-    elsewhere = "" if Path.cwd() == workspace else f" --cwd {escape(shlex.quote(str(workspace)))}"
+    elsewhere = "" if Path.cwd() == workspace else f" --cwd {quoted(str(workspace))}"
     return f"myagent remote revoke {invite_id}{elsewhere}"
 
 

@@ -8,27 +8,22 @@ import socket
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from myagent.access.credentials import load_owner_token
 from myagent.access.invites import read_id
-from myagent.access.registry import AskStatus
-from myagent.access.state_directory import why_untrusted
 from myagent.cli.arguments.parsing import DEFAULT_HOST, DEFAULT_PORT
 from myagent.cli.device import own_token
 from myagent.cli.terminal.output import say
 from myagent.client import remotes
 from myagent.client.address import Address, parse_link
 from myagent.client.errors import BadCa, BadUrl, Refused
+from myagent.client.here import ANYWHERE, AUTH_FILE, NoServerHere, reachable, served_workspace, status
 from myagent.client.trust import trusting
 from myagent.exceptions import MyagentError
-from myagent.server import control
 
 URL_VARIABLE = "MYAGENT_REMOTE_URL"
 CA_VARIABLE = "MYAGENT_REMOTE_CA"
 TOKEN_VARIABLE = "MYAGENT_REMOTE_TOKEN"  # noqa: S105 -- its name, not its value
-AUTH_FILE = Path(".myagent") / "remote" / "auth.json"
-_ANYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- how to reach here what listens everywhere
 
 
 class NoToken(MyagentError):
@@ -153,6 +148,8 @@ def _token(arguments: argparse.Namespace, address: Address) -> str:
         return given
     if path is None:
         raise NoToken
+    if not _is_named(arguments) and _served_here() is None:
+        raise NoServerHere(path.parents[2])
     _check_same(path, address)
     return load_owner_token(path)
 
@@ -160,16 +157,13 @@ def _token(arguments: argparse.Namespace, address: Address) -> str:
 def _found_here(arguments: argparse.Namespace) -> bool:
     """Whether the address was given by nobody, but found in a directory: what stands there is no place for a token of
     the environment's."""
+    return not _is_named(arguments) and _served_here() is not None
+
+
+def _is_named(arguments: argparse.Namespace) -> bool:
+    """Whether somebody said which server."""
     given = [getattr(arguments, name, None) for name in ("link", "url", "host", "port")]
-    return (
-        not any(each is not None for each in given) and not os.environ.get(URL_VARIABLE) and _served_here() is not None
-    )
-
-
-def reachable(served: dict[str, Any]) -> Address:
-    """Where a server of this machine is reached from here, by what it says of itself."""
-    host = _ANYWHERE.get(served["host"], served["host"])
-    return Address(host, served["port"], served["tls"])
+    return any(each is not None for each in given) or bool(os.environ.get(URL_VARIABLE))
 
 
 def _check_same(path: Path, asked: Address) -> None:
@@ -177,52 +171,31 @@ def _check_same(path: Path, asked: Address) -> None:
     of the server whose token this is: the one that runs here, as it says itself over its control channel."""
     if asked.loopback:
         return
-    served = _status(path)
+    served = status(path.parents[2])
     if served is None:
         raise NotItsServer(path, asked, None)
     listens = reachable(served)
-    same_host = asked.host == listens.host or (served["host"] in _ANYWHERE and _is_here(asked))
+    same_host = asked.host == listens.host or (served["host"] in ANYWHERE and _is_here(asked))
     names = [str(name).lower() for name in served["allowedHosts"]]  # a proxy's, perhaps: with a port of its own
     if not (asked.host in names or (same_host and asked.port == listens.port)):
         raise NotItsServer(path, asked, listens)
 
 
-def _status(path: Path) -> dict[str, Any] | None:
-    """What the server that has made an auth file says of itself, if it runs and can be asked."""
-    try:
-        status: dict[str, Any] | None = control.ask(path.parent, AskStatus())
-    except MyagentError:
-        return None
-    return status
-
-
 def _served_here() -> str | None:
     """The address of the server of the directory here, if one runs."""
-    path = _auth_file()
-    status = None if path is None else _status(path)
-    return None if status is None else str(reachable(status))
+    workspace = served_workspace(Path.cwd(), tell_untrusted)
+    served = None if workspace is None else status(workspace)
+    return None if served is None else str(reachable(served))
 
 
 def _auth_file() -> Path | None:
     """That of the directory here, or of the nearest one above that has one and can be trusted."""
-    workspace = served_workspace(Path.cwd())
+    workspace = served_workspace(Path.cwd(), tell_untrusted)
     return None if workspace is None else workspace / AUTH_FILE
 
 
-def served_workspace(start: Path) -> Path | None:
-    """A directory, or the nearest one above, that has been served by this user. One that others may have planted is
-    passed over, and told of once."""
-    for each in (start, *start.parents):
-        if os.path.lexists(each / AUTH_FILE):
-            why = why_untrusted(each)
-            if not why:
-                return each
-            _tell_untrusted(each, why)
-    return None
-
-
 @cache
-def _tell_untrusted(workspace: Path, why: str) -> None:
+def tell_untrusted(workspace: Path, why: str) -> None:
     say(f"not believed: {workspace / AUTH_FILE.parent}, because {why}")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal
 
 from myagent.client.address import Address, parse_link
@@ -29,6 +30,7 @@ from myagent.client.errors import (
     PromptTooLarge,
     Refused,
 )
+from myagent.client.here import NoServerHere, find
 from myagent.client.incoming import Message, Unknown, to_json
 from myagent.client.options import HEARTBEAT, Options, full_jitter
 from myagent.client.state import State
@@ -45,6 +47,7 @@ __all__ = [
     "LogShrunk",
     "Message",
     "MissingEvents",
+    "NoServerHere",
     "NotConnected",
     "NotMyagent",
     "PlainToken",
@@ -60,7 +63,7 @@ __all__ = [
 
 
 def connect(
-    url: str | Address,
+    url: str | Address | None = None,
     *,
     token: str | None = None,
     session: str | None = None,
@@ -79,8 +82,9 @@ def connect(
     """Make a client; `async with` connects it.
 
     Args:
-        url: `ws://…`, `http://…` and the like, `host:port`, or an invite's link, which has its token in it.
-        token: The owner's or an invite's; without it, the one in the link.
+        url: `ws://…`, `http://…` and the like, `host:port`, or an invite's link, which has its token in it. Without
+            one, the server that runs in this directory or the nearest above, whose token is found there.
+        token: The owner's or an invite's; without it, the one in the link, or of the directory.
         session: Watch this session only; without it, all.
         after: Start that session's stream after this event; 0 is its beginning. Without it, live.
         role: "follower" asks not to be given the ownership, even if it is free.
@@ -96,9 +100,9 @@ def connect(
         on_state: Called when `client.state` changes.
 
     Raises:
-        BadToken, BadUrl, PlainToken: at once. `async with` raises Refused, CannotConnect and NotMyagent.
+        BadToken, BadUrl, PlainToken, NoServerHere: at once. `async with` raises Refused, CannotConnect and NotMyagent.
     """
-    address, given = parse_link(url) if isinstance(url, str) else (url, None)
+    address, given = _meant(url)
     token = given if token is None else token
     if not token or any(not "!" <= character <= "~" for character in token):
         raise BadToken
@@ -120,3 +124,9 @@ def connect(
             on_state=on_state,
         )
     )
+
+
+def _meant(url: str | Address | None) -> tuple[Address, str | None]:
+    if url is None:
+        return find(Path.cwd())
+    return parse_link(url) if isinstance(url, str) else (url, None)

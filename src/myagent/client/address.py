@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import ssl
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote, urlencode, urlsplit
@@ -10,6 +11,7 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 from myagent.client.errors import BadUrl, PlainToken
 
 BARE_PORT = 8765  # of an address without a scheme: where `serve` listens
+_NO_HOST = re.compile(r"[\x00-\x20\x7f%\\^|<>\"`{}]")  # in no host's name; `%` only before the zone of an IPv6 address
 _SCHEMES = {"ws": False, "http": False, "wss": True, "https": True}
 
 
@@ -43,7 +45,7 @@ class Address:
         if self.host == "localhost":
             return True
         try:
-            return ipaddress.ip_address(self.host.partition("%")[0]).is_loopback
+            return ipaddress.ip_address(self.host).is_loopback  # of IPv6 with a zone; `127.0.0.1%.example` is a name
         except ValueError:
             return False
 
@@ -77,7 +79,7 @@ def parse_link(text: str) -> tuple[Address, str | None]:
         raise BadUrl(parts.hostname or "", "a token does not belong before the host; a link has it at its end")
     if parts.query:
         raise BadUrl(shown, "it has a query, and a token does not belong in one")
-    if not host or any(character <= " " for character in host):
+    if not host or _NO_HOST.search(host if ":" not in host else host.partition("%")[0]):
         raise BadUrl(shown, "it names no host")
     path = parts.path.rstrip("/")
     if any(character <= " " or character == "\x7f" for character in unquote(path)):

@@ -6,6 +6,7 @@ Where the system has a keyring, and the `keyring` library is installed, the toke
 from __future__ import annotations
 
 import os
+import pwd
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ import msgspec
 import platformdirs
 
 from myagent.access.state_directory import UnsafeState, read_private, write_private
-from myagent.exceptions import MyagentError
+from myagent.exceptions import FileUnusable, MyagentError
 
 KEYRING_SERVICE = "myagent-remote"
 RECOMMENDED = 1  # of a keyring backend's priority: those below keep secrets readable, or nowhere
@@ -80,8 +81,30 @@ class Saved:
     fallback: str = ""
 
 
+class NoHome(MyagentError):
+    """There is no place of the user's own."""
+
+    def __str__(self) -> str:
+        return (
+            "there is no home directory to keep connections in: set HOME (or XDG_CONFIG_HOME) to an absolute path, or "
+            "give --url and MYAGENT_REMOTE_TOKEN instead of a name"
+        )
+
+
 def directory() -> Path:
-    return platformdirs.user_config_path("myagent") / "remotes"
+    """Where the files are. Raises `NoHome`: what is relative would put tokens where one happens to stand."""
+    named = [os.environ.get(name, "") for name in ("XDG_CONFIG_HOME", "HOME")]
+    if any(map(os.path.isabs, named)) and not (named[0] and not os.path.isabs(named[0])):
+        return platformdirs.user_config_path("myagent") / "remotes"
+    if os.path.isabs(named[1]):
+        return Path(named[1]) / ".config" / "myagent" / "remotes"
+    try:
+        home = pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        raise NoHome from None
+    if not os.path.isabs(home):
+        raise NoHome
+    return Path(home) / ".config" / "myagent" / "remotes"
 
 
 def check_name(name: str) -> None:
@@ -91,11 +114,13 @@ def check_name(name: str) -> None:
 
 
 def names() -> list[str]:
-    """The names that are kept, sorted."""
+    """The names that are kept, sorted. Raises `NoHome`, `FileUnusable`."""
     try:
         entries = os.listdir(directory())
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise FileUnusable(directory(), "look into", error) from None
     found = (entry.removesuffix(_SUFFIX) for entry in entries if entry.endswith(_SUFFIX))
     return sorted(name for name in found if _NAME.fullmatch(name))
 
@@ -178,7 +203,10 @@ def _keyring() -> Any:
         import keyring
     except ImportError:
         return None
-    backend = keyring.get_keyring()
+    try:
+        backend = keyring.get_keyring()
+    except (RuntimeError, KeyError, OSError):  # it looks for its settings at home, and there is none
+        return None
     return backend if backend.priority >= RECOMMENDED else None
 
 

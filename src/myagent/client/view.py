@@ -147,6 +147,9 @@ class View:
         resume = self.cursors.refused(error.id, again=again)
         if again and (resume or self.to_repeat(error) is not None):
             return False
+        if error.code == "state_gone":  # the end of a turn, of which no event tells
+            self._running.discard(error.id)
+            self.requests = {key: open_ for key, open_ in self.requests.items() if open_.id != error.id}
         if error.id in self._running:
             self._failing[error.id] = error.message
         self.unacked.pop(error.id, None)

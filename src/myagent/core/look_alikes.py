@@ -42,27 +42,40 @@ _WELL_KNOWN = {
     "main",
     "index",
 }
-_SLASHES = "\u2044\u2215\u2571\u29f8\u2cc6\uff0f"
+_KANA = "\u3093\u30ce\u3033\u4e3f"  # read as a slash where all around them is ASCII: hosts are made of them
+_SLASHES = f"\u1735\u2044\u2215\u2571\u27cb\u29f8\u2cc6\uff0f{_KANA}"
 _BACKSLASHES = "\u2216\u29f5\u29f9\uff3c"
-_DOTS = "\u2024\u2025\u3002\ua4f8\uff0e\uff61"
-_COLONS = "\u02d0\u2236\ua789\uff1a"
+_DOTS = "\u06d4\u2024\u2025\u3002\ua4f8\uff0e\uff61"
+_COLONS = "\u02d0\u02f8\u0589\u05c3\u2236\ua789\uff1a"
 _SIGNS = {
     ord(c): sign
     for sign, others in {"/": _SLASHES, "\\": _BACKSLASHES, ".": _DOTS, ":": _COLONS}.items()
     for c in others
 }
-_EAST_ASIAN = "\u3002\uff0e\uff0f\uff1a\uff61"  # ordinary also beside Latin words
+_EAST_ASIAN = f"\u3002\uff0e\uff0f\uff1a\uff61{_KANA}"  # ordinary also beside Latin words
 _FRACTIONS = re.compile("[\u00bc-\u00be\u2100\u2101\u2105\u2106\u2150-\u215f\u2189]")  # with a slash within
 _PASSING = re.compile(f"[{_SLASHES}{_BACKSLASHES}{_DOTS}{_COLONS}]")
 # Marks that could have been a part of the letter before: what is typed has them so, and finds no such name.
 _LOOSE = re.compile("[A-Za-z\u0370-\u04ff][\u0300-\u036f]")
 
 _TOKEN = re.compile(r"[^\s\"'`<>()\[\]{}|,;=\u00ab\u00bb\u201c-\u201f\u3001\uff08-\uff0c\u300c-\u300f]++")
-_COMMAND = re.compile(r"(?:\A|[\n;&|(`])[ \t]{0,8}+([^\s;&|()`<>]{1,256})")
+_COMMAND = re.compile(
+    r"(?:\A|[\n;&|(`])[ \t]{0,8}+(?:(?:command|env|exec|nice|nohup|sudo|time|xargs)[ \t]{1,8}+){0,4}+"
+    r"([^\s;&|()`<>]{1,256})"
+)
+# What a shell takes for letters, where a human reads the sign that begins an option, a comment or a quotation, or ends
+# a command: `ls ＃ x; rm y` has no comment, and `‐n` is a file.
+_DASH = re.compile("(?<![^\\s=])-?[\u02d7\u2010-\u2015\u2212\ufe58\ufe63\uff0d][\\w\u2010-\u2015-]")
+_SHELL = re.compile(
+    "(?:(?<=[\0-~])|\\A)[\u01c0\u02b9\u02bc\u02bd\u02ca\u02cb\u2018-\u201f\u2032-\u2037\uff02-\uff04\uff06\uff07"
+    "\uff1b\uff1c\uff1e\uff3c\uff40\uff5c](?=[\0-~]|\\Z)"
+)
 # Where something ends so, it is a host; not where a language's files do (.sh, .py, .rs, .md).
 _TOP = r"(?:com|org|net|io|dev|ai|app|edu|gov|mil|co|me|uk|de|fr|ru|cn|jp|eu|us|info|cloud|tech|xyz|onion)"
 _HOST = re.compile(rf"://|@|\.{_TOP}(?=[:/?#.]|\Z)", re.IGNORECASE)
 _PATH = re.compile(r"[/\\~]|[^.]\.[A-Za-z0-9]{1,8}\Z")
+_FIGURES = re.compile(r"[A-Za-z][^\W0-9A-Za-z_]*[^\D0-9]|[^\D0-9][^\W0-9A-Za-z_]*[A-Za-z]")  # of a script, beside ASCII
+_HYPHEN = re.compile("(?<=[A-Za-z0-9])[\u02d7\u2010-\u2013\u2212\ufe63\uff0d](?=[A-Za-z0-9])")
 _LABELS = re.compile(r"[./:@\\?#&~-]+")
 
 
@@ -80,6 +93,7 @@ def misleads(text: str, names: Iterable[str] = (), commands: Iterable[str] = ())
         any(_misleads(token, named=False) for token in tokens - within)
         or any(_misleads(token, named=True) for token in within)
         or any(_is_other(word) for word in programs)
+        or any(_DASH.search(line) or _SHELL.search(line) for line in lines)
     )
 
 
@@ -98,9 +112,12 @@ def _misleads(token: str, *, named: bool) -> bool:
         return True
     labels = [label for label in _LABELS.split(signs) if not label.isascii()]
     if host:
-        return any(map(_is_other, labels))
+        if _HYPHEN.search(token.partition("://")[2].partition("/")[0] or token.partition("/")[0]):
+            return True
+        return any(_is_other(each) or _FIGURES.search(each) for each in labels)
     # Of a path all of it: between words that cannot be taken for ASCII, such a word is one of their language.
-    return _PATH.search(signs) is not None and bool(labels) and all(_is_other(each, turkish=False) for each in labels)
+    is_path = _PATH.search(signs) is not None or (named and "." in signs)  # also with an ending that is none of ASCII
+    return is_path and bool(labels) and all(_is_other(each, turkish=False) for each in labels)
 
 
 def _sign_passes(token: str, signs: str, *, strictly: bool) -> bool:

@@ -86,6 +86,7 @@ def request_body(call: ToolCall, *, cwd: str, expires_at: str, asked_at: str | N
     paths, commands = _named_in(call.input)
     found = flags(text, (*(diff.path for diff in call.diffs), *paths), commands)
     misnamed = ("misnamed_option",) if any(map(is_misnamed, call.options)) else ()
+    losing = ("deletes_state",) if call.kind == "execute" and deletes_state(call.text) else ()
     body = RequestBody(
         tool_name=escape(call.tool_name),
         input=call.input,
@@ -93,7 +94,7 @@ def request_body(call: ToolCall, *, cwd: str, expires_at: str, asked_at: str | N
         title=escape(call.title),
         kind=call.kind,
         display=escape(call.text),
-        flags=(*found, *call.flags, *misnamed),
+        flags=(*found, *call.flags, *misnamed, *losing),
         diffs=call.diffs,
         options=tuple(Option(option.option_id, escape(option.name), option.kind) for option in call.options),
         digest=digest_of(call, cwd),
@@ -127,6 +128,27 @@ _REFUSING = re.compile(
     r"((don'?t|do not|never)(?! ask)|no|not|deny|reject|refuse|cancel|decline|abort|block|stop)\b", re.IGNORECASE
 )
 _ALLOWING = re.compile(r"(yes|allow|always allow|approve|accept|ok|okay|confirm|permit|proceed|run)\b", re.IGNORECASE)
+
+
+_DELETING = {"rm", "rmdir", "mv", "unlink", "shred", "find", "rsync"}
+_COMMANDS = re.compile(r"[\n;|&]+")
+_WORDS = re.compile(r"[\s\"'`()$]+")
+
+
+def deletes_state(text: str) -> bool:
+    """Whether a command takes the state directory away: `git clean` of what is ignored, or with the second force that
+    also takes repositories inside of this one; or what deletes or moves it by name. Linear in the text."""
+    for command in _COMMANDS.split(text):
+        words = _WORDS.split(command)
+        names = {word.rpartition("/")[2] for word in words}
+        if "clean" in words and "git" in names:
+            options = [word for word in words[words.index("clean") :] if word.startswith("-")]
+            short = "".join(word for word in options if not word.startswith("--"))
+            if "x" in short.lower() or short.count("f") + options.count("--force") > 1:
+                return True
+        if names & _DELETING and ".myagent" in command:
+            return True
+    return False
 
 
 def is_misnamed(option: Option) -> bool:

@@ -206,6 +206,18 @@ class Internal(Refused):
         return "internal error; the server's log has it"
 
 
+class StateGone(Refused):
+    """What keeps the sessions was deleted under the server."""
+
+    code = "state_gone"
+
+    def __str__(self) -> str:
+        return (
+            "the server's state directory (.myagent) was deleted or replaced: nothing can be stored, so nothing new is "
+            "taken; what was said before can be read and exported until the server is started again"
+        )
+
+
 CODES = tuple(
     sorted(
         kind.code
@@ -228,6 +240,7 @@ CODES = tuple(
             RateLimited,
             DiskFull,
             Internal,
+            StateGone,
         )
     )
 )

@@ -112,6 +112,18 @@ class LogFailed(LogRefused):
         return f"the event log failed and takes no more writes: {self.reason}"
 
 
+class LogGone(LogFailed):
+    """The log's files were deleted, moved or replaced: what would be stored now, nobody would find again. What was
+    stored can be read until the log is closed."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("its files were deleted or replaced")
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"{self.path} was deleted, moved or replaced while it was in use: nothing more can be stored in it"
+
+
 class UnitRejected(LogRefused):
     """A unit contradicts what is stored (a prompt key twice) or cannot be stored at all: a bug of whoever wrote it.
 

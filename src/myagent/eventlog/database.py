@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from myagent.core.audit import GENESIS, hash_of
-from myagent.eventlog import LogUnusable
+from myagent.eventlog import LogGone, LogUnusable
 
 APPLICATION_ID = 0x6D796167  # "myag", at offset 68 of the file
 VERSION = 1  # `user_version`, at offset 60; raised when an older program could no longer read the file
@@ -129,6 +129,33 @@ def looking_at(path: Path) -> Iterator[sqlite3.Connection]:
             yield connection
     except sqlite3.Error as error:
         raise _unusable(path, error) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which files a log is written to; another one in their place, or none, is not the log any more."""
+
+    path: Path
+    files: tuple[tuple[str, tuple[int, int]], ...]
+
+    @classmethod
+    def of(cls, path: Path) -> Identity:
+        """That of a log that is open."""
+        return cls(path, tuple((name, _identity(name)) for name in map(str, (path, beside(path)[0]))))
+
+    def check(self) -> None:
+        """Some microseconds. Raises `LogGone`."""
+        try:
+            if all(_identity(name) == known for name, known in self.files):
+                return
+        except OSError:
+            pass
+        raise LogGone(str(self.path))
+
+
+def _identity(name: str) -> tuple[int, int]:
+    status = os.stat(name, follow_symlinks=False)
+    return status.st_dev, status.st_ino
 
 
 def mark_clean(connection: sqlite3.Connection) -> None:

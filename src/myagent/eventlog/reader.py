@@ -25,6 +25,7 @@ class Reader:
     def __init__(self, path: Path, index: Index) -> None:
         self._connection = open_for_reading(path)
         self._index = index
+        self._connection.execute("SELECT 1 FROM meta").fetchall()  # opens all its files, which may be deleted later
 
     def read(self, after_pos: int, max_bytes: int) -> list[Stored]:
         # Leaving the cursor open would keep the -wal from starting over.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from myagent.eventlog import QUEUE_BYTES, LogFailed, LogFull, LogRefused, Opened, PromptKey, Stored, Unit, unit_size
-from myagent.eventlog.database import Index, load, open_for_writing
+from myagent.eventlog.database import Identity, Index, load, open_for_writing
 from myagent.eventlog.reader import Reader, is_damage
 from myagent.eventlog.writer import Call, Flush, Told, Writer, failure
 
@@ -51,23 +51,24 @@ class SqliteLog:
         # Of its own, so that a prompt does not wait behind what followers read.
         self._finding = ThreadPoolExecutor(max_workers=1, thread_name_prefix="event log finder")
         try:
-            connection, index, states, self._reader = await self._loop.run_in_executor(self._threads, self._open)
+            found = await self._loop.run_in_executor(self._threads, self._open)
+            connection, index, states, self._reader, identity = found
             self._finder = await self._loop.run_in_executor(self._finding, Reader, self._path, index)
         except BaseException:
             self._threads.shutdown(wait=False)
             self._finding.shutdown(wait=False)
             raise
         opened = Opened(states, dict(index.heads), index.pos)
-        self._writer = Writer(connection, index, self._path.parent, self._loop, self._tell, self._quota)
+        self._writer = Writer(connection, index, identity, self._loop, self._tell, self._quota)
         self._writer.start()
         self._opened = True
         return opened
 
-    def _open(self) -> tuple[sqlite3.Connection, Index, dict[str, bytes], Reader]:
+    def _open(self) -> tuple[sqlite3.Connection, Index, dict[str, bytes], Reader, Identity]:
         connection = open_for_writing(self._path, self._synchronous)
         try:
             index, states = load(connection)
-            return connection, index, states, Reader(self._path, index)
+            return connection, index, states, Reader(self._path, index), Identity.of(self._path)
         except BaseException:
             connection.close()
             raise

@@ -5,6 +5,8 @@ Rules:
   refusal, or (a fact) when the log has failed.
 - What happened in one commit is told in one call to the loop, after the COMMIT.
 - No space: nothing of the transaction is stored; units that may be refused are, facts stay and are tried again.
+- Before and after each commit, and while nothing is written twice a second, the files must be those that were opened:
+  what went into a deleted file was not stored, and is not told.
 - Any other failure of the storage is final. After a failed fsync nobody can say what is on the disk, and a second
   fsync that succeeds says nothing about the first, so nothing is tried again.
 
@@ -31,14 +33,15 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from myagent.eventlog import LogFailed, LogFull, LogRefused, Unit, UnitRejected
-from myagent.eventlog.database import Index, mark_clean
+from myagent.eventlog import LogFailed, LogFull, LogGone, LogRefused, Unit, UnitRejected
+from myagent.eventlog.database import Identity, Index, mark_clean
 from myagent.eventlog.rows import Rows
 
 BATCH_BYTES = 4 << 20  # of one transaction: about 1,100 pages
 CHECKPOINT_BYTES = 4 << 20  # written to the -wal before it is moved into the file; SQLite's own default is 4 MB, too
 COMMIT_BYTES = 24 << 10  # that a commit writes beside the events: the last page of each table and index
 RETRY_SECONDS = 0.25
+LOOK_SECONDS = 0.5  # between two looks at the files while nothing is written
 WEIGH_BYTES = 256 << 10  # written before it is looked at again how large the log is
 PROBE_BYTES = 256 << 10  # a probe of one page would fit into what the -wal already has, and say nothing
 
@@ -88,7 +91,7 @@ class Writer(threading.Thread):
     """Everything here but `queue` belongs to the thread."""
 
     def __init__(
-        self, connection: sqlite3.Connection, index: Index, directory: Path, loop: asyncio.AbstractEventLoop,
+        self, connection: sqlite3.Connection, index: Index, identity: Identity, loop: asyncio.AbstractEventLoop,
         tell: Callable[[Told], None], quota: int | None = None,
     ) -> None:  # fmt: skip
         # A daemon: a program that forgets `close` ends like one that was killed, which costs nothing that was told.
@@ -96,7 +99,8 @@ class Writer(threading.Thread):
         self.queue: SimpleQueue[Item | Call | None] = SimpleQueue()  # None: close
         self._connection = connection
         self._index = index
-        self._directory = directory
+        self._identity = identity
+        self._directory = identity.path.parent
         self._loop = loop
         self._tell_loop = tell
         self._waiting: deque[Item] = deque()
@@ -128,18 +132,26 @@ class Writer(threading.Thread):
         self._close()
 
     def _arrived(self) -> Iterator[Item | Call | None]:
-        """Everything in the queue, after waiting for it; nothing when it is time to try again."""
+        """Everything in the queue, after waiting for it; nothing when it is time to try or to look again."""
+        seconds = {LogFull: RETRY_SECONDS, LogGone: None, LogFailed: None}
         try:
-            yield self.queue.get(timeout=RETRY_SECONDS if isinstance(self._refusing, LogFull) else None)
+            yield self.queue.get(timeout=seconds.get(type(self._refusing), LOOK_SECONDS))
         except Empty:
+            self._look()
             return
         for _ in range(self.queue.qsize()):
             yield self.queue.get_nowait()
 
+    def _look(self) -> None:
+        try:
+            self._identity.check()
+        except LogGone as error:
+            self._refuse(error)
+
     def _store(self) -> None:
         """Commit what waits, in as many transactions as it takes."""
         try:
-            if self._over:
+            if self._over and not isinstance(self._refusing, LogFailed):
                 self._refuse(LogFull(self._quota))
             while self._waiting:
                 if isinstance(self._refusing, LogFailed):
@@ -180,9 +192,11 @@ class Writer(threading.Thread):
             else:
                 outcomes.append((unit.on_commit, rows.add(unit)))
         if rows.any():
+            self._identity.check()
             self._connection.execute("BEGIN IMMEDIATE")
             rows.insert(self._connection)
             self._connection.execute("COMMIT")
+            self._identity.check()
             rows.publish()
             self._refusing = LogFull(self._quota) if self._over else None
         return outcomes
@@ -281,6 +295,7 @@ class Writer(threading.Thread):
         try:
             if isinstance(self._refusing, LogFailed):
                 raise self._refusing
+            self._identity.check()
             self._connection.execute("BEGIN IMMEDIATE")
             result = call.run(self._connection, self._index)
             self._connection.execute("COMMIT")

@@ -10,23 +10,30 @@ from msgspec.structs import replace
 from myagent import __version__
 from myagent.core.codec import encode
 from myagent.core.messages import (
+    Ack,
     ConnectionId,
     ConnectionInfo,
     Connections,
     OwnerChanged,
     OwnerInfo,
     Presence,
+    Resume,
     RoleMessage,
     ServerInfo,
+    SessionMetadata,
     Welcome,
     Who,
 )
 from myagent.core.ownership import Change, Ownership
+from myagent.core.refusals import BadMessage, RateLimited
+from myagent.core.session import Session
+from myagent.delivery.window import frame
 from myagent.host.peer import Peer
 from myagent.host.permission_requests import PermissionRequests, watches
 from myagent.host.session_store import SessionStore, iso
 from myagent.settings import Settings, follower_limits
 
+REPLAYS = 16  # that one connection may have outstanding
 WELCOME_SESSIONS = 50
 PRESENCE_SECONDS = 1.0  # between two that tell how many follow
 
@@ -100,6 +107,22 @@ class Announcements:
             for other in self._peers.values()
         ]
         peer.send(encode(Connections(id=message.id, connections=connections)))
+
+    def resume(self, peer: Peer, message: Resume, session: Session) -> None:
+        """Tell a session's metadata and, if that is asked for, its events again. Raises `BadMessage`, `RateLimited`."""
+        head = self._store.fanout.window.heads.get(session.session_id, 0)
+        if message.after_seq is not None and message.after_seq > head:
+            raise BadMessage(f"`afterSeq` is beyond the session's head, which is {head}", message.id)
+        if peer.cursor.replays >= REPLAYS:
+            raise RateLimited("resumes at a time")
+        ack = encode(Ack(id=message.id, session_id=session.session_id, duplicate=False))
+        metadata = encode(SessionMetadata(session=self._store.metadata(session)))
+        if message.after_seq is None:
+            peer.send(ack)
+            peer.send(metadata)
+        else:
+            opening = frame(ack) + frame(metadata)
+            peer.cursor.replay(session.session_id, message.after_seq, reply_to=message.id, opening=opening)
 
     def welcome(self, peer: Peer) -> Welcome:
         owner = self._ownership.owner

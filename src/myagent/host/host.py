@@ -30,7 +30,6 @@ from myagent.core.messages import (
     ConnectionId,
     Handover,
     Hello,
-    Metadata,
     PermissionDecision,
     Ping,
     Pong,
@@ -38,25 +37,23 @@ from myagent.core.messages import (
     Release,
     Resume,
     SessionId,
-    SessionMetadata,
     UserMessage,
     Who,
 )
 from myagent.core.ownership import Change, Ownership, Seat
 from myagent.core.refusals import (
-    BadMessage,
     NotAllowed,
-    RateLimited,
     Refused,
     UnknownSession,
 )
 from myagent.core.session import Session
 from myagent.delivery.fanout import Fanout
-from myagent.delivery.window import Window, frame
-from myagent.eventlog import EventLog, LogFailed
+from myagent.delivery.window import Window
+from myagent.eventlog import EventLog, LogFailed, LogGone
 from myagent.host.announcements import Announcements
 from myagent.host.covered_log import CoveredLog
 from myagent.host.epochs import EPOCHS, Epochs
+from myagent.host.gone_state import GoneState
 from myagent.host.notifications import Notifications
 from myagent.host.peer import Peer, clean_label, name_of
 from myagent.host.permission_requests import PermissionRequests, watches
@@ -67,7 +64,6 @@ from myagent.host.visits import Visits
 from myagent.redaction.redactor import RECLAIM_PREFIX, Redactor
 from myagent.settings import Settings
 
-REPLAYS = 16  # that one connection may have outstanding
 STOP_SECONDS = 2.0  # for the agent to stop what runs, when the server stops
 
 _log = logging.getLogger(__name__)
@@ -94,6 +90,7 @@ class Host:
         self._prompts: Prompts
         self._announcements: Announcements
         self._stopping = False
+        self._gone: GoneState
         self.failure: LogFailed | None = None  # once set, nothing can be stored until the server is started again
         self.on_failure: Callable[[], None] = lambda: None  # called when it is
 
@@ -111,6 +108,7 @@ class Host:
         self.fanout = Fanout(window, self.log, announce_gaps=not keeps_all, cover=self.redactor.encoded)
         decoder = msgspec.json.Decoder(Session)
         sessions = {SessionId(key): decoder.decode(state) for key, state in opened.sessions.items()}
+        self._gone = GoneState(self.fanout)
         self.store = SessionStore(self.log, self.fanout, sessions, settings.retain_events)
         self._requests = PermissionRequests(self.store, settings.permission_timeout, self._nobody_asked)
         chunk_bytes = settings.limits.chunk_frame_bytes
@@ -161,8 +159,18 @@ class Host:
         await self.fanout.close()
         await self.log.close()
 
+    def look_at_log(self) -> None:
+        """Notice that nothing can be stored any more, also when nobody wants to store anything."""
+        if isinstance(self.log.refusing, LogFailed):
+            self._log_failed(self.log.refusing)
+
     def _log_failed(self, error: LogFailed) -> None:
-        if self.failure is None and not self._stopping:
+        if self._stopping:
+            return
+        if isinstance(error, LogGone):
+            self.failure = error
+            self._gone.tell(error, self._turns, self.notifications)
+        elif self.failure is None:
             _log.critical("%s; what runs can only be told of after a restart", error)
             self.failure = error
             self.on_failure()
@@ -212,7 +220,7 @@ class Host:
             case Hello():
                 self._hello(peer, message)
             case Resume():
-                self._resume(peer, message)
+                self._announcements.resume(peer, message, self._check_session(peer, message.session_id))
             case Who():
                 self._announcements.who(peer, message)
             case Claim():
@@ -273,22 +281,6 @@ class Host:
         peer.send(encode(Ack(id=message_id, duplicate=change is None)))
         if change is not None:
             self._announce(change)
-
-    def _resume(self, peer: Peer, message: Resume) -> None:
-        session = self._check_session(peer, message.session_id)
-        head = self.fanout.window.heads.get(session.session_id, 0)
-        if message.after_seq is not None and message.after_seq > head:
-            raise BadMessage(f"`afterSeq` is beyond the session's head, which is {head}", message.id)
-        if peer.cursor.replays >= REPLAYS:
-            raise RateLimited("resumes at a time")
-        ack = encode(Ack(id=message.id, session_id=session.session_id, duplicate=False))
-        metadata = encode(SessionMetadata(session=self.store.metadata(session)))
-        if message.after_seq is None:
-            peer.send(ack)
-            peer.send(metadata)
-        else:
-            opening = frame(ack) + frame(metadata)
-            peer.cursor.replay(session.session_id, message.after_seq, reply_to=message.id, opening=opening)
 
     def _actor(self, peer: Peer) -> dict[str, Any]:
         """Who does something now, for the audit: no label, which anybody may choose."""
@@ -393,15 +385,9 @@ class Host:
 
         await self._turns.cancel(message.session_id, message.turn_id, by=name_of(peer), answer=answer, actor=actor)
 
-    # --- what is told ---------------------------------------------------------------------------------------------
-
     def record(self, kind: str, fields: dict[str, Any]) -> None:
         """Put something into the audit that changes no session."""
         self.store.record(kind, fields)
-
-    def list_sessions(self, *, only: SessionId | None = None) -> list[Metadata]:
-        """Every session, or one, the latest first."""
-        return [self.store.metadata(each) for each in self.store.latest_first() if only in (None, each.session_id)]
 
 
 def _new_token() -> str:

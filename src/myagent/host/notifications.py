@@ -14,6 +14,7 @@ from typing import Any
 from myagent.core.display import escape
 from myagent.core.messages import PermissionRequest, PermissionResolved, Prompt, SessionEvent, TerminalState
 from myagent.exceptions import MyagentError
+from myagent.extras import install
 
 LONG_TURN = 60.0  # seconds; a shorter one is awaited by whoever prompted it
 DETAIL_CHARACTERS = 200
@@ -74,6 +75,10 @@ class Notifications:
         text = what[:DETAIL_CHARACTERS] if self._details else "A tool call ran and nobody was asked."
         self._say("an agent acts unasked", text, session_id)
 
+    def state_gone(self) -> None:
+        """Take that nothing can be stored any more."""
+        self._say("the state directory was deleted", "Nothing more is stored: export what you need, start again.", None)
+
     def owner(self, *, owned: bool, lost: bool) -> None:
         """Take how the slot moved; `lost`: its owner dropped out, and is no longer waited for."""
         self._owned = owned
@@ -112,7 +117,7 @@ class Caller:
                 self._sink: Any = apprise.Apprise()
                 unknown = [number for number, url in enumerate(urls, 1) if not self._sink.add(url)]
         except ImportError:
-            raise NotifyUnusable("it needs the package apprise: pip install 'myagent[notify]'") from None
+            raise NotifyUnusable(f"it needs the package apprise: {install('notify')}") from None
         logging.getLogger("apprise").disabled = True  # it tells addresses, which hold secrets
         if unknown:
             raise NotifyUnusable(f"address {unknown[0]} is none that apprise knows (ntfy://…, mailto://…, slack://…)")

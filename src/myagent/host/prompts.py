@@ -65,7 +65,7 @@ class Prompts:
             return
         session = self._new_session() if message.session_id is None else self._store.sessions[message.session_id]
         mode = message.permission_mode or self._settings.permission_mode
-        step = session.accept(message, by=name_of(peer), mode=mode, now=now())
+        step = session.accept(message, by=name_of(peer), mode=mode, now=self._store.stamp())
         ack = encode(Ack(id=message.id, session_id=session.session_id, duplicate=False))
         key = PromptKey(session.session_id, message.id, digest, opened=message.session_id is None)
         fields = {**actor, "session": session.session_id, "turn": message.id, "digest": digest.hex(), "mode": mode}

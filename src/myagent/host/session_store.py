@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -30,10 +30,10 @@ from myagent.core.messages import (
     SessionId,
     SessionMetadata,
 )
-from myagent.core.refusals import DiskFull, Internal, Refused
+from myagent.core.refusals import DiskFull, Internal, Refused, StateGone
 from myagent.core.session import QueuedTurn, Session, Step
 from myagent.delivery.fanout import Fanout
-from myagent.eventlog import Draft, EventLog, LogFailed, LogFull, LogRefused, PromptKey, Stored, Unit
+from myagent.eventlog import Draft, EventLog, LogFailed, LogFull, LogGone, LogRefused, PromptKey, Stored, Unit
 
 RETAIN_EVERY = 256  # events published between two looks at what retention may drop
 LOOK_SECONDS = 0.5  # between two looks of a command that waits, whether what it waits for waits for space
@@ -65,6 +65,7 @@ class SessionStore:
         self.resolved: Callable[[PermissionResolved, str | None], None]
         self.happened: Callable[[SessionEvent], None] | None = None  # each event of a step; not the agent's output
         self.failed: Callable[[LogFailed], None]  # a fact cannot be stored any more; may be called again
+        self._latest = max((each.updated_at for each in sessions.values()), default="")
         self._retain = retain
         self._since_retain = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -107,6 +108,9 @@ class SessionStore:
                     raise DiskFull(unstored()) from None
             except Refused as refusal:
                 refuse(refusal)
+            except LogRefused as error:  # what the command had to look up could not be read
+                refuse(as_refusal(error))
+                raise
 
         try:
             self.check_writable()
@@ -228,8 +232,21 @@ class SessionStore:
         kept = {key: value for key, value in {**session.agent_state, **state}.items() if value is not None}
         self.sessions[session_id] = replace(session, agent_state=kept)
 
+    def stamp(self) -> str:
+        """When a session changes: now, or just after the last change where the clock was set back, since what is new
+        stands above what is old."""
+        moment = now()
+        if moment < self._latest:
+            moment = iso(datetime.fromisoformat(self._latest) + timedelta(milliseconds=1))
+        self._latest = moment
+        return moment
+
     def latest_first(self) -> list[Session]:
         return sorted(self.sessions.values(), key=lambda each: each.updated_at, reverse=True)
+
+    def listed(self, *, only: SessionId | None = None) -> list[Metadata]:
+        """Every session, or one, the latest first."""
+        return [self.metadata(each) for each in self.latest_first() if only in (None, each.session_id)]
 
     def metadata(self, session: Session) -> Metadata:
         return session.metadata(self.fanout.window.heads.get(session.session_id, 0))
@@ -274,6 +291,8 @@ def _nothing(_: list[Stored]) -> None:
 
 def as_refusal(error: LogRefused) -> Refused:
     """What a client is told of a log that refuses."""
+    if isinstance(error, LogGone):
+        return StateGone()
     return DiskFull() if isinstance(error, LogFull) else Internal()
 
 

@@ -274,7 +274,7 @@ class Turns:
     ) -> None:  # fmt: skip
         """Cancel a turn that runs or waits; `answer` is told, when that is stored, whether there was one. The store's
         lock is held. A `fact` waits for space."""
-        step = self._store.sessions[session_id].cancel(turn_id, by=by, now=now())
+        step = self._store.sessions[session_id].cancel(turn_id, by=by, now=self._store.stamp())
         if step is None:
             if answer is not None:
                 answer(False)
@@ -303,6 +303,12 @@ class Turns:
             running.cancel()
         return "the agent was told to stop"
 
+    def abort(self) -> list[str]:
+        """Stop everything that runs, with nothing to store how it ended; the ids of those turns."""
+        for turn in self._running.values():
+            turn.cancel()
+        return [turn.turn_id for turn in self._running.values()]
+
     async def interrupt_all(self) -> None:
         """Cancel everything that runs or waits: the owner has left."""
         running = dict(self._running)
@@ -330,7 +336,7 @@ class Turns:
             await running.settle()
         async with self._store.lock:
             for session in list(self._store.sessions.values()):
-                step = session.recover(now=now(), survivors=survivors)
+                step = session.recover(now=self._store.stamp(), survivors=survivors)
                 if step is not None:
                     await self._store.commit(step, (*step.events, METADATA), fact=True)
 
@@ -347,7 +353,7 @@ class Turns:
                 exit_code=end.exit_code,
                 message=message,
                 agent_session_id=end.agent_session_id,
-                now=now(),
+                now=self._store.stamp(),
             )
             failure = None
             if end.stop_reason == "failed":

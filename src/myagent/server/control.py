@@ -13,56 +13,24 @@ import select
 import socket
 import stat
 import struct
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from myagent.access.asking import NAME, SECONDS, Answer, reachable
 from myagent.access.registry import AnyRequest
 from myagent.access.state_directory import UnsafeState
 from myagent.agents.processes import tree
 from myagent.exceptions import MyagentError
 from myagent.server.tls import stop_listening
 
-NAME = "control.sock"
 LINE_BYTES = 64 * 1024  # of a request
-ANSWER_BYTES = 1 << 20
 CLOSE_SECONDS = 0.5  # for what was asked when the server stops
-SECONDS = 5.0  # for one request, and for its answer
 SO_PEERPIDFD = 77  # asm-generic/socket.h; Python's `socket` does not name it yet
 
 _log = logging.getLogger(__name__)
-
-
-class Answer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """Either a `result` or an `error`, one line for a human."""
-
-    result: Any = None
-    error: str | None = None
-
-
-class NoAnswer(MyagentError):
-    """The server that holds the workspace could not be asked."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"the running server could not be asked: {self.reason}"
-
-
-class Declined(MyagentError):
-    """The server's answer is an error."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(why)
-        self.why = why
-
-    def __str__(self) -> str:
-        return self.why
 
 
 class Asker:
@@ -180,28 +148,6 @@ def _start(pid: int) -> int | None:
     return kin.start if kin is not None else None
 
 
-def ask(directory: Path, request: AnyRequest) -> Any | None:
-    """Ask the server that holds a state directory; `None` if there is none. Raises `Declined`, `NoAnswer`."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
-        asking.settimeout(SECONDS)
-        try:
-            with _reachable(directory / NAME) as address:
-                asking.connect(address)
-            asking.sendall(msgspec.json.encode(request) + b"\n")
-            answer = msgspec.json.decode(_read_line(asking), type=Answer)
-        except (FileNotFoundError, ConnectionRefusedError):
-            return None
-        except TimeoutError:
-            raise NoAnswer(f"no answer within {SECONDS:.0f} s") from None
-        except OSError as error:
-            raise NoAnswer((error.strerror or str(error)).lower()) from None
-        except msgspec.DecodeError:
-            raise NoAnswer("its answer is not one") from None
-    if answer.error is not None:
-        raise Declined(answer.error)
-    return answer.result
-
-
 def _bound(path: Path) -> socket.socket:
     """A socket at a path, private from its beginning."""
     if os.path.lexists(path):
@@ -211,7 +157,7 @@ def _bound(path: Path) -> socket.socket:
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     mask = os.umask(0o177)
     try:
-        with _reachable(path) as address:
+        with reachable(path) as address:
             listening.bind(address)
     except OSError as error:
         listening.close()
@@ -219,26 +165,3 @@ def _bound(path: Path) -> socket.socket:
     finally:
         os.umask(mask)
     return listening
-
-
-def _read_line(asking: socket.socket) -> bytes:
-    data = bytearray()
-    while not data.endswith(b"\n") and len(data) < ANSWER_BYTES:
-        piece = asking.recv(65536)
-        if not piece:
-            break
-        data += piece
-    return bytes(data)
-
-
-@contextmanager
-def _reachable(path: Path) -> Iterator[str]:
-    """An address for a socket's path, of whatever length that is."""
-    if len(os.fsencode(path)) < 108:
-        yield str(path)
-        return
-    descriptor = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{descriptor}/{path.name}"
-    finally:
-        os.close(descriptor)

@@ -73,7 +73,7 @@ class Answers:
                 return _response(200, b"ok\n", "text/plain; charset=utf-8")
             case "sessions":
                 assert call.credential is not None
-                sessions = self._host.list_sessions(only=call.credential.session_id)
+                sessions = self._host.store.listed(only=call.credential.session_id)
                 listed = self._host.redactor.encoded(encode({"sessions": sessions}))
                 return _response(200, listed, "application/json")
             case "events":

@@ -8,8 +8,9 @@ import resource
 import socket
 import ssl
 from collections.abc import Callable
+from pathlib import Path
 
-from myagent.exceptions import MyagentError
+from myagent.exceptions import FileUnusable, MyagentError
 from myagent.server.addresses import is_loopback
 from myagent.server.tls import QUEUE
 from myagent.settings import Settings
@@ -44,16 +45,24 @@ class ExposedPlain(MyagentError):
 
 
 async def listen(settings: Settings, connect: Callable[[], asyncio.BaseProtocol]) -> asyncio.Server:
-    """Take the address; nothing is accepted until `begin`. Raises `CannotListen`."""
-    try:
-        server = await asyncio.get_running_loop().create_server(
-            connect, settings.host, settings.port, backlog=batch(), start_serving=False
-        )
-    except (OSError, OverflowError) as error:
-        in_use = getattr(error, "errno", None) == errno.EADDRINUSE
-        reason = "the port is in use" if in_use else getattr(error, "strerror", None) or "no such address"
-        remedy = "stop what listens there, or choose another --port" if in_use else "choose another --host or --port"
-        raise CannotListen(settings.host, settings.port, reason, remedy) from None
+    """Take the address, if need be with a spare port; nothing is accepted until `begin`. Raises `CannotListen`."""
+    spare = iter(range(settings.port + 1, min(settings.port + 1 + settings.spare_ports, 1 << 16)))
+    port: int | None = settings.port
+    while True:
+        try:
+            server = await asyncio.get_running_loop().create_server(
+                connect, settings.host, port, backlog=batch(), start_serving=False
+            )
+            break
+        except (OSError, OverflowError) as error:
+            in_use = getattr(error, "errno", None) == errno.EADDRINUSE
+            if in_use and (port := next(spare, None)) is not None:
+                continue
+            reason = "the port is in use" if in_use else getattr(error, "strerror", None) or "no such address"
+            remedy = (
+                "stop what listens there, or choose another --port" if in_use else "choose another --host or --port"
+            )
+            raise CannotListen(settings.host, settings.port, reason, remedy) from None
     for listening in server.sockets:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     return server
@@ -75,18 +84,31 @@ async def begin(server: asyncio.Server) -> None:
 
 
 def load_tls(settings: Settings) -> ssl.SSLContext | None:
-    """The certificate's context, or `None` without one. Raises `CannotListen`, and `ExposedPlain` where a certificate
-    is needed."""
+    """The certificate's context, or `None` without one. Raises `CannotListen`, `FileUnusable` for a file that
+    cannot be read, and `ExposedPlain` where a certificate is needed."""
     cert, key = settings.tls_cert, settings.tls_key
     if cert is None:
         if not settings.insecure_plain and not is_loopback(settings.host):
             raise ExposedPlain(settings.host)
         return None
+    for named, path in (("--tls-cert", cert), ("--tls-key", key)):
+        _check_readable(named, path)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
         context.load_cert_chain(cert, key)
     except (OSError, ssl.SSLError) as error:
-        reason = f"the TLS certificate is unusable ({error.strerror or error})"
+        reason = f"the TLS certificate is unusable ({error.strerror or error}; {cert}, {key})"
         raise CannotListen(settings.host, settings.port, reason, "check --tls-cert and --tls-key") from None
     return context
+
+
+def _check_readable(named: str, path: Path | None) -> None:
+    """Name the file that cannot be read: OpenSSL does not. Raises `FileUnusable`."""
+    if path is None:
+        return
+    try:
+        with open(path, "rb") as file:
+            file.read(1)
+    except OSError as error:
+        raise FileUnusable(path, f"read {named}", error) from None

@@ -331,6 +331,8 @@ class Server:
             self._access.expire()
         except OSError as error:
             _log.warning("an invite has expired, but that could not be stored: %s", error.strerror)
+        self.host.look_at_log()
+        self._state.tend()
         self._expiry_looks += 1
         if self._expiry_looks % SEEN_LOOKS == 0:
             self._save_seen()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
+from collections import Counter
 from datetime import UTC, datetime
 from math import ceil
 
@@ -39,7 +40,9 @@ class Upgrades:
     def accept(self, connection: Connection, request: Request, call: Call) -> None:
         """Raises `Rejected`, having changed nothing."""
         assert call.credential is not None
-        if not self._places.has_seat(call.credential, len(self._host.peers)):
+        is_full = not self._places.has_seat(call.credential, len(self._host.peers))
+        crowded = self._crowded(call.credential) if is_full else None
+        if is_full and crowded is None:
             raise Rejected(503, "all places are taken")
         session_id = known_session(self._host.sessions, call.parameters.get("session"), call.credential)
         after_seq = number(call.parameters, "after")
@@ -50,6 +53,8 @@ class Upgrades:
         reclaim = request.headers.get_all("X-Myagent-Reclaim")
         self._check_rate(call.credential)
         self._use(call.credential, call.network)
+        if crowded is not None:
+            crowded.close(1013, "it gives its place to another invite")
         connection.become(
             Identity(
                 connection_id=ConnectionId(f"c_{self._boot}{next(self._numbers):04x}"),
@@ -66,6 +71,15 @@ class Upgrades:
             after_seq=after_seq,
             reclaim=reclaim[0] if len(reclaim) == 1 else None,
         )
+
+    def _crowded(self, credential: Credential) -> Connection | None:
+        """Whose place somebody gets where all are taken: the latest with the invite that has the most of them, unless
+        the newcomer's has as many. Nobody of scope `owner`."""
+        seated = [peer for peer in self._host.peers.values() if peer.scope != "owner" and isinstance(peer, Connection)]
+        held = Counter(peer.credential_id for peer in seated)
+        mine = 0 if credential.scope == "owner" else held[credential.credential_id] + 1
+        most = max(held.values(), default=0)
+        return next((peer for peer in reversed(seated) if held[peer.credential_id] == most > mine), None)
 
     def _check_rate(self, credential: Credential) -> None:
         """Of an invite, as many as there are places may come at once, and then a few a second."""

@@ -29,6 +29,7 @@ WARNINGS = {
     "unspecified": "the agent does not say what it would run or change",
     "credentials": "it reads or changes a place that holds credentials",
     "misnamed_option": "an answer's name says the opposite of what choosing it does",
+    "deletes_state": "it may delete .myagent, where this server keeps its sessions",
 }
 
 

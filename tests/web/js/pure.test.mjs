@@ -6,7 +6,7 @@ import { test } from "node:test";
 const web = new URL(`${process.env.MYAGENT_WEB}/`);
 const load = (name) => import(new URL(name, web));
 
-const { escape, readable } = await load("parsing/escape.js");
+const { escape, escapeLine, readable } = await load("parsing/escape.js");
 const { Markdown, spans } = await load("parsing/markdown.js");
 const { compare } = await load("parsing/diff.js");
 const { Credential, Keeping } = await load("state/credential.js");
@@ -251,4 +251,18 @@ test("only new requests wait; a replayed one never asks again", () => {
   assert.deepEqual([...workspace.waiting.keys()], ["new"]);
   workspace.reconnected();
   assert.equal(workspace.waiting.size, 0);
+});
+
+// Where each place was tried anew, time grew with the square of these, and the page could not be used any more.
+test("a line that repeats one character does not hang the page", () => {
+  const n = 1_000_000;
+  for (const line of ["~".repeat(n) + "`", "`".repeat(n) + "a`", "```" + " ".repeat(n) + "`", "~".repeat(n) + " ".repeat(n) + "`"]) {
+    const markdown = new Markdown();
+    markdown.push(`${line}\n`);
+    assert.deepEqual(markdown.segments.map(({ kind }) => kind), ["text"]);
+  }
+  assert.equal(escapeLine(`a${" ".repeat(n)}b`).length, n + 2);
+  assert.equal(escapeLine(" a \n \n b "), "a b");
+  const ticks = `${"`".repeat(1000)}a${"` ".repeat(490)}\n`.repeat(500);
+  assert.equal(spans(ticks).map(({ text }) => text).join(""), ticks);
 });

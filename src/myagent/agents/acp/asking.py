@@ -21,6 +21,8 @@ async def permission(session: Session | None, params: JSON) -> JSON:
     call, options = params.get("toolCall"), options_of(params)
     if not isinstance(call, dict) or not options:
         raise RpcError(INVALID_PARAMS, "a permission request has a toolCall and options")
+    if len({option.option_id for option in options}) != len(options):
+        raise RpcError(INVALID_PARAMS, "two options of a permission request have one optionId")
     running = session.running if session is not None else None
     if running is None or running.stopping:
         return _CANCELLED  # nobody is left who could be asked

@@ -112,7 +112,9 @@ def programs(preset: Preset, cwd: Path, env: Mapping[str, str]) -> tuple[Program
     The user's own settings in the home that `env` names are his. A file that cannot be understood may name anything,
     and is a program by itself. Reads files.
     """
-    home = Path(env.get("HOME", "/nonexistent"))
+    home = Path(env.get("HOME", ""))
+    if not home.is_absolute():  # it would be wherever one stands
+        home = Path("/nonexistent")
     own = {Path(env.get("CODEX_HOME") or home / ".codex").resolve(), (home / ".opencode").resolve()}
     found = {
         program

@@ -2,6 +2,8 @@
 
 - Requests of the agent are each answered by a task of its own; what it tells is taken in order.
 - Ids are per direction (agents start at 0, as we do): its requests and our responses never meet.
+- An id is a string or a number; a request with any other one is answered with an error, and an answer finds its
+  request also when its number came back with a fraction (`0.0`).
 - Either side may take back a request (`$/cancel_request`), which then still gets an answer.
 """
 
@@ -15,15 +17,17 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from myagent.agents.processes.ndjson import AgentGone, Talk, connected
+from myagent.agents.processes.ndjson import AgentGone, Piece, Talk, connected
 from myagent.agents.processes.piped import PipedChild
+from myagent.agents.rendering.output import LIVE
 from myagent.exceptions import MyagentError
 
 logger = logging.getLogger(__name__)
 
 OPEN_REQUESTS = 64  # of the agent at one time
 
-METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL_ERROR, AUTH_REQUIRED = -32601, -32602, -32603, -32000
+INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS = -32600, -32601, -32602
+INTERNAL_ERROR, AUTH_REQUIRED = -32603, -32000
 REQUEST_CANCELLED = -32800
 CANCEL = "$/cancel_request"
 
@@ -61,8 +65,8 @@ class Connection(Talk):
         self._ids = itertools.count()
         self._pending: dict[int, asyncio.Future[Any]] = {}
         self._given_up: set[int] = set()  # our requests whose answer nobody waits for any more
-        self._requests: dict[int | str, asyncio.Task[Any]] = {}  # of the agent, that have no answer yet
-        self._taken_back: set[int | str] = set()  # those of them that the agent cancelled
+        self._requests: dict[float | str, asyncio.Task[Any]] = {}  # of the agent, that have no answer yet
+        self._taken_back: set[float | str] = set()  # those of them that the agent cancelled
         super().__init__(child, tally)
 
     @classmethod
@@ -117,36 +121,62 @@ class Connection(Talk):
 
     async def _take(self, message: Any, line: bytes) -> None:
         match message:
-            case {"method": str(method), "id": int() | str() as number}:
+            case {"method": str(method), "id": int() | float() | str() as number} if not isinstance(number, bool):
                 self._open_request(number, method, message.get("params"))
-            case {"method": "$/cancel_request", "params": {"requestId": int() | str() as number}}:
+            case {"method": str(method), "id": wrong}:
+                self._tally["refused"] += 1
+                error = {"code": INVALID_REQUEST, "message": f"the id of {method[:100]} is no string and no number"}
+                self._aside(self._tell({"jsonrpc": "2.0", "id": wrong, "error": error}), "acp-wrong-id")
+            case {"method": "$/cancel_request", "params": {"requestId": int() | float() | str() as number}}:
                 self._take_back(number)
-            case {"method": str(method)} if "id" not in message:
+            case {"method": str(method)}:
                 params = message.get("params")
                 await self._on_notification(method, params if isinstance(params, dict) else {})
-            case {"id": int(number), "result": result} if self._waits(number):
+            case {"id": int() | float() as number, "result": result} if self._waits(number):
                 self._tally["response"] += 1
-                self._pending[number].set_result(result)
-            case {"id": int(number), "error": error} if self._waits(number):
+                self._pending[int(number)].set_result(result)
+            case {"id": int() | float() as number, "error": error} if self._waits(number):
                 self._tally["response"] += 1
-                self._pending[number].set_exception(_rpc_error(error))
-            case {"id": int(number)} if number in self._given_up and ("result" in message or "error" in message):
+                self._pending[int(number)].set_exception(_rpc_error(error))
+            case {"id": int() | float() as number} if number in self._given_up and (
+                "result" in message or "error" in message
+            ):
                 self._tally["response"] += 1
-                self._given_up.discard(number)
+                self._given_up.discard(int(number))
             case _:
                 self._garbage(line)
 
-    def _take_back(self, number: int | str) -> None:
+    def _piece(self, message: Any) -> Piece | None:
+        """The text of a chunk, or the output of a command that runs."""
+        match message:
+            case {"method": "session/update", "params": {"sessionId": str(session), "update": dict(update)}}:
+                pass
+            case _:
+                return None
+        match update:
+            case {"sessionUpdate": str(kind), "content": {"text": str()} as content}:
+                return Piece((session, kind), content, "text")
+            case {"toolCallId": str(call), "_meta": dict(meta)}:
+                for key in LIVE:
+                    if isinstance(output := meta.get(key), dict) and isinstance(output.get("data"), str):
+                        return Piece((session, call, key), output, "data")
+        return None
+
+    def _take_back(self, number: float | str) -> None:
         """The agent wants no answer any more to what it asked; it gets one that says so."""
         self._tally["taken back"] += 1
         if (handling := self._requests.get(number)) is not None:
             self._taken_back.add(number)
             handling.cancel()
 
-    def _waits(self, number: int) -> bool:
-        return number in self._pending and not self._pending[number].done()
+    def _waits(self, number: float) -> bool:
+        return number in self._pending and not self._pending[int(number)].done()
 
-    def _open_request(self, number: int | str, method: str, params: Any) -> None:
+    def _is_late(self, number: float, message: dict[str, Any]) -> bool:
+        """Whether it answers what nobody waits for any more."""
+        return number in self._given_up and ("result" in message or "error" in message)
+
+    def _open_request(self, number: float | str, method: str, params: Any) -> None:
         if number in self._requests:  # one id gets one answer: the first request's
             self._garbage(f"(a second request with the id {number})".encode())
             return
@@ -155,7 +185,7 @@ class Connection(Talk):
         answering = self._aside(self._answer(number, method, handling), f"acp-request-{number}")
         answering.add_done_callback(lambda _: self._answered(number))
 
-    def _answered(self, number: int | str) -> None:
+    def _answered(self, number: float | str) -> None:
         self._requests.pop(number).cancel()
         self._taken_back.discard(number)
 
@@ -166,7 +196,7 @@ class Connection(Talk):
             raise RpcError(INTERNAL_ERROR, f"more than {OPEN_REQUESTS} requests are open")
         return await self._on_request(method, params)
 
-    async def _answer(self, number: int | str, method: str, handling: asyncio.Task[Any]) -> None:
+    async def _answer(self, number: float | str, method: str, handling: asyncio.Task[Any]) -> None:
         body: dict[str, Any]
         try:
             body = {"result": await handling}

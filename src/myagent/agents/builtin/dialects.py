@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from myagent.core.mending import Halves, whole
 
 JSON = dict[str, Any]
 
@@ -119,6 +121,7 @@ class _Call:
     call_id: str
     name: str = ""
     arguments: str = ""
+    halves: Halves = field(default_factory=Halves)
 
 
 class Answer:
@@ -127,6 +130,7 @@ class Answer:
     def __init__(self) -> None:
         self._calls: list[_Call] = []
         self._said = False  # words, in a delta
+        self._words, self._thoughts = Halves(), Halves()  # of characters that were cut between two deltas
         self._refused = False
         self._finished = False
         self._usage: JSON | None = None
@@ -161,7 +165,7 @@ class Answer:
             return []  # a ping, or the usage by itself
         if not isinstance(choices, list):
             return self._failed("its choices are no list", INCOMPLETE)
-        return [] if not choices else self._chunk(event, choices[0])
+        return [] if not choices else [dict(whole(each)) for each in self._chunk(event, choices[0])]
 
     def end(self) -> list[JSON]:
         """The chunks that the end of an answer means."""
@@ -228,6 +232,10 @@ class Answer:
         if reason in ("stop", "tool_calls"):
             reason = "content_filter" if self._refused else "tool_calls" if self._calls else "stop"
         self._finished = self._finished or reason is not None
+        if reason is not None:
+            for key, halves in (("content", self._words), ("reasoning_content", self._thoughts)):
+                if rest := halves.flush():
+                    delta[key] = delta.get(key, "") + rest
         plain = {"id": str(event.get("id") or "c"), "object": "chat.completion.chunk", "created": 0}
         return [
             plain
@@ -247,6 +255,7 @@ class Answer:
             self._refused = True
             words += refusal
         self._said = self._said or bool(words)
+        words, thoughts = self._words.feed(words), self._thoughts.feed(thoughts)
         calls = given.get("tool_calls")
         if calls is None and isinstance(given.get("function_call"), dict):  # as it was before there were tools
             calls = [{"index": 0, "function": given["function_call"]}]
@@ -276,6 +285,7 @@ class Answer:
             name = ""  # said again with each piece
         call.call_id = call.call_id or call_id
         call.name += name
+        arguments = call.halves.feed(arguments)
         call.arguments += arguments
         return {
             "index": call.number,

@@ -27,6 +27,7 @@ from myagent.agents.rendering import JSON
 from myagent.agents.tools.workspace import FileFailed, Workspace, decoded
 from myagent.agents.work import Work
 from myagent.exceptions import AgentUnavailable, MyagentError
+from myagent.extras import install
 
 if TYPE_CHECKING:
     from myagent.agents.builtin.endpoint import Endpoint
@@ -250,7 +251,7 @@ def _library() -> tuple[type[Endpoint], Callable[[str, Mapping[str, str]], str |
         from myagent.agents.builtin.endpoint import Endpoint
         from myagent.agents.builtin.outbound import proxy_of
     except ImportError as error:
-        remedy = "install it with: pip install 'myagent[models]'"
+        remedy = f"install it with: {install('models')}"
         raise AgentUnavailable("model", f"{error.name} is not installed", remedy) from error
     return Endpoint, proxy_of
 
@@ -259,6 +260,6 @@ def _mcp_library(servers: Sequence[McpServer], env: Mapping[str, str]) -> McpSer
     try:
         from myagent.agents.builtin.mcp_servers import McpServers
     except ImportError as error:
-        remedy = "install it with: pip install 'myagent[mcp]'"
+        remedy = f"install it with: {install('mcp')}"
         raise AgentUnavailable("model", f"{error.name} is not installed", remedy) from error
     return McpServers(servers, env)

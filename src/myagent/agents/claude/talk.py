@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from myagent.agents.processes.ndjson import AgentGone, Talk
+from myagent.agents.processes.ndjson import AgentGone, Piece, Talk
 from myagent.agents.processes.piped import PipedChild
 from myagent.agents.rendering import JSON
 from myagent.exceptions import MyagentError
@@ -93,6 +93,15 @@ class ClaudeTalk(Talk):
                 await self._tell(message)
             case _:
                 self._garbage(line)
+
+    def _piece(self, message: Any) -> Piece | None:
+        """The words of an answer or a thought."""
+        match message:
+            case {"type": "stream_event", "event": {"delta": {"type": str(kind)} as delta}}:
+                key = "thinking" if kind == "thinking_delta" else "text"
+                return Piece((str(message.get("parent_tool_use_id")), key), delta, key) if key in delta else None
+            case _:
+                return None
 
     def _waits(self, number: str) -> bool:
         return number in self._pending and not self._pending[number].done()

@@ -1,6 +1,7 @@
 """The keeper: a small program of its own that starts what an agent runs, and ends all of it when the server is gone.
 
-Runs as `python -I -S keeper.py FD`, and imports nothing of ours. For each request on FD (four descriptors: stdin,
+Runs as `python -I -S keeper.py FD [FILES]`, and imports nothing of ours. FILES is the soft limit of open files, its own
+and that of all it starts. For each request on FD (four descriptors: stdin,
 stdout, stderr and a channel) it forks a process that keeps one child. That one is a *subreaper*: whatever the child
 starts stays below it, also a daemon. When its channel ends, because the server let go or died of whatever, it kills
 all of them.
@@ -18,6 +19,7 @@ import ctypes
 import errno
 import marshal
 import os
+import resource
 import select
 import signal
 import socket
@@ -227,6 +229,9 @@ def _say(channel: socket.socket, what: int, number: int) -> None:
 
 if __name__ == "__main__":
     try:
+        for limit in sys.argv[2:]:
+            _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (int(limit), hard))
         main(socket.socket(fileno=int(sys.argv[1])))
     finally:
         os._exit(0)  # nothing is to be tidied, and whoever waits for us waits less

@@ -26,6 +26,8 @@ _RECORD = struct.Struct("ii")
 _PROGRAM = Path(keeper.__file__)
 _LOADER = ("LD_LIBRARY_PATH",)  # what the interpreter may need to start, and nothing else of our environment
 
+file_limit: int | None = None  # open files of each child (its soft limit), where it is not to be ours
+
 _holders = 0
 _keeper: _Keeper | None = None
 
@@ -39,7 +41,7 @@ class _Keeper:
         with theirs:
             try:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", str(_PROGRAM), str(theirs.fileno())],
+                    [sys.executable, "-I", "-S", str(_PROGRAM), str(theirs.fileno()), *_limits()],
                     pass_fds=[theirs.fileno()],
                     env={name: os.environ[name] for name in _LOADER if name in os.environ},
                     cwd="/",
@@ -70,6 +72,10 @@ class _Keeper:
             self._process.kill()
             self._process.wait()
         spawned.roots.discard(self._process.pid)
+
+
+def _limits() -> list[str]:
+    return [] if file_limit is None else [str(file_limit)]
 
 
 @contextmanager

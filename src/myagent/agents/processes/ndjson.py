@@ -1,6 +1,7 @@
 """A child process that talks in JSON, one message a line each way, in a process group of its own.
 
-- What is no JSON is counted and passed over; too much of it ends the child.
+- What is no JSON is counted and passed over; too much of it ends the child. What only strict readers refuse (half a
+  character, NaN, bytes that are no UTF-8) is made whole: somebody may wait for an answer to it.
 - Messages are taken one at a time, in order: the next line is read when the handler of the last one has returned.
   That is the back-pressure. What must not hold it up is answered by a task of its own (`_aside`).
 - Whatever ends the talk ends the whole process group.
@@ -15,11 +16,12 @@ from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from myagent.agents.processes.piped import PipedChild
+from myagent.core.mending import Halves, mended, whole
 from myagent.exceptions import MyagentError
 
 logger = logging.getLogger(__name__)
@@ -125,6 +127,15 @@ async def connected(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -
     return child
 
 
+class Piece(NamedTuple):
+    """A piece of a text that comes in several messages: it stands at `place[key]`. `stream` says which text it is,
+    the session first."""
+
+    stream: tuple[str, ...]
+    place: dict[str, Any]
+    key: str
+
+
 class Talk(ABC):
     """A running agent that was `connected`. From then on `close` must be called, also when it is `gone`.
 
@@ -138,6 +149,7 @@ class Talk(ABC):
         self._tail = bytearray()
         self._garbage_lines = 0
         self._words: deque[str] = deque(maxlen=LAST_LINES)  # on stdout, that were no messages
+        self._halves: dict[tuple[str, ...], tuple[Halves, Any]] = {}  # with the message that ended in half a character
         self._reason = ""  # why we ended it
         self._idle = False  # waiting for the agent to say something
         self._closing = False
@@ -227,6 +239,7 @@ class Talk(ABC):
             while data := await self._read():
                 for line in lines.feed(data):
                     await self._decoded(line)
+            await self._take_rest(None)
             if lines.pending:
                 logger.debug("agent %d: half a line at the end, of %d bytes", self.pid, lines.pending)
                 self._hear(lines.rest())
@@ -259,11 +272,50 @@ class Talk(ABC):
         try:
             message = _decode(line)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            if line.strip():
-                self._hear(line)
+            try:
+                message = mended(line)
+            except RecursionError:
                 self._garbage(line)
+                if line.lstrip().startswith(b"{"):  # it may be a request, or the answer that a turn waits for
+                    self.kill("it sent a message that is nested too deeply to be read")
+                return
+            except ValueError:
+                if line.strip():
+                    self._hear(line)
+                    self._garbage(line)
+                return
+            await self._take_whole(message, line)
             return
-        await self._take(message, line)
+        if self._halves:
+            await self._take_whole(message, line)
+        else:
+            await self._take(message, line)
+
+    async def _take_whole(self, message: Any, line: bytes) -> None:
+        """Take a message that has half a character, or comes after one that ended in one."""
+        piece = self._piece(message)
+        if piece is None or piece.stream not in self._halves:
+            await self._take_rest(None if piece is None else piece.stream[:1])
+        if piece is not None and isinstance(text := piece.place.get(piece.key), str):
+            halves, _ = self._halves.setdefault(piece.stream, (Halves(), message))
+            piece.place[piece.key] = halves.feed(text)
+            if halves.held:
+                self._halves[piece.stream] = (halves, message)
+            else:
+                del self._halves[piece.stream]
+        await self._take(whole(message), line)
+
+    async def _take_rest(self, sender: tuple[str, ...] | None) -> None:
+        """Say the halves that nothing followed, of one session, or of all."""
+        for stream in [each for each in self._halves if sender in (None, each[:1])]:
+            halves, message = self._halves.pop(stream)
+            if (piece := self._piece(message)) is not None:
+                piece.place[piece.key] = halves.flush()
+                await self._take(whole(message), b"")
+
+    def _piece(self, message: Any) -> Piece | None:
+        """Where a message has a piece of a text that goes on in other messages."""
+        return None
 
     def _hear(self, line: bytes) -> None:
         """Keep words on stdout, in case that they are the last ones; half a message is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
@@ -14,6 +15,7 @@ from myagent.agents.said import Said, commands_in
 from myagent.core.messages import Diff, Option
 from myagent.core.permissions import REQUEST_BYTES
 
+_BREAKS = re.compile(r"[^\S ]")  # of lines, and what else is no plain space
 UNSPECIFIED = "the agent does not say what it would run or change"
 
 
@@ -82,6 +84,8 @@ def tool_name(call: JSON) -> str:
 def request_text(call: JSON, diffs: Sequence[Diff]) -> str:
     """The whole of what a human must read: title, command, paths, input, texts, and the changes as a unified diff."""
     parts = [call_title(call)]
+    if isinstance(title := call.get("title"), str) and _BREAKS.search(title.strip()):
+        parts.append(title)  # on one line a second command passes for the rest of a remark
     raw = call.get("rawInput")
     if isinstance(raw, Mapping):
         parts.extend(f"{key}: {raw[key]}" for key in ("command", "cwd") if isinstance(raw.get(key), str))
@@ -89,8 +93,24 @@ def request_text(call: JSON, diffs: Sequence[Diff]) -> str:
     if raw not in (None, {}):
         parts.append(f"input: {pretty(raw)}")
     parts.extend(texts_of(call))
+    parts.extend(_news_of(call))
     parts.extend(unified(diff) for diff in diffs)
     return "\n".join(parts)
+
+
+def _news_of(call: JSON) -> list[str]:
+    return [f"content: {pretty(item)}" for item in dicts(call.get("content")) if _is_news(item)]
+
+
+def _is_news(item: JSON) -> bool:
+    """Whether a piece of content has a form that we do not know, so that its words are not among the texts."""
+    match item:
+        case {"type": "content", "content": {"type": str()}} | {"type": "diff", "newText": str()}:
+            return False
+        case {"type": "terminal", **rest}:
+            return bool(rest.keys() - {"terminalId", "_meta"})
+        case _:
+            return True
 
 
 def hear(said: Said, call: JSON) -> None:
@@ -99,7 +119,7 @@ def hear(said: Said, call: JSON) -> None:
         title=call_title(call) if call.get("title") else "",
         kind=str(call.get("kind") or ""),
         given=call.get("rawInput"),
-        texts=texts_of(call),
+        texts=[*texts_of(call), *_news_of(call)],
         diffs=diffs_of(call),
         paths=paths_of(call),
     )

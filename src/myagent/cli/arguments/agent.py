@@ -96,7 +96,7 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
     add(
         "--model",
         metavar="NAME",
-        help="of the model agent, which it implies (pip install 'myagent[models]'): its name at the endpoint",
+        help="of the model agent, which it implies (the extra models): its name at the endpoint",
     )
     add(
         "--base-url",
@@ -117,7 +117,7 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
         metavar="SERVER",
         action="append",
         default=[],
-        help="of the model agent (pip install 'myagent[mcp]'): an MCP server for its tools, each call asked for: a "
+        help="of the model agent (the extra mcp): an MCP server for its tools, each call asked for: a "
         "command line or an address, with NAME= before it or without, or a FILE.json with mcpServers; may be repeated; "
         "nothing that lies in the directory itself without --trust-directory",
     )

@@ -18,6 +18,9 @@ FEW = 5  # choices that a wrong one is told all of
 
 EXIT_CODES = "exit codes: 0 done, 1 the turn failed, 2 wrong usage, 3 cannot connect or not allowed, 130 interrupted"
 
+_PATHS = ("DIRECTORY", "FILE")  # metavars of what may be named in any bytes
+_HALF = re.compile("[\ud800-\udfff]")  # what Python makes of a byte that is no UTF-8
+
 Fill = Callable[["Parser"], None]
 
 
@@ -55,12 +58,24 @@ class Parser(argparse.ArgumentParser):
         found, extras = super().parse_known_args(given, namespace)
         if extras:
             self._refuse(extras)
+        for action in self._actions:
+            if action.metavar not in _PATHS:
+                self._check_text(action, getattr(found, action.dest, None))
         return found, extras
 
     def error(self, message: str) -> NoReturn:
         """One line that says what is wrong, one where to look: the whole usage would bury it."""
         message = re.sub(r"^argument (\S+): ignored explicit argument (.*)$", r"\1 takes no value, not \2", message)
         self.exit(2, f"{self.prog}: error: {message}\nsee: {self.prog} --help\n")
+
+    def _check_text(self, action: argparse.Action, value: Any) -> None:
+        """Refuse text with bytes that are no UTF-8: it could not be sent as what it is."""
+        if isinstance(value, list | tuple):
+            for each in value:
+                self._check_text(action, each)
+        elif isinstance(value, str) and not value.isascii() and _HALF.search(value):
+            name = "/".join(action.option_strings) or action.metavar or action.dest
+            self.error(f"{name} is not UTF-8 text: {value[:40]!r}")
 
     def _refuse(self, extras: Sequence[str]) -> NoReturn:
         """Name the first argument that means nothing; an option without its value, which may be a secret."""
@@ -93,8 +108,8 @@ def add_address(parser: argparse.ArgumentParser) -> None:
     add(
         "--url",
         help="the server: ws://HOST:PORT, https://HOST/PATH, HOST:PORT, or an invite's link, token and all "
-        f"(default: $MYAGENT_REMOTE_URL, else that of the server that runs in this "
-        f"directory, else ws://{DEFAULT_HOST}:{DEFAULT_PORT})",
+        "(default: $MYAGENT_REMOTE_URL, else the server that runs in this directory or above; with a token given, "
+        f"else ws://{DEFAULT_HOST}:{DEFAULT_PORT})",
     )
     add("--host", help="instead of --url: its host")
     add("--port", type=port, help="instead of --url: its port")

@@ -171,8 +171,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     add(
         "--port",
         type=port,
-        default=DEFAULT_PORT,
-        help=f"port to listen on (default {DEFAULT_PORT}; 0: any that is free)",
+        help=f"port to listen on (default: {DEFAULT_PORT}, or the next that is free; 0: any that is free)",
     )
     add("--cwd", metavar="DIRECTORY", default=".", help="directory to share (default: this one)")
     add(
@@ -253,7 +252,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         action="append",
         default=[],
-        help="call a human here, through apprise (pip install 'myagent[notify]'): ntfy://…, mailto://…, slack://…: "
+        help="call a human here, through apprise (the extra notify): ntfy://…, mailto://…, slack://…: "
         "when a permission request waits, when a turn of over a minute ends with no owner there, when the owner is "
         "lost; may be repeated; as it holds secrets, better in $MYAGENT_REMOTE_NOTIFY",
     )

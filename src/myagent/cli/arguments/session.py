@@ -15,7 +15,7 @@ Keep a server's URL and token under a name, for --remote NAME.
 
 The token is asked for without being shown, or read from standard input: never from the command line, which others on
 this machine can read. It is kept in the system's keyring where there is one (and the Python package keyring is
-installed: pip install 'myagent[keyring]'), else in a file that only you can read. Which one, is said.
+installed: the extra keyring), else in a file that only you can read. Which one, is said.
 """
 
 LOGIN_EPILOG = """\
@@ -45,7 +45,7 @@ exit codes: 0 done, 2 wrong usage, 3 a file of ours is unsafe
 ATTACH = """\
 Sit in a session: a full-screen client to prompt, watch, answer, stop and hand over. F1 there shows its keys.
 
-Needs the extra tui: pip install 'myagent[tui]'. Works over SSH and in tmux, from 80 columns by 24 lines on, without a
+Works over SSH and in tmux, from 80 columns by 24 lines on, without a
 mouse, and without colour (NO_COLOR=1). Keys that were typed before a permission request appeared are no answer to it.
 Leaving with Ctrl+Q leaves the agent running.
 """

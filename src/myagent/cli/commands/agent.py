@@ -10,11 +10,13 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+from myagent.access.state_directory import check_name
 from myagent.agents import Agent, Answer, ToolCall, Turn, TurnEnd, UnaskedCall
 from myagent.agents.acp.presets import UnknownPreset
 from myagent.agents.exec import UnusableTemplate
 from myagent.cli.agent_choice import chosen
 from myagent.cli.commands import agent_acp
+from myagent.cli.directory import given_directory
 from myagent.cli.terminal.driver import DONE, FAILED, INTERRUPTED, NO_TERMINAL, NOT_ALLOWED, USAGE
 from myagent.cli.terminal.output import Screen, abandon_stdout
 from myagent.cli.terminal.question import Keyboard, ask
@@ -30,23 +32,22 @@ TURN = "turn"
 
 
 def run(arguments: argparse.Namespace) -> int:
-    cwd = Path(arguments.cwd)
-    if not cwd.is_dir():
-        arguments.usage_error(f"--cwd {arguments.cwd!r} is not a directory")
     if arguments.acp == (arguments.prompt is not None):
         arguments.usage_error("give a PROMPT, or --acp for prompts by a client on stdin")
     if not arguments.acp and not arguments.prompt.strip():
         arguments.usage_error("the prompt is blank")
     screen = Screen(raw=arguments.raw, mark=MARK)
     try:
+        cwd = given_directory(arguments)
+        check_name(cwd)
         if arguments.acp:
             redactor = Redactor()
-            agent = chosen(arguments, cwd.resolve(), cover=redactor.data)
+            agent = chosen(arguments, cwd, cover=redactor.data)
             return asyncio.run(_until_signal(agent_acp.serve(agent, redactor)))
-        agent = chosen(arguments, cwd.resolve(), cover=None)
+        agent = chosen(arguments, cwd, cover=None)
         has_terminal = sys.stdin is not None and sys.stdin.isatty()
         local = Local(screen, Keyboard(sys.stdin.fileno()) if has_terminal else None, arguments.permission_mode)
-        code = asyncio.run(_until_signal(local.turn(agent, arguments.prompt, cwd.resolve())))
+        code = asyncio.run(_until_signal(local.turn(agent, arguments.prompt, cwd)))
     except MyagentError as error:
         screen.say(escape(str(error)))
         return USAGE if isinstance(error, UnknownPreset | UnusableTemplate) else NOT_ALLOWED

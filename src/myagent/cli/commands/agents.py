@@ -9,15 +9,14 @@ from importlib.util import find_spec
 from myagent.agents.acp.presets import PRESETS, Found, find
 from myagent.cli.terminal.output import put
 from myagent.core.display import escape
+from myagent.extras import install
 
 
 def run(_: argparse.Namespace) -> int:
     with ThreadPoolExecutor() as pool:  # each is asked for its version, which takes some of them seconds
         rows = [_row(found) for found in pool.map(find, PRESETS.values())]
     models = all(map(find_spec, ("pydantic_ai", "openai", "dotenv")))
-    about = (
-        "--model NAME: a model at an OpenAI-compatible endpoint" if models else "install: pip install 'myagent[models]'"
-    )
+    about = "--model NAME: a model at an OpenAI-compatible endpoint" if models else f"install: {install('models')}"
     rows.insert(0, ("model", "built in" if models else "not found", about))
     rows.insert(0, ("command", "built in", "no model: a prompt is a command"))
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]

@@ -19,6 +19,7 @@ from myagent.client.asking import page
 from myagent.client.incoming import read
 from myagent.core.messages import Event
 from myagent.exceptions import MyagentError
+from myagent.extras import install
 
 if TYPE_CHECKING:
     from myagent.tui.app import Attach
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 class NotInstalled(MyagentError):
     def __str__(self) -> str:
-        return "attach needs the package textual: pip install 'myagent[tui]'; --plain works without it"
+        return f"attach needs the package textual: {install('tui')}; --plain works without it"
 
 
 class DumbTerminal(MyagentError):

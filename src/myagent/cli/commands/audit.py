@@ -12,6 +12,7 @@ from typing import Any
 
 from myagent.access.state_directory import StateDir
 from myagent.cli.administration import find_workspace
+from myagent.cli.directory import given_directory
 from myagent.cli.terminal.output import data, put, say
 from myagent.core.audit import GENESIS, hash_of, verify
 from myagent.core.display import escape
@@ -30,8 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.usage_error("a chain is verified whole: leave --session out")
     if arguments.head is not None and not re.fullmatch(r"[0-9a-f]{64}", arguments.head):
         arguments.usage_error("--head takes a hash, as `audit verify` prints it: 64 digits of 0-9 and a-f")
-    if not Path(arguments.cwd).is_dir():
-        arguments.usage_error(f"--cwd {arguments.cwd!r} is not a directory")
+    given_directory(arguments)
     try:
         path = StateDir(find_workspace(arguments)).path / "sessions.db"
         return _verify(path, arguments) if arguments.action == "verify" else _show(path, arguments)

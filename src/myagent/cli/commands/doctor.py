@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from myagent.access import asking
 from myagent.access.registry import AskStatus, ListInvites
 from myagent.access.state_directory import StateDir
 from myagent.agents.processes.process import NotStarted, child_environment
@@ -21,11 +22,11 @@ from myagent.cli import target
 from myagent.cli.terminal.output import put, say
 from myagent.client.address import Address
 from myagent.client.errors import CannotConnect
+from myagent.client.here import reachable, served_workspace
 from myagent.client.trust import why_untrusted
 from myagent.client.way_out import reach
 from myagent.core.display import escape
 from myagent.exceptions import MyagentError
-from myagent.server import control
 
 SECONDS = 5.0  # for one answer
 ANSWER_BYTES = 4096
@@ -118,12 +119,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _examine(arguments: argparse.Namespace) -> Iterator[Finding]:
     directory = _state_directory()
-    served = control.ask(directory, AskStatus()) if directory is not None else None
+    served = asking.ask(directory, AskStatus()) if directory is not None else None
     given = (arguments.remote, arguments.url, arguments.host, arguments.port) != (None, None, None, None)
     address = (
-        target.trusted(arguments, target.reachable(served))
-        if served is not None and not given
-        else target.address(arguments)
+        target.trusted(arguments, reachable(served)) if served is not None and not given else target.address(arguments)
     )
     address.check_plain(allowed=arguments.insecure_plain)
     token = target.token(arguments, address)
@@ -139,7 +138,7 @@ def _examine(arguments: argparse.Namespace) -> Iterator[Finding]:
 
 
 def _state_directory() -> Path | None:
-    workspace = target.served_workspace(Path.cwd())
+    workspace = served_workspace(Path.cwd(), target.tell_untrusted)
     return None if workspace is None else StateDir(workspace).path
 
 
@@ -162,7 +161,7 @@ def _reach(address: Address, served: dict[str, Any] | None) -> Iterator[Finding]
 
 def _credentials(directory: Path) -> Iterator[Finding]:
     yield Finding("note", "role owner", "whoever has the owner token; the first of them to connect drives")
-    answer = control.ask(directory, ListInvites()) or {"invites": []}
+    answer = asking.ask(directory, ListInvites()) or {"invites": []}
     for invite in answer["invites"]:
         what = f"session {invite['sessionId']}" if invite["sessionId"] else "all sessions"
         until = f"until {invite['expiresAt']}, connected now: {invite['connections']}"

@@ -7,21 +7,23 @@ import asyncio
 import logging
 import os
 import resource
-import shlex
 import signal
-import sys
 from pathlib import Path
 
 from myagent.access.seal import private_directories
+from myagent.access.state_directory import check_name
 from myagent.agents import Agent
 from myagent.agents.acp.presets import UnknownPreset
 from myagent.agents.choice import NoOptions
 from myagent.agents.exec import UnusableTemplate
-from myagent.agents.processes import adoption, confinement
+from myagent.agents.processes import adoption, confinement, kept
 from myagent.agents.tools.credentials import Places
 from myagent.cli.agent_choice import chosen
+from myagent.cli.arguments.parsing import DEFAULT_PORT
+from myagent.cli.directory import given_directory
 from myagent.cli.invitation import qr_code, reach_note, revoking
-from myagent.cli.terminal.output import put, say
+from myagent.cli.pasting import quoted
+from myagent.cli.terminal.output import abandon_stdout, put, say
 from myagent.core.display import escape
 from myagent.exceptions import MyagentError
 from myagent.host.notifications import Caller, Notifications, NotifyUnusable
@@ -42,6 +44,7 @@ _USAGE = (
     UnknownPreset,
     UnusableTemplate,
 )
+SPARE_PORTS = 20  # after the usual one, for further projects on this machine
 REAP_SECONDS = 1.0  # between two looks for orphans that have ended
 PLACES_NAMED = 6  # that hold credentials, in one line
 START_PATIENCE_SECONDS = 3.0  # before it is told what a start waits for
@@ -49,9 +52,7 @@ NOTIFY_VARIABLE = "MYAGENT_REMOTE_NOTIFY"
 
 
 def run(arguments: argparse.Namespace) -> int:
-    workspace = Path(arguments.cwd)
-    if not workspace.is_dir():
-        arguments.usage_error(f"--cwd {arguments.cwd!r} is not a directory")
+    workspace = given_directory(arguments)
     if bool(arguments.tls_cert) != bool(arguments.tls_key):
         arguments.usage_error("--tls-cert and --tls-key belong together")
     if arguments.permission_mode == "bypassPermissions" and not arguments.allow_bypass:
@@ -61,6 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     _fill_standard_descriptors()
     _raise_open_files()
     try:
+        check_name(workspace.resolve())
         confinement.chosen = _walls(arguments, workspace.resolve())
         agent = chosen(arguments, workspace.resolve(), cover=lambda data: server.host.redactor.data(data))
         caller = _caller(arguments)
@@ -95,7 +97,8 @@ def _caller(arguments: argparse.Namespace) -> Caller | None:
 def _settings(arguments: argparse.Namespace) -> Settings:
     return Settings(
         host=arguments.host,
-        port=arguments.port,
+        port=DEFAULT_PORT if arguments.port is None else arguments.port,
+        spare_ports=SPARE_PORTS if arguments.port is None else 0,
         permission_mode=arguments.permission_mode,
         allow_bypass=arguments.allow_bypass,
         owner_grace=arguments.owner_grace,
@@ -128,8 +131,9 @@ def _fill_standard_descriptors() -> None:
 
 
 def _raise_open_files() -> None:
-    """Every client is an open file; the soft limit of most systems is meant for programs that select()."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    """Every client is an open file; the soft limit of most systems is meant for programs that select().
+    What agents run is such a program: it gets the limit that we were started with."""
+    kept.file_limit, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
@@ -186,11 +190,11 @@ async def _serve_until(stop: asyncio.Event, server: Server, agent: Agent, invite
     async with server:
         waiting.cancel()
         for line in _announcement(server, agent):
-            say(line, error=False)
+            _announce(line)
         if invite is not None:
             _invite(server, invite)
         await stop.wait()
-        _say_stopping()
+        _announce("stopping")
 
 
 async def _say_what_it_waits_for(agent: Agent) -> None:
@@ -211,16 +215,16 @@ def _announcement(server: Server, agent: Agent) -> list[str]:
         url = f"{url.partition('://')[0]}://{_ANYWHERE[host]}:{server.port}"
     command = f"myagent remote client --url {url}"
     if Path.cwd() != server.workspace:
-        command = f"cd {shlex.quote(str(server.workspace))} && {command}"
+        command = f"cd {quoted(str(server.workspace))} && {command}"
     return [
         f"listening {server.url}",
         f"directory {escape(str(server.workspace))}",
         *_exposed(server),
-        f"agent {info.name}{f' ({info.note})' if info.note else ''}",
+        f"agent {escape(info.name)}{f' ({info.note})' if info.note else ''}",
         f"wall {escape(confinement.chosen.wall)}",
         f"auth file {escape(str(server.auth_path))}",
         f"page {server.page.address} (owner: paste the token of the auth file; others: myagent remote invite)",
-        f"connect with: {escape(command)}",
+        f"connect with: {command}",
     ]
 
 
@@ -259,12 +263,14 @@ def _invite(server: Server, label: str) -> None:
         *reach_note(server.page),
     ]
     for line in lines:
-        say(line, error=False)
-    put("".join(f"{line}\n" for line in qr_code(made.link, server.page, wanted=None)), keep_colours=True)
+        _announce(line)
+    if drawn := qr_code(made.link, server.page, wanted=None):
+        put("".join(f"{line}\n" for line in drawn), keep_colours=True)
 
 
-def _say_stopping() -> None:
+def _announce(line: str) -> None:
     try:
-        say("stopping", error=False)
-    except OSError:  # whoever read our lines has gone; that is no reason not to stop well
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        say(line, error=False)
+    except OSError:  # `serve | head -1`: whoever read our lines has gone; others may be connected, or want to
+        abandon_stdout()
+        say("nobody reads standard output any more: serving goes on without it")

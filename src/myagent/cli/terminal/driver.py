@@ -206,7 +206,7 @@ class Driver:
                     request_id
                 ]  # it is open still: not what was shown, or one of several answers is to be named
         self._screen.say(f"error: {one_line(error.message)}")
-        return None
+        return FAILED if error.code == "state_gone" and error.id == self._progress.turn else None  # it has no other end
 
     def _tell_follower(self, client: Client, request: PermissionRequest) -> None:
         if request.permission_request_id not in self._progress.told:

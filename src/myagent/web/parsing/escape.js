@@ -15,7 +15,8 @@ export function escape(text) {
 
 /** One line of it, for labels and titles. */
 export function escapeLine(text) {
-  return escape(text.replace(/\s*\n\s*/g, " ").trim());
+  const lines = text.split("\n").map((line) => line.trim());
+  return escape(lines.filter((line) => line !== "").join(" "));
 }
 
 /** An agent's text to be read: colours dropped, line ends made one kind, what steers or reorders made visible. */

@@ -2,9 +2,9 @@
 
 const SEGMENT_CHARACTERS = 4096; // of plain text after which a blank line begins a new segment, to be drawn once
 const LONG_LINE = 2000; // characters, from which on a line is not looked into: nobody wrote it to be read
-const FENCE = /^ {0,3}(`{3,}|~{3,})\s*([^`]*)$/;
+const FENCE = /^ {0,3}(`{3,}(?!`)|~{3,}(?!~))\s*(?!\s)([^`]*)$/; // each run has one end: it is tried once
 const HEADING = /^(#{1,6})(\s+)(.*)$/;
-const SPANS = /(`+)(?!`)(.+?)(?<!`)\1(?!`)|(\*\*)(?=\S)(.+?)(?<=\S)\*\*|\bhttps?:\/\/[!#-;=?-_a-z~]*[/=\w]/g;
+const SPANS = /(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)|(\*\*)(?=\S)(.+?)(?<=\S)\*\*|\bhttps?:\/\/[!#-;=?-_a-z~]*[/=\w]/g;
 
 /** Text as it arrives, in segments `{kind: "text" | "code", language, text}`; only the last one still changes. */
 export class Markdown {

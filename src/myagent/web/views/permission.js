@@ -16,6 +16,7 @@ const FLAGS = {
   contradicts: "different things that the agent said about it",
   unspecified: "nothing of what it would run or change: the agent does not say",
   misnamed_option: "an answer whose name says the opposite of what it does",
+  deletes_state: "a command that may delete .myagent, where the server keeps its sessions",
 };
 
 const ANSWERS = { allow_once: "Allow", allow_always: "Always allow", reject_once: "Deny", reject_always: "Always deny" };
