@@ -52,6 +52,7 @@ ROUTES = {
     "sessions": "`/sessions`",
     "events": "`/sessions/<sessionId>/events`",
     "ticket": "`/ticket`",
+    "device": "`/device`",
 }
 SENT_BY_THE_LIBRARY = {1000, 1002, 1007, 1009}  # `websockets` closes with these by itself
 

@@ -68,7 +68,7 @@ async def test_no_authentication_at_all_is_found(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     async with scene(tmp_path) as here:
-        right = here.server._admission.authenticator.check([f"Bearer {here.server.token}".encode()])
+        right = here.server._admission.access.authenticator.check([f"Bearer {here.server.token}".encode()])
         monkeypatch.setattr(Admission, "_check_credential", lambda *arguments: right)
         code, lines = await examine(capsys)
         opened = [line for line in lines if line.startswith("OPEN")]

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from wire import scene
+
+from myagent.cli.device import own_token
+from myagent.client.address import parse_link
+from myagent.server import admission
 
 HELP = ("remote", "client", "--prompt", "help")
 
@@ -68,3 +74,73 @@ def test_the_commands_of_every_day_are_there_without_remote(place: Any, myagent:
     for name in ("serve", "attach"):
         short, specified = myagent(name, "--help").stdout, myagent("remote", name, "--help").stdout
         assert short.partition("options:")[2] == specified.partition("options:")[2] != ""
+
+
+def test_all_commands_of_a_user_are_one_device_of_an_invite(
+    serve: Any, myagent: Any, terminal: Any, tmp_path: Path
+) -> None:
+    serving = serve()
+    assert myagent(*HELP, cwd=serving.directory).returncode == 0
+    made = json.loads(myagent("remote", "invite", "--uses", "1", "--json", cwd=serving.directory).stdout)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    home = {"XDG_CONFIG_HOME": str(tmp_path / "home"), "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"}
+
+    def use(link: str) -> None:
+        done = myagent("remote", "sessions", "--json", "--url", link, cwd=elsewhere)
+        assert done.returncode == 0, done.stderr
+        [session] = json.loads(done.stdout)
+        exported = myagent("remote", "export", session["sessionId"], "--format", "md", "--url", link, cwd=elsewhere)
+        assert "help" in exported.stdout
+        attached = terminal("remote", "attach", "--plain", link, cwd=elsewhere)
+        attached.read_until("role: follower")
+        attached.type("/history 30\n")
+        attached.read_until("command mode")
+        attached.type("/quit\n")
+        assert attached.finish() == 0
+        assert "follower" in myagent(*HELP, "--url", link, cwd=elsewhere).stderr
+
+    use(made["link"])
+    stranger = {"XDG_STATE_HOME": str(tmp_path / "stranger")}
+    refused = myagent("remote", "sessions", "--url", made["link"], cwd=elsewhere, **stranger)
+    assert (refused.returncode, "401" in refused.stderr) == (3, True)
+    serving.stop()
+    again = serve()
+    link = f"{again.url.replace('ws', 'http')}/#{made['token']}"
+    use(link)
+
+    assert myagent("remote", "login", "work", "--url", link, cwd=elsewhere, **home).returncode == 0
+    [kept] = (tmp_path / "home").rglob("work.json")
+    token = json.loads(kept.read_text())["token"]
+    assert token.startswith("myagent_dev_")
+    named = ("remote", "sessions", "--remote", "work")
+    assert myagent(*named, cwd=elsewhere, **home, **stranger).returncode == 0
+
+    [listed] = json.loads(myagent("remote", "invites", "--json", cwd=again.directory).stdout)["invites"]
+    [device] = listed["devices"]
+    assert (listed["used"], device["id"] in token) == (1, True)
+    table = myagent("remote", "invites", cwd=again.directory).stdout.splitlines()
+    assert [line.split()[0] for line in table[1:]] == [made["id"], device["id"]]
+    assert myagent("remote", "revoke", device["id"], cwd=again.directory).returncode == 0
+    for refused in (
+        myagent(*named, cwd=elsewhere, **home),
+        myagent("remote", "sessions", "--url", link, cwd=elsewhere),
+    ):
+        assert (refused.returncode, "401" in refused.stderr) == (3, True)
+
+
+async def test_a_link_of_an_older_server_is_used_as_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    async with scene(tmp_path) as here:
+        made = here.server.invite()
+        address, token = parse_link(made.link)
+        assert token == made.token
+        assert (await asyncio.to_thread(own_token, address, token)).startswith("myagent_dev_")
+        older = admission._route
+
+        def route(request: Any, base_path: str) -> Any:
+            if request.path == "/device":
+                raise admission.Rejected(404, "not found")
+            return older(request, base_path)
+
+        monkeypatch.setattr(admission, "_route", route)
+        assert await asyncio.to_thread(own_token, address, token) == token

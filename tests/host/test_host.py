@@ -49,6 +49,7 @@ class Client:
     scope: Scope = "owner"
     label = ""
     credential_id = "owner"
+    device_id = None
     inside = False
 
     def __init__(self, host: Host, name: str) -> None:

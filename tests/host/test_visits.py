@@ -28,7 +28,7 @@ async def test_of_many_visits_few_are_recorded_and_the_rest_in_one(
             await guest.leave()
         while len(here.server.host.peers) > 1:
             await owner.settle()
-        here.server.host._visits.flush()
+        here.server.host.visits.flush()
         await owner.settle()
         records = [each for each in await trail(here) if each.get("credential") == invite_id]
     single = min(alone, VISITS)

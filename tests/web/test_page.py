@@ -10,6 +10,7 @@ from typing import Any
 from browser import PATIENCE, Stage, Viewer, expect, stage
 from puppet import Puppet
 from tests.faults.proxy import Proxy
+from wire import scene as serving
 
 from myagent.agents.showing import Showing
 from myagent.core.messages import Diff, Option
@@ -541,6 +542,43 @@ async def test_an_expired_invite_is_told_as_such(tmp_path: Path) -> None:
         viewer = await scene.join(scene.invite(lifetime=3600.0)[0])
         scene.later(3601.0)
         await expect(viewer.at("#join-why")).to_have_text("This link has expired; ask for a new one.")
+
+
+OWN = "sessionStorage.getItem(`myagent ${location.pathname}`)"
+
+
+async def test_an_invite_for_one_use_outlives_reloads_and_a_restart(tmp_path: Path) -> None:
+    settings = {"allowed_hosts": ("127.0.0.1",)}
+    async with stage(tmp_path, **settings) as scene, Proxy(scene.server.port) as proxy:
+        made = scene.server.invite(uses=1)
+        viewer = await scene.join(made.token, port=proxy.port)
+        own = await viewer.page.evaluate(OWN)
+        assert own.startswith("myagent_dev_")
+        assert made.token not in await viewer.page.evaluate("location.href + JSON.stringify({...sessionStorage})")
+        for _ in range(2):
+            await viewer.page.reload()
+            await expect(viewer.at("#connection")).to_have_attribute("data-link", "live")
+        await scene.server.close()
+        async with serving(tmp_path, **settings) as again:
+            proxy.target = again.server.port
+            await expect(viewer.at("#connection")).to_have_attribute("data-state", "waiting")
+            await expect(viewer.at("#connection")).to_have_attribute("data-link", "live")
+            await viewer.page.reload()
+            await expect(viewer.at("#connection")).to_have_attribute("data-link", "live")
+            assert await viewer.page.evaluate(OWN) == own
+            late = await scene.open()
+            await late.page.goto(scene.link(made.token, port=proxy.port))
+            await expect(late.at("#join-why")).to_contain_text("This link is not valid")
+
+
+async def test_a_browser_that_keeps_nothing_joins_all_the_same(tmp_path: Path) -> None:
+    async with stage(tmp_path) as scene:
+        viewer = await scene.open()
+        await viewer.page.add_init_script(
+            "Object.defineProperty(window, 'sessionStorage', { get() { throw new DOMException('no'); } })"
+        )
+        await viewer.join(scene.link(scene.server.invite(uses=1).token))
+        await expect(viewer.at("#connection")).to_have_attribute("data-link", "live")
 
 
 async def test_the_slot_moves_between_two_pages(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,12 +38,14 @@ OWNER = "owner"  # the owner token's credential id
 @dataclass(frozen=True, slots=True)
 class Credential:
     """What a verified token may do. `credential_id` names it in records; it is no secret. With a `session_id` it sees
-    that session alone. `generation`: of the owner token that it was verified by; an invite's id is never used again."""
+    that session alone. `generation`: of the owner token that it was verified by; an invite's id is never used again.
+    `device_id`: which of the devices that an invite was exchanged for; `credential_id` is the invite's then."""
 
     credential_id: str
     scope: Scope
     session_id: SessionId | None = None
     generation: int = 0
+    device_id: str | None = None
 
 
 class Authenticator:
@@ -59,26 +61,33 @@ class Authenticator:
         self._owner = hashlib.sha256(token.encode()).digest()
         self._generation += 1
 
-    def check(self, headers: Sequence[bytes]) -> Credential | None:
+    def check(
+        self, headers: Sequence[bytes], returns: Callable[[str], bool] = lambda invite_id: False
+    ) -> Credential | None:
         """Judge all `Authorization` header values of a request: exactly one, well-formed and right, or `None`. The same
-        is done whatever is wrong."""
+        is done whatever is wrong. `returns` as for `Invites.find`."""
         matched = _BEARER.fullmatch(headers[0]) if len(headers) == 1 else None
         shown = matched.group(1) if matched else b""
         digest = hashlib.sha256(shown).digest()
         owns = hmac.compare_digest(digest, self._owner)
-        invite = self._invites.find(shown, digest)
+        found = self._invites.find(shown, digest, returns=returns)
         if owns:
             return Credential(OWNER, "owner", generation=self._generation)
-        if invite is not None:
-            return Credential(invite.id, invite.scope, SessionId(invite.session_id) if invite.session_id else None)
-        return None
+        if found is None:
+            return None
+        invite, device_id = found
+        session_id = SessionId(invite.session_id) if invite.session_id else None
+        return Credential(invite.id, invite.scope, session_id, device_id=device_id)
 
     def still_good(self, credential: Credential) -> bool:
         """Whether a credential that was right has been neither replaced, revoked nor expired since. To be asked when
         its effect happens, with nothing awaited in between: that it was right when the request came says nothing."""
         if credential.credential_id == OWNER:
             return credential.generation == self._generation
-        return self._invites.is_live(credential.credential_id)
+        device_id = credential.device_id
+        return self._invites.is_live(credential.credential_id) and (
+            device_id is None or self._invites.has_device(credential.credential_id, device_id)
+        )
 
 
 def load_owner_token(path: Path, seal: Seal = UNSEALED) -> str:

@@ -1,7 +1,8 @@
-"""Invites: follower credentials that expire, can be revoked, and are kept as digests only."""
+"""Invites, and the devices' credentials that they are exchanged for; both expire, can be revoked, are digests here."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import re
@@ -11,7 +12,7 @@ import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -20,14 +21,20 @@ from myagent.access.seal import UNSEALED, Foreign, Seal
 from myagent.access.state_directory import UnsafeState, read_private, write_private
 from myagent.exceptions import MyagentError
 
-LIMIT = 100  # invites at a time: their file stays below `statedir.FILE_BYTES`
+LIMIT = 100  # invites at a time
+DEVICES = 1000  # that all invites were exchanged for
+DEVICES_EACH = 200  # of one invite
+FILE_BYTES = 1 << 20  # what holds that many, and somewhat more
 LABEL_CHARACTERS = 64
 LIFETIME = 365 * 24 * 3600.0  # seconds, at most
 DEFAULT_LIFETIME = 24 * 3600.0  # a day, as long as most people remember what they handed out
 SECRET_BYTES = 20  # 160 bits
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"  # base32, lower case: survives being read aloud and double-clicked
-_TOKEN = re.compile(r"(myagent_inv_([a-z2-7]{8})_[a-z2-7]{32})_([0-9a-f]{8})")
+_TOKEN = re.compile(r"(myagent_(inv|dev)_([a-z2-7]{8})_[a-z2-7]{32})_([0-9a-f]{8})")
+_SECRET_CHARACTERS = SECRET_BYTES * 8 // 5
+
+Kind = Literal["inv", "dev"]
 
 
 class InvitesFull(MyagentError):
@@ -35,8 +42,22 @@ class InvitesFull(MyagentError):
         return f"there are {LIMIT} invites already; revoke one first"
 
 
+class Spent(MyagentError):
+    def __str__(self) -> str:
+        return "the invite has no uses left"
+
+
+class Device(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
+    """What an invite was exchanged for: it gives what the invite gives, for as long, and can be revoked alone."""
+
+    digest: str  # SHA-256 of its token, in hex
+    created_at: str
+    last_seen: str | None = None
+
+
 class Invite(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
-    """One invite, as it is stored; times are ISO 8601 UTC. `uses`: WebSocket connections that it is good for."""
+    """One invite, as it is stored; times are ISO 8601 UTC. `uses`: devices that it is good for, where each connection
+    and each visit of a reader that shows the invite's own token counts as one."""
 
     id: str
     digest: str  # SHA-256 of the token, in hex
@@ -48,6 +69,7 @@ class Invite(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw
     uses: int | None = None
     used: int = 0
     last_seen: str | None = None
+    devices: dict[str, Device] = {}  # by id
 
     @property
     def spent(self) -> bool:
@@ -62,18 +84,25 @@ class InvitesFile(msgspec.Struct, frozen=True):
     seal: str = ""  # that it was made here, see `seal.py`
 
 
-def make_token(invite_id: str, secret: str) -> str:
+class Found(NamedTuple):
+    """Whose token was shown; without a `device_id` it is the invite's own."""
+
+    invite: Invite
+    device_id: str | None
+
+
+def make_token(credential_id: str, secret: str, kind: Kind = "inv") -> str:
     """`myagent_inv_<id>_<secret>_<checksum>`: a scanner can tell it from chance, and a typo is seen."""
-    body = f"myagent_inv_{invite_id}_{secret}"
+    body = f"myagent_{kind}_{credential_id}_{secret}"
     return f"{body}_{zlib.crc32(body.encode()):08x}"
 
 
-def read_id(token: str) -> str | None:
-    """The id in a token; `None` for what is no whole and unharmed token of an invite."""
+def read_id(token: str, kind: Kind = "inv") -> str | None:
+    """The id in a token; `None` for what is no whole and unharmed token of an invite, or of a device."""
     matched = _TOKEN.fullmatch(token)
-    if matched is None or int(matched.group(3), 16) != zlib.crc32(matched.group(1).encode()):
+    if matched is None or int(matched.group(4), 16) != zlib.crc32(matched.group(1).encode()):
         return None
-    return matched.group(2)
+    return matched.group(3) if matched.group(2) == kind else None
 
 
 def boot_clock() -> float:
@@ -102,6 +131,7 @@ class Invites:
         self._wall = wall
         self._invites: dict[str, Invite] = {}
         self._deadlines: dict[str, float] = {}  # of the clock
+        self._holders: dict[str, str] = {}  # of devices: the invite that each has come by
         self._nobody = secrets.token_bytes(32)  # compared with when the id is unknown, so that the work is the same
         self._unsaved = False  # something that may be lost: when an invite was seen last
 
@@ -119,6 +149,7 @@ class Invites:
             if lifetimes[invite.id] > 0:
                 self._invites[invite.id] = invite
                 self._deadlines[invite.id] = now + lifetimes[invite.id]
+        self._holders = _holders(self._invites)
         if len(self._invites) < len(content.invites):
             self._save(self._invites)  # what has expired once stays so, whatever the clock says next time
 
@@ -131,7 +162,7 @@ class Invites:
         return True
 
     def _read(self, path: Path) -> InvitesFile | None:
-        data = read_private(path)
+        data = read_private(path, FILE_BYTES)
         if data is None:
             return None
         try:
@@ -150,21 +181,28 @@ class Invites:
         """The invites that are still good, the oldest first."""
         return [invite for invite in self._invites.values() if self.is_live(invite.id)]
 
+    def expires_at(self, invite_id: str) -> str:
+        return self._invites[invite_id].expires_at
+
     def ids(self) -> list[str]:
         """All that are stored, also those whose time is over and which `expire` has not dropped yet."""
         return [*self._invites]
+
+    def device_ids(self) -> list[str]:
+        """The devices of all of these."""
+        return [*self._holders]
 
     def create(self, *, label: str, session_id: str | None, lifetime: float, uses: int | None) -> tuple[Invite, str]:
         """Make an invite; its token is told here and never again. Raises `InvitesFull`, and `OSError`."""
         if len(self._invites) >= LIMIT:
             raise InvitesFull
-        invite_id = _random_text(8)
-        token = make_token(invite_id, _random_text(SECRET_BYTES * 8 // 5))
+        invite_id = self._new_id()
+        token = make_token(invite_id, _random_text(_SECRET_CHARACTERS))
         lifetime = min(lifetime, LIFETIME)
         wall = self._wall()
         invite = Invite(
             id=invite_id,
-            digest=hashlib.sha256(token.encode()).hexdigest(),
+            digest=_digest(token),
             label=label[:LABEL_CHARACTERS],
             session_id=session_id,
             created_at=_iso(wall),
@@ -175,13 +213,57 @@ class Invites:
         self._deadlines[invite_id] = self._clock() + lifetime
         return invite, token
 
-    def find(self, shown: bytes, digest: bytes) -> Invite | None:
-        """The live invite whose token this is; `digest` is SHA-256 of what was shown. One look-up and one comparison in
-        constant time, whatever is wrong."""
-        invite_id = read_id(shown.decode("latin-1"))
-        invite = self._invites.get(invite_id or "")
-        same = hmac.compare_digest(digest, bytes.fromhex(invite.digest) if invite else self._nobody)
-        return invite if invite is not None and same and self.is_live(invite.id) and not invite.spent else None
+    def find(
+        self, shown: bytes, digest: bytes, *, returns: Callable[[str], bool] = lambda invite_id: False
+    ) -> Found | None:
+        """The live invite or device whose token this is; `digest` is SHA-256 of what was shown. One look-up and one
+        comparison in constant time, whatever is wrong. A spent invite is found where whoever shows it `returns`: has
+        taken one of its uses before."""
+        text = shown.decode("latin-1")
+        device_id = read_id(text, "dev")
+        invite = self._invites.get(self._holders.get(device_id, "") if device_id else read_id(text) or "")
+        right = (invite.devices[device_id].digest if device_id else invite.digest) if invite else None
+        same = hmac.compare_digest(digest, bytes.fromhex(right) if right else self._nobody)
+        if invite is None or not same or not self.is_live(invite.id):
+            return None
+        return None if device_id is None and invite.spent and not returns(invite.id) else Found(invite, device_id)
+
+    def exchange(self, invite_id: str, nonce: str) -> str | None:
+        """Take one of its uses for a device; the token of that, or `None` if no more devices can be kept. Whoever sends
+        the same `nonce` again, which the device chose and keeps secret, is that device again and uses nothing.
+
+        Raises `Spent`, `OSError`.
+        """
+        invite = self._invites[invite_id]
+        if (known := self._made_with(invite, nonce)) is not None:
+            return known
+        if invite.spent or not self.is_live(invite_id):
+            raise Spent
+        if len(invite.devices) >= DEVICES_EACH or len(self._holders) >= DEVICES:
+            return None
+        device_id = self._new_id()
+        token = make_token(device_id, _secret(invite, nonce), "dev")
+        time = _iso(self._wall())
+        devices = {**invite.devices, device_id: Device(digest=_digest(token), created_at=time, last_seen=time)}
+        used = replace(invite, used=invite.used + 1, last_seen=time, devices=devices)
+        self._save({**self._invites, invite_id: used})
+        return token
+
+    def has_exchanged(self, invite_id: str, nonce: str) -> bool:
+        """Whether a device with this nonce has come by an invite."""
+        return self._made_with(self._invites[invite_id], nonce) is not None
+
+    def has_device(self, invite_id: str, device_id: str) -> bool:
+        return self._holders.get(device_id) == invite_id
+
+    def seen(self, invite_id: str, device_id: str | None) -> None:
+        """Note that an invite was seen now, and the device."""
+        invite, time = self._invites[invite_id], _iso(self._wall())
+        devices = invite.devices
+        if device_id is not None:
+            devices = {**devices, device_id: replace(devices[device_id], last_seen=time)}
+        self._invites[invite_id] = replace(invite, last_seen=time, devices=devices)
+        self._unsaved = True
 
     def is_live(self, invite_id: str) -> bool:
         """Whether it is neither revoked nor expired."""
@@ -200,10 +282,10 @@ class Invites:
             self._save({**self._invites, invite_id: used})
         return True
 
-    def revoke(self, invite_ids: list[str]) -> list[str]:
-        """End invites; returns those that there were. Raises `OSError` if that is not durable: they are ended then all
-        the same, for as long as this process lives."""
-        gone = [each for each in invite_ids if each in self._invites]
+    def revoke(self, ids: list[str]) -> list[str]:
+        """End invites with their devices, or devices alone; returns those that there were. Raises `OSError` if that is
+        not durable: they are ended then all the same, for as long as this process lives."""
+        gone = [each for each in ids if each in self._invites or each in self._holders]
         if gone:
             self._drop(gone)
         return gone
@@ -220,21 +302,56 @@ class Invites:
         if self._unsaved:
             self._save(self._invites)
 
-    def _drop(self, invite_ids: list[str]) -> None:
-        for invite_id in invite_ids:
-            del self._invites[invite_id], self._deadlines[invite_id]
+    def _drop(self, ids: list[str]) -> None:
+        for each in ids:
+            if each in self._invites:
+                del self._invites[each], self._deadlines[each]
+            elif (invite := self._invites.get(self._holders[each])) is not None:
+                devices = {key: device for key, device in invite.devices.items() if key != each}
+                self._invites[invite.id] = replace(invite, devices=devices)
+        self._holders = _holders(self._invites)
         self._save(self._invites)
 
     def _save(self, invites: dict[str, Invite]) -> None:
         mark = self.seal.mark("invites", msgspec.json.encode(list(invites.values())))
         write_private(self._path, msgspec.json.encode(InvitesFile(1, list(invites.values()), mark)) + b"\n")
         self._invites = invites
+        self._holders = _holders(invites)
         self._unsaved = False
+
+    def _new_id(self) -> str:
+        """An id that neither an invite nor a device has."""
+        while (made := _random_text(8)) in self._invites or made in self._holders:
+            pass
+        return made
+
+    def _made_with(self, invite: Invite, nonce: str) -> str | None:
+        """The token of the device that an invite was exchanged for with this nonce."""
+        secret = _secret(invite, nonce)
+        for device_id, device in invite.devices.items():
+            token = make_token(device_id, secret, "dev")
+            if hmac.compare_digest(_digest(token), device.digest):
+                return token
+        return None
 
     def _left(self, invite: Invite) -> float:
         """Seconds that an invite still has by the wall clock, and never more than it was made for."""
         created, expires = (datetime.fromisoformat(each).timestamp() for each in (invite.created_at, invite.expires_at))
         return min(expires - self._wall(), expires - created)
+
+
+def _secret(invite: Invite, nonce: str) -> str:
+    """That of a device's token: the same each time, so that an answer which was lost can be asked for again."""
+    made = hmac.new(bytes.fromhex(invite.digest), b"device " + nonce.encode(), hashlib.sha256).digest()
+    return base64.b32encode(made[:SECRET_BYTES]).decode().lower()
+
+
+def _holders(invites: dict[str, Invite]) -> dict[str, str]:
+    return {device_id: invite.id for invite in invites.values() for device_id in invite.devices}
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def _random_text(length: int) -> str:

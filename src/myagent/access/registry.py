@@ -13,11 +13,13 @@ import msgspec
 from myagent.access.credentials import (
     OWNER,
     Authenticator,
+    Credential,
     adopt_owner_token,
     load_owner_token,
     new_owner_token,
 )
-from myagent.access.invites import LABEL_CHARACTERS, LIFETIME, Invite, Invites
+from myagent.access.invites import LABEL_CHARACTERS, LIFETIME, Invite, Invites, Spent, read_id
+from myagent.access.readers import Readers
 from myagent.access.seal import UNSEALED, Foreign, Seal
 from myagent.core.display import escape
 from myagent.exceptions import MyagentError
@@ -39,7 +41,7 @@ class ListInvites(Request, frozen=True, kw_only=True, tag="invites"):
 
 
 class RevokeInvites(Request, frozen=True, kw_only=True, tag="revoke"):
-    invite_ids: list[str] | None = None  # None: all
+    invite_ids: list[str] | None = None  # also those of devices; None: all
 
 
 class RotateToken(Request, frozen=True, kw_only=True, tag="rotate"):
@@ -92,6 +94,7 @@ class Access:
         self.auth_path = directory / "auth.json"
         self._invites_path = directory / "invites.json"
         self.invites = Invites(self._invites_path)
+        self.readers = Readers()
         self._seal: Seal = UNSEALED
         self.token = ""
         self.authenticator: Authenticator
@@ -135,6 +138,48 @@ class Access:
                 aside.unlink(missing_ok=True)
         return adopted
 
+    def exchange(self, credential: Credential, nonce: str) -> dict[str, Any]:
+        """What `GET /device` answers: a token for the device that has chosen `nonce`, or `None` for one whose own is
+        good already and stays so. Raises `Spent`, `OSError`."""
+        invite_id = credential.credential_id
+        if invite_id == OWNER or credential.device_id is not None:
+            return {"token": None}
+        known = set(self.invites.device_ids())
+        token = self.invites.exchange(invite_id, nonce)
+        device_id = None if token is None else read_id(token, "dev")
+        if device_id is not None and device_id not in known:
+            self.record("device", {"credential": invite_id, "device": device_id})
+        return {"token": token, "deviceId": device_id, "expiresAt": self.invites.expires_at(invite_id)}
+
+    def use(self, credential: Credential, network: str) -> None:
+        """Count a WebSocket against an invite. A device was counted when it came, and who has just read over HTTP with
+        the invite's own token when they did that.
+
+        Raises `Spent`, `OSError`.
+        """
+        invite_id, device_id = credential.credential_id, credential.device_id
+        if invite_id == OWNER:
+            return
+        if device_id is not None or self.readers.join(invite_id, network):
+            self.invites.seen(invite_id, device_id)
+        elif not self.invites.use(invite_id):
+            raise Spent
+
+    def reads(self, credential: Credential, network: str) -> None:
+        """Count a request that reads over HTTP; who shows an invite's own token takes one of its uses with a visit.
+
+        Raises `Spent`, `OSError`.
+        """
+        invite_id, device_id = credential.credential_id, credential.device_id
+        if invite_id == OWNER:
+            return
+        reader = device_id or network
+        if device_id is not None or self.readers.is_here(invite_id, reader):
+            self.invites.seen(invite_id, device_id)
+        elif not self.invites.use(invite_id):
+            raise Spent
+        self.readers.came(invite_id, reader)
+
     def _load_token(self) -> None:
         self.token = load_owner_token(self.auth_path, self._seal)
 
@@ -162,6 +207,7 @@ class Access:
                 self.invites.expire()
         finally:
             for invite_id in gone:
+                self.readers.forget(invite_id)
                 self.record("expired", {"credential": invite_id})
                 self.end(invite_id, "expired")
 
@@ -169,7 +215,7 @@ class Access:
         if not 1 <= request.lifetime <= LIFETIME:
             raise BadRequest("an invite can be made for 1 second to 365 days")
         if request.uses is not None and not 1 <= request.uses <= 1_000_000:
-            raise BadRequest("an invite can be good for 1 to 1,000,000 connections")
+            raise BadRequest("an invite can be good for 1 to 1,000,000 devices")
         if request.session_id is not None and not self.knows_session(request.session_id):
             raise BadRequest("no such session in this workspace")
         label = escape(" ".join(request.label.split()))[:LABEL_CHARACTERS]
@@ -183,19 +229,21 @@ class Access:
         return {"token": token, **self._describe(invite), "server": self.status() or None}
 
     def _revoke(self, invite_ids: list[str] | None) -> dict[str, Any]:
-        known = self.invites.ids()
+        known = self.invites.ids() if invite_ids is None else [*self.invites.ids(), *self.invites.device_ids()]
         chosen = known if invite_ids is None else [each for each in dict.fromkeys(invite_ids) if each in known]
         if invite_ids is not None and not chosen:
-            raise BadRequest("no such invite; it may have expired, or been revoked before")
+            raise BadRequest("no such invite or device; it may have expired, or been revoked before")
+        devices = set(self.invites.device_ids())
         failed: OSError | None = None
         try:
             self.invites.revoke(chosen)
         except OSError as error:
             failed = error
         closed = {each: self.connected(each) for each in chosen}
-        for invite_id in chosen:
-            self.record("revoked", {"credential": invite_id})
-            self.end(invite_id, "revoked")
+        for each in chosen:
+            self.readers.forget(each)
+            self.record("revoked", {"device" if each in devices else "credential": each})
+            self.end(each, "revoked")
         if failed is not None:
             raise NotStored(
                 "revoked until the server stops, but that could not be stored: revoke again when it can",
@@ -225,6 +273,17 @@ class Access:
             "used": invite.used,
             "lastSeen": invite.last_seen,
             "connections": self.connected(invite.id),
+            "reading": self.readers.count(invite.id),
+            "devices": [
+                {
+                    "id": device_id,
+                    "createdAt": device.created_at,
+                    "lastSeen": device.last_seen,
+                    "connections": self.connected(device_id),
+                    "reading": int(self.readers.is_here(invite.id, device_id)),
+                }
+                for device_id, device in invite.devices.items()
+            ],
         }
 
 

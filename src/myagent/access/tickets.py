@@ -47,8 +47,12 @@ class Tickets:
         return found[0] if found is not None and self._clock() < found[1] else None
 
     def forget(self, credential_id: str) -> None:
-        """Void the tickets of a credential that has ended."""
-        self._waiting = {key: each for key, each in self._waiting.items() if each[0].credential_id != credential_id}
+        """Void the tickets of a credential that has ended, or of a device."""
+        self._waiting = {
+            key: each
+            for key, each in self._waiting.items()
+            if credential_id not in (each[0].credential_id, each[0].device_id)
+        }
 
 
 def _digest(ticket: str) -> bytes:

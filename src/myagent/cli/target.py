@@ -10,7 +10,9 @@ from functools import cache
 from pathlib import Path
 
 from myagent.access.credentials import load_owner_token
+from myagent.access.invites import read_id
 from myagent.cli.arguments.parsing import DEFAULT_HOST, DEFAULT_PORT
+from myagent.cli.device import own_token
 from myagent.cli.terminal.output import say
 from myagent.client import remotes
 from myagent.client.address import Address, parse_link
@@ -113,11 +115,20 @@ def trusted(arguments: argparse.Namespace, found: Address) -> Address:
 
 
 def token(arguments: argparse.Namespace, address: Address) -> str:
-    """What to show to the server at an address. The token of the directory here is for this machine
-    and for the server that holds it.
+    """What to show to the server at an address: of an invite, what it was exchanged for. Asks the server for that, once
+    it is clear that a token may travel there.
 
-    Raises `NoToken`, `NotItsServer`, `UnsafeState` for an auth file that others can read, and as `remotes.token` does.
+    Raises `NoToken`, `NotItsServer`, `UnsafeState` for an auth file that others can read, `PlainToken`, and as
+    `remotes.token` and `own_token` do.
     """
+    found = _token(arguments, address)
+    if read_id(found) is not None:
+        address.check_plain(allowed=arguments.insecure_plain)
+    return own_token(address, found)
+
+
+def _token(arguments: argparse.Namespace, address: Address) -> str:
+    """The token that was given. That of the directory here is for this machine and for the server that holds it."""
     in_link = _token_in_link(arguments)
     if arguments.token is not None:
         if in_link is not None:

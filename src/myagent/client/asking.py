@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from myagent.access.invites import read_id
 from myagent.client.address import Address
 from myagent.client.errors import BadToken, CannotConnect, NotMyagent, Refused
 from myagent.client.trust import why_untrusted
@@ -21,17 +22,21 @@ ANSWER_BYTES = 64 << 20
 PAGE_EVENTS = 2000  # to ask for at a time; the server gives fewer where they are large
 
 
-def get(address: Address, token: str, path: str, *, timeout: float = TIMEOUT) -> bytes:
-    """The body of an answer. Blocks. Raises `BadToken`, `Refused`, `CannotConnect`."""
+def get(address: Address, token: str, path: str, *, timeout: float = TIMEOUT, **headers: str) -> bytes:
+    """The body of an answer; in names of headers an underscore is a dash. Blocks.
+
+    Raises `BadToken`, `Refused`, `CannotConnect`.
+    """
     if not token or any(not "!" <= character <= "~" for character in token):
         raise BadToken
+    shown = {"Authorization": f"Bearer {token}"} | {name.replace("_", "-"): value for name, value in headers.items()}
     connection = http.client.HTTPConnection(address.host, address.port, timeout=timeout)
     try:
         connection.sock = reach(address, timeout)
         if address.secure:
             trust = address.tls or ssl.create_default_context()
             connection.sock = trust.wrap_socket(connection.sock, server_hostname=address.host)
-        connection.request("GET", address.path + path, headers={"Authorization": f"Bearer {token}"})
+        connection.request("GET", address.path + path, headers=shown)
         with connection.getresponse() as answer:
             body = answer.read(ANSWER_BYTES)
         if answer.status != 200:
@@ -49,6 +54,23 @@ def get(address: Address, token: str, path: str, *, timeout: float = TIMEOUT) ->
         raise CannotConnect(str(address), "it does not answer as a web server does") from None
     finally:
         connection.close()
+
+
+def exchange(address: Address, token: str, nonce: str, *, timeout: float = TIMEOUT) -> str | None:
+    """A device's own token, for an invite's; the same `nonce`, 22 to 128 characters that nobody can guess, gives the
+    same. `None` where the invite's stays: the server keeps no more devices, or is an older one. Raises as `get`, and
+    `NotMyagent`."""
+    try:
+        told = json.loads(get(address, token, "/device", timeout=timeout, X_Myagent_Device=nonce))["token"]
+    except Refused as refused:
+        if refused.status == 404:
+            return None
+        raise
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise NotMyagent("its answer to an invite is not JSON of the expected form") from None
+    if told is not None and not (isinstance(told, str) and read_id(told, "dev")):
+        raise NotMyagent("its answer to an invite has no token of a device")
+    return told
 
 
 def list_sessions(address: Address, token: str, *, timeout: float = TIMEOUT) -> list[dict[str, Any]]:

@@ -85,7 +85,7 @@ class Host:
         self.store: SessionStore
         self._requests: PermissionRequests
         self._turns: Turns
-        self._visits = Visits(self.record, _monotonic)
+        self.visits = Visits(self.record, _monotonic)
         self._epochs: Epochs
         self._prompts: Prompts
         self._announcements: Announcements
@@ -153,7 +153,7 @@ class Host:
         """Let go of everything, after `stop` and after the connections are closed."""
         if self.notifications is not None:
             self.notifications.close()
-        self._visits.flush()
+        self.visits.flush()
         self._requests.close()
         await self.store.close()
         await self.fanout.close()
@@ -188,7 +188,7 @@ class Host:
         token = _new_token() if may_own else ""
         change = self.ownership.join(seat, as_follower=as_follower, reclaim=reclaim, token=token)
         role = self.ownership.role(peer.connection_id)
-        self._visits.joined(peer, {**self._actor(peer), "scope": peer.scope, "role": role, "label": peer.label or None})
+        self.visits.joined(peer, {**self._actor(peer), "scope": peer.scope, "role": role, "label": peer.label or None})
         peer.send(encode(Ready(PROTOCOL_VERSION)))
         self._announcements.role(peer)
         peer.send(encode(self._announcements.welcome(peer)))
@@ -203,7 +203,7 @@ class Host:
         if self.peers.pop(peer.connection_id, None) is None:
             return
         peer.cursor.drop()
-        self._visits.left(peer, self._actor(peer))
+        self.visits.left(peer, self._actor(peer))
         change = self.ownership.leave(peer.connection_id, clean=clean, now=_monotonic())
         if change is not None:
             self._announce(change)
@@ -286,6 +286,7 @@ class Host:
         """Who does something now, for the audit: no label, which anybody may choose."""
         return {
             "credential": peer.credential_id,
+            "device": peer.device_id,
             "connection": peer.connection_id,
             "epoch": self.ownership.epoch,
         }

@@ -19,6 +19,7 @@ class Peer(Sink, Protocol):
 
     connection_id: ConnectionId
     credential_id: str
+    device_id: str | None  # of the devices that this credential was exchanged for
     scope: Scope
     label: str
     since: datetime

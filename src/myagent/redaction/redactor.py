@@ -90,6 +90,7 @@ _CHARACTERS = string.ascii_letters + string.digits + "_-"  # that any form can h
 _TOKEN = "[A-Za-z0-9_-]"  # noqa: S105 -- a character class
 OURS = (
     Form("myagent_inv_", "[a-z0-9_]", 50, 50, whole=False, probe="myagent_"),
+    Form("myagent_dev_", "[a-z0-9_]", 50, 50, whole=False, probe="myagent_"),
     Form("myagent_tkt_", _TOKEN, 43, 43, whole=False, probe="myagent_"),
     Form(RECLAIM_PREFIX, _TOKEN, 43, 43, whole=False, probe="myagent_"),
 )

@@ -7,26 +7,30 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qsl, unquote
 
 from websockets.http11 import Request
 
-from myagent.access.credentials import Authenticator, Credential
+from myagent.access.credentials import Credential
+from myagent.access.registry import Access
 from myagent.access.tickets import Tickets
 from myagent.core.messages import SessionId
 from myagent.exceptions import MyagentError
 from myagent.server.addresses import is_loopback
-from myagent.server.rate_limit import Failures
+from myagent.server.rate_limit import Failures, network
 from myagent.server.static import page_files
 
-Route = Literal["stream", "page", "healthz", "metrics", "sessions", "events", "ticket"]
+Route = Literal["stream", "page", "healthz", "metrics", "sessions", "events", "ticket", "device"]
 
 SUBPROTOCOL = "myagent.v1"
+NONCE_HEADER = "X-Myagent-Device"
 
 _EVENTS = re.compile(r"/sessions/([A-Za-z0-9_]{1,64})/events")
+_NONCE = re.compile(r"[A-Za-z0-9_-]{22,128}")  # 128 bits at least
+READING_ROUTES: tuple[Route, ...] = ("sessions", "events")  # what an invite is used by without a WebSocket
 _OPEN_ROUTES: tuple[Route, ...] = ("page", "healthz")
 _TICKET = "ticket."
 _LONG_TOKEN = re.compile(r"(?:.*\.)?[A-Za-z0-9_-]{43,}")  # a subprotocol that may be a secret in the wrong place
@@ -35,6 +39,8 @@ _SECRET_PARAMETERS = ("token", "access_token", "auth", "authorization", "key", "
 
 PARAMETERS = 32  # in one query; the contract has four
 NO_CREDENTIAL = "a credential is needed"  # whatever is wrong with it
+
+NOT_STORED = "nothing can be stored now; try again"
 
 
 class Rejected(MyagentError):
@@ -57,13 +63,15 @@ class Call:
     parameters: dict[str, str]
     session_id: str | None = None  # of the path
     path: str = "/"  # without the base path
+    network: str = ""  # where it came from
+    nonce: str = ""  # that a device has chosen, of `/device`
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
     """What requests are judged by. `names` are hosts that we answer to, lower case, without port."""
 
-    authenticator: Authenticator
+    access: Access
     tickets: Tickets
     failures: Failures
     names: frozenset[str]
@@ -87,7 +95,10 @@ class Admission:
             credential = self._check_credential(request, route, query, address)
         if route == "stream" and request.headers.get_all("Sec-WebSocket-Version") != ["13"]:
             raise Rejected(426, "WebSocket version 13 is needed")
-        return Call(route, credential, _parameters(query), path_session, path)
+        nonce = _nonce(request) if route == "device" else ""
+        if route == "device" and not nonce:
+            raise Rejected(400, f"one {NONCE_HEADER} header with 22 to 128 characters is needed")
+        return Call(route, credential, _parameters(query), path_session, path, network(address), nonce)
 
     def _check_host(self, values: Sequence[str]) -> str:
         if len(values) != 1 or not values[0]:
@@ -117,7 +128,10 @@ class Admission:
         headers = [value.encode("latin-1", "replace") for value in request.headers.get_all("Authorization")]
         offered = _subprotocols(request) if route == "stream" else []
         tickets = [each for each in offered if each.startswith(_TICKET)]
-        credential = self._redeem(request, offered, tickets, headers) if tickets else self.authenticator.check(headers)
+        if tickets:
+            credential = self._redeem(request, offered, tickets, headers)
+        else:
+            credential = self.access.authenticator.check(headers, self._returns(request, route, address))
         misplaced = names.intersection(_SECRET_PARAMETERS) or any(
             _LONG_TOKEN.fullmatch(each) for each in offered if each not in tickets
         )
@@ -129,6 +143,16 @@ class Admission:
                 raise Rejected(429, "too many wrong credentials", retry_after=wait)
         raise Rejected(401, NO_CREDENTIAL)
 
+    def _returns(self, request: Request, route: Route, address: str) -> Callable[[str], bool]:
+        """Tells whether who shows a spent invite has taken one of its uses before, for what they ask now."""
+        readers, reader = self.access.readers, network(address)
+        if route == "device":
+            nonce = _nonce(request)
+            return lambda invite_id: bool(nonce) and self.access.invites.has_exchanged(invite_id, nonce)
+        if route in READING_ROUTES:
+            return lambda invite_id: readers.is_here(invite_id, reader)
+        return lambda invite_id: readers.may_join(invite_id, reader)
+
     def _redeem(
         self, request: Request, offered: list[str], tickets: list[str], headers: Sequence[bytes]
     ) -> Credential | None:
@@ -138,7 +162,8 @@ class Admission:
         if headers or len(tickets) != 1 or SUBPROTOCOL not in offered:
             return None
         credential = self.tickets.redeem(tickets[0].removeprefix(_TICKET))
-        return credential if credential is not None and self.authenticator.still_good(credential) else None
+        good = credential is not None and self.access.authenticator.still_good(credential)
+        return credential if good else None
 
 
 def known_session(sessions: Container[SessionId], session_id: str | None, credential: Credential) -> SessionId | None:
@@ -187,6 +212,8 @@ def _route(request: Request, base_path: str) -> tuple[Route, str, str | None, st
         route = "sessions"
     elif path == "/ticket":
         route = "ticket"
+    elif path == "/device":
+        route = "device"
     elif matched := _EVENTS.fullmatch(path):
         if request.method != "GET":
             raise Rejected(405, "GET only")
@@ -196,6 +223,12 @@ def _route(request: Request, base_path: str) -> tuple[Route, str, str | None, st
     if request.method != "GET":
         raise Rejected(405, "GET only")
     return route, path, None, query
+
+
+def _nonce(request: Request) -> str:
+    """What a device has chosen, empty if it is none."""
+    values = request.headers.get_all(NONCE_HEADER)
+    return values[0] if len(values) == 1 and _NONCE.fullmatch(values[0]) else ""
 
 
 def _parameters(query: str) -> dict[str, str]:

@@ -44,8 +44,8 @@ class Connection(asyncio.BufferedProtocol):
     __slots__ = (
         "_allowance", "_credential", "_fence_ends", "_half_closed", "_head", "_heartbeat", "_key", "_listener",
         "_loop", "_outbox", "_protocol", "_seated", "_taken", "_text", "_timer", "_transport", "answer",
-        "answered", "connection_id", "credential_id", "cursor", "label", "paused", "scope", "shown", "since",
-        "socket", "write",
+        "answered", "connection_id", "credential_id", "cursor", "device_id", "label", "paused", "scope", "shown",
+        "since", "socket", "write",
     )  # fmt: skip
 
     def __init__(self, listener: Listener) -> None:
@@ -66,6 +66,7 @@ class Connection(asyncio.BufferedProtocol):
         """Take what the request was granted, before `accept`."""
         self.connection_id = identity.connection_id
         self.credential_id = identity.credential.credential_id
+        self.device_id = identity.credential.device_id
         self._credential = identity.credential
         self.scope: Scope = identity.scope
         self.label = identity.label

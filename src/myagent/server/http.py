@@ -9,13 +9,22 @@ from http import HTTPStatus
 from websockets.datastructures import Headers
 from websockets.http11 import Response
 
+from myagent.access.invites import Spent
 from myagent.access.registry import Access
 from myagent.access.tickets import SECONDS as TICKET_SECONDS
 from myagent.access.tickets import Tickets, TicketsFull
 from myagent.core.codec import encode
 from myagent.eventlog import with_update
 from myagent.host.host import Host
-from myagent.server.admission import NO_CREDENTIAL, Call, Rejected, known_session, number
+from myagent.server.admission import (
+    NO_CREDENTIAL,
+    NOT_STORED,
+    READING_ROUTES,
+    Call,
+    Rejected,
+    known_session,
+    number,
+)
 from myagent.server.metrics import METRICS_TYPE, MeasuredLog
 from myagent.server.static import PAGE_POLICY, page_files
 from myagent.settings import Settings
@@ -49,6 +58,8 @@ class Answers:
             response = await self._response(call)
             if call.credential is not None and not self._access.authenticator.still_good(call.credential):
                 raise Rejected(401, NO_CREDENTIAL)
+            if call.route in READING_ROUTES:
+                self._count(call)
         except Rejected as rejected:
             response = rejection(rejected)
         except Exception:
@@ -69,6 +80,8 @@ class Answers:
                 return await self._events(call)
             case "ticket":
                 return self._ticket(call)
+            case "device":
+                return self._device(call)
             case "metrics":
                 if call.credential is not None and call.credential.scope != "owner":
                     raise Rejected(403, "owner only")
@@ -93,6 +106,31 @@ class Answers:
         except TicketsFull as error:
             raise Rejected(503, str(error)) from None
         return _response(200, encode({"ticket": ticket, "expiresIn": int(TICKET_SECONDS)}), "application/json")
+
+    def _device(self, call: Call) -> Response:
+        """A device's own token, for an invite's."""
+        assert call.credential is not None
+        if not self._access.authenticator.still_good(call.credential):
+            raise Rejected(401, NO_CREDENTIAL)
+        try:
+            told = self._access.exchange(call.credential, call.nonce)
+        except Spent:
+            raise Rejected(401, NO_CREDENTIAL) from None
+        except OSError:
+            raise Rejected(503, NOT_STORED) from None
+        return _response(200, encode(told), "application/json")
+
+    def _count(self, call: Call) -> None:
+        """Take what was read into account, before it is sent."""
+        assert call.credential is not None
+        try:
+            self._access.reads(call.credential, call.network)
+        except Spent:
+            raise Rejected(401, NO_CREDENTIAL) from None
+        except OSError:
+            raise Rejected(503, NOT_STORED) from None
+        if call.credential.scope != "owner":
+            self._host.visits.read(call.credential.credential_id, call.credential.device_id, call.session_id)
 
     async def _events(self, call: Call) -> Response:
         """A page of events, one a line: after a `seq` from there on, before one the last of those. With

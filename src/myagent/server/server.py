@@ -112,7 +112,7 @@ class Server:
         lifetime: float = DEFAULT_LIFETIME,
         uses: int | None = None,
     ) -> Invitation:
-        """Let somebody watch, and never drive: all sessions or one, for `lifetime` seconds, on as many connections as
+        """Let somebody watch, and never drive: all sessions or one, for `lifetime` seconds, on as many devices as
         they like or `uses`. Its `link` opens the page; both that and its token are told here and never again.
 
         Raises `BadRequest`, `InvitesFull`, `NotStored`.
@@ -274,7 +274,7 @@ class Server:
         host = self.settings.host.lower()
         names = {host, bracketed(host), "localhost", "127.0.0.1", "[::1]"}
         return Admission(
-            authenticator=self._access.authenticator,
+            access=self._access,
             tickets=self._tickets,
             failures=Failures(self.settings.wrong_credentials),
             names=frozenset(names),
@@ -310,11 +310,13 @@ class Server:
         seated = self.host.peers
         return [
             connection for connection in self._connections if connection.is_seated
-            and connection.connection_id in seated and connection.credential_id == credential_id
+            and connection.connection_id in seated
+            and credential_id in (connection.credential_id, connection.device_id)
         ]  # fmt: skip
 
     def _end(self, credential_id: str, why: str) -> None:
-        """Close all connections of a credential. The slot that one held is free at once: nobody may reclaim it."""
+        """Close all connections of a credential, or of a device. The slot that one held is free at once: nobody may
+        reclaim it."""
         self._tickets.forget(credential_id)
         for connection in self._connected(credential_id):
             self.host.leave(connection, clean=True)

@@ -11,12 +11,13 @@ from math import ceil
 
 from websockets.http11 import Request
 
-from myagent.access.credentials import OWNER, Credential
+from myagent.access.credentials import Credential
+from myagent.access.invites import Spent
 from myagent.access.registry import Access
 from myagent.core.messages import ConnectionId
 from myagent.host.host import Host
 from myagent.host.peer import clean_label
-from myagent.server.admission import NO_CREDENTIAL, Call, Rejected, known_session, number
+from myagent.server.admission import NO_CREDENTIAL, NOT_STORED, Call, Rejected, known_session, number
 from myagent.server.connection import Connection
 from myagent.server.limits import Bucket
 from myagent.server.listener import Identity
@@ -51,7 +52,7 @@ class Upgrades:
             raise Rejected(400, "`after` needs `session`, and cannot be beyond its head")
         reclaim = request.headers.get_all("X-Myagent-Reclaim")
         self._check_rate(call.credential)
-        self._use(call.credential)
+        self._use(call.credential, call.network)
         if crowded is not None:
             crowded.close(1013, "it gives its place to another invite")
         connection.become(
@@ -90,12 +91,11 @@ class Upgrades:
         if not bucket.take(asyncio.get_running_loop().time()):
             raise Rejected(429, "too many connections with this invite", retry_after=ceil(1 / JOINS_PER_SECOND))
 
-    def _use(self, credential: Credential) -> None:
-        """Count a connection against an invite that is good for so many."""
-        if credential.credential_id == OWNER:
-            return
+    def _use(self, credential: Credential, network: str) -> None:
+        """Count a connection against its invite."""
         try:
-            if not self._access.invites.use(credential.credential_id):
-                raise Rejected(401, NO_CREDENTIAL)
+            self._access.use(credential, network)
+        except Spent:
+            raise Rejected(401, NO_CREDENTIAL) from None
         except OSError:
-            raise Rejected(503, "nothing can be stored now; try again") from None
+            raise Rejected(503, NOT_STORED) from None

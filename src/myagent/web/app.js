@@ -1,7 +1,7 @@
 // The page: joins its parts. Messages come in, state changes, what changed is drawn; actions go out.
 
 import { Connection, randomId } from "./state/connection.js";
-import { Credential } from "./state/credential.js";
+import { Credential, Keeping } from "./state/credential.js";
 import { byId, setText } from "./views/dom.js";
 import { escapeLine } from "./parsing/escape.js";
 import { Notices } from "./views/notice.js";
@@ -20,7 +20,8 @@ const MANY = 50; // sessions that a welcome tells of at most
 class Page {
   constructor() {
     this.workspace = new Workspace();
-    this.credential = new Credential(sessionStorage, BASE.pathname);
+    this.storage = new Keeping(() => sessionStorage);
+    this.credential = new Credential(this.storage, BASE.pathname);
     this.connection = new Connection(BASE, this.credential, {
       opened: () => this.workspace.reconnected(),
       message: (message) => this.receive(message),
@@ -56,7 +57,7 @@ class Page {
   join() {
     byId("join").hidden = true;
     byId("workspace").hidden = false;
-    this.connection.label = sessionStorage.getItem("myagent label") ?? "";
+    this.connection.label = this.storage.getItem("myagent label") ?? "";
     this.status({ state: "connecting" });
     this.connection.open();
   }
@@ -312,7 +313,7 @@ class Page {
         return;
       }
       field.value = "";
-      sessionStorage.setItem("myagent label", byId("join-label").value.trim());
+      this.storage.setItem("myagent label", byId("join-label").value.trim());
       this.join();
     });
     byId("menu").addEventListener("click", () => {

@@ -9,7 +9,7 @@ const load = (name) => import(new URL(name, web));
 const { escape, escapeLine, readable } = await load("parsing/escape.js");
 const { Markdown, spans } = await load("parsing/markdown.js");
 const { compare } = await load("parsing/diff.js");
-const { Credential } = await load("state/credential.js");
+const { Credential, Keeping } = await load("state/credential.js");
 const { pause, verdict } = await load("state/connection.js");
 const { Window } = await load("state/window.js");
 const { Timeline, toolDetails } = await load("views/timeline.js");
@@ -79,6 +79,43 @@ test("a credential is taken out of the fragment and nowhere else", () => {
   assert.ok(!credential.take("https://host/?token=abc"));
   assert.ok(credential.take(` https://host/agent/#${"y".repeat(43)}\n`));
   assert.equal(new Credential(storage, "/other/").token, null);
+});
+
+test("an invite is exchanged once, with the same nonce until there is an answer", async () => {
+  const stored = new Map();
+  const storage = { setItem: (key, value) => stored.set(key, value), getItem: (key) => stored.get(key) ?? null, removeItem: (key) => stored.delete(key) };
+  const invite = `myagent_inv_${"x".repeat(43)}`;
+  const credential = new Credential(storage, "/");
+  credential.take(invite);
+  const nonces = [];
+  const lost = async (nonce) => { nonces.push(nonce); throw new Error("lost"); };
+  await assert.rejects(credential.exchange(lost), /lost/);
+  assert.equal(credential.token, invite);
+  await new Credential(storage, "/").exchange(async (nonce) => { nonces.push(nonce); return "myagent_dev_own"; });
+  assert.equal(nonces[0], nonces[1]);
+  assert.match(nonces[0], /^[0-9a-f]{64}$/);
+  assert.equal(credential.token, "myagent_dev_own");
+  assert.equal(stored.size, 1);
+  await credential.exchange(() => assert.fail("it is its own already"));
+  credential.take(invite);
+  await credential.exchange(async () => null);
+  assert.equal(credential.token, invite);
+  await credential.exchange(() => assert.fail("it stays"));
+  credential.take(invite);
+  await credential.exchange(async () => { credential.take("y".repeat(43)); return "myagent_dev_late"; });
+  assert.equal(credential.token, "y".repeat(43), "what was pasted meanwhile stays");
+});
+
+test("storages that throw keep for as long as the page is open", () => {
+  const no = () => { throw new Error("denied"); };
+  for (const open of [no, () => ({ getItem: no, setItem: no, removeItem: no }), () => null]) {
+    const kept = new Keeping(open);
+    assert.equal(kept.getItem("a"), null);
+    kept.setItem("a", "1");
+    assert.equal(kept.getItem("a"), "1");
+    kept.removeItem("a");
+    assert.equal(kept.getItem("a"), null);
+  }
 });
 
 test("a close code says whether to come back, and how", () => {

@@ -124,7 +124,12 @@ def _add_invite(parser: argparse.ArgumentParser) -> None:
     add("--label", metavar="NAME", default="", help="what it is for; shown in the list")
     add("--session", metavar="ID", help="show this session and no other (default: all)")
     add("--expires", metavar="TIME", type=_duration, default=24 * 3600.0, help="90s, 30m, 2h, 7d (default 24h)")
-    add("--uses", metavar="N", type=_uses, help="good for N connections (default: any number)")
+    add(
+        "--uses",
+        metavar="N",
+        type=_uses,
+        help="good for N devices, each a browser tab or a user of a machine (default: any number)",
+    )
     add(
         "--qr", action=argparse.BooleanOptionalAction,
         help="draw the link as a QR code (default: on a terminal, if the link opens on other machines)",
@@ -133,7 +138,9 @@ def _add_invite(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_revoke(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("id", nargs="*", metavar="ID", help="of an invite, as `myagent remote invites` lists it")
+    parser.add_argument(
+        "id", nargs="*", metavar="ID", help="of an invite or a device, as `myagent remote invites` lists it"
+    )
     parser.add_argument("--all", action="store_true", help="all invites")
     _add_common(parser)
 

@@ -33,7 +33,7 @@ def _page(server: Answer | None) -> Page | None:
 def _shown(answer: Answer, workspace: Path, qr: bool | None) -> list[str]:
     page = _page(answer["server"])
     what = f"session {answer['sessionId']}" if answer["sessionId"] else "all sessions"
-    uses = f", good for {answer['uses']} connections" if answer["uses"] else ""
+    uses = f", good for {answer['uses']} {'devices' if answer['uses'] > 1 else 'device'}" if answer["uses"] else ""
     lines = [f"invite {answer['id']}: watches {what}, until {answer['expiresAt']}{uses}"]
     if page is None:
         lines += [f"token: {answer['token']}", "no server runs here now; `myagent remote serve` will take this token"]

@@ -21,15 +21,29 @@ def _table(invites: list[Answer], time: datetime) -> list[str]:
     for invite in invites:
         left = (datetime.fromisoformat(invite["expiresAt"]) - time).total_seconds()
         uses = f"{invite['used']}/{invite['uses']}" if invite["uses"] else f"{invite['used']}"
-        seen = (invite["lastSeen"] or "never").partition(".")[0]
-        live = str(invite["connections"])
+        seen = _time(invite["lastSeen"])
+        live = _live(invite)
         session = invite["sessionId"] or "all"
         rows.append((invite["id"], invite["scope"], session, _left(left), uses, seen, live, escape(invite["label"])))
+        rows += [
+            (f"  {each['id']}", "device", "", "", "", _time(each["lastSeen"]), _live(each), "")
+            for each in invite.get("devices", ())
+        ]
     widths = [max(len(row[column]) for row in rows) for column in range(7)]
     return [
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[7]]).rstrip()
         for row in rows
     ]
+
+
+def _live(one: Answer) -> str:
+    """Who is there now: connections, and readers over HTTP."""
+    reading = one.get("reading", 0)  # a server that was started before an upgrade tells of none
+    return f"{one['connections']}+{reading} reading" if reading else str(one["connections"])
+
+
+def _time(seen: str | None) -> str:
+    return (seen or "never").partition(".")[0]
 
 
 def _left(seconds: float) -> str:

@@ -8,6 +8,7 @@ import os
 import sys
 from dataclasses import replace
 
+from myagent.cli.device import own_token
 from myagent.cli.target import exit_code
 from myagent.cli.terminal.output import say
 from myagent.client import remotes as kept
@@ -30,6 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
         token = _read_token(arguments) if in_link is None else in_link
         if not arguments.no_check:
             address.check_plain(allowed=arguments.insecure_plain)
+            token = own_token(address, token)
             list_sessions(address, token)
         saved = kept.save(arguments.name, str(address), token, ca=ca)
     except MyagentError as error:

@@ -151,9 +151,8 @@ def _sessions(before: Sequence[str]) -> list[Candidate]:
     from myagent.text.wording import one_line
 
     given = {name: _given(before, f"--{name}") for name in ("remote", "url", "host", "port", "token", "ca")}
-    arguments = argparse.Namespace(**given, usage_error=_stop)
+    arguments = argparse.Namespace(**given, usage_error=_stop, insecure_plain="--insecure-plain" in before)
     address = target.address(arguments)
-    address.check_plain(allowed="--insecure-plain" in before)
     found = list_sessions(address, target.token(arguments, address), timeout=TIMEOUT)
     return [
         Candidate(str(each["sessionId"]), one_line(f"{each.get('state') or ''}: {each.get('title') or ''}"))

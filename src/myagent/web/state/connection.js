@@ -105,14 +105,25 @@ export class Connection {
   }
 
   /** Get something from the server over HTTP. */
-  async fetch(path) {
-    const headers = { Authorization: `Bearer ${this._credential.token}` };
+  async fetch(path, more = {}) {
+    const headers = { Authorization: `Bearer ${this._credential.token}`, ...more };
     const response = await fetch(new URL(path, this._base), { headers, cache: "no-store", credentials: "omit" });
     if (!response.ok) throw new Refused(response.status);
     return response;
   }
 
+  /** This tab's own token for an invite's; null where the server keeps no more devices, or knows nothing of that. */
+  async _device(nonce) {
+    try {
+      return (await (await this.fetch("device", { "X-Myagent-Device": nonce })).json()).token;
+    } catch (error) {
+      if (error instanceof Refused && error.status === 404) return null;
+      throw error;
+    }
+  }
+
   async _ticket() {
+    await this._credential.exchange((nonce) => this._device(nonce));
     const response = await this.fetch("ticket");
     const told = Date.parse(response.headers.get("Date") ?? "");
     if (!Number.isNaN(told)) this.clock = told + 500 - Date.now(); // it tells whole seconds
