@@ -27,20 +27,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if sys.stdout is not None:
                 sys.stdout.flush()
     except MyagentError as error:
-        print(f"[remote] {error}", file=sys.stderr)
+        _say(str(error))
         return 3
     except OSError as error:
         if (path := error.filename or _deleted_directory()) is not None:
-            print(f"[remote] {FileUnusable(path, 'use', error)}", file=sys.stderr)
+            _say(str(FileUnusable(path, "use", error)))
             return 3
         if error.errno not in (errno.EPIPE, *FULL):
             raise
-        from myagent.cli.terminal.output import abandon_stdout, say
+        from myagent.cli.terminal.output import abandon_stdout
 
         abandon_stdout()
         if error.errno != errno.EPIPE:
-            say(f"cannot write: {error.strerror}")
+            _say(f"cannot write: {error.strerror}")
         return 1
+
+
+def _say(line: str) -> None:
+    from myagent.cli.terminal.output import say
+
+    say(line)
 
 
 def _deleted_directory() -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -149,6 +150,7 @@ async def test_a_state_directory_in_the_history_is_found(
     monkeypatch.chdir(tmp_path)
     async with scene(tmp_path):
         (tmp_path / "file").touch()
+        shutil.rmtree(tmp_path / ".myagent/remote/.git")  # what keeps git out; an earlier version had none
         for line in (
             ["init", "-q"],
             ["add", "file", *(["-f", ".myagent/remote/auth.json"] if committed else [])],

@@ -6,6 +6,7 @@ What each step showed is kept in `steps/NAME.json` beside the agents, also of a 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from contextlib import suppress
@@ -18,7 +19,7 @@ from serving import process, refused
 from test_real_agents import Workplace, at_work, text
 from tests.agents.hostile import plant, started
 from tests.agents.model_server import CONTENT
-from tests.agents.real import AGENTS, CLAUDE_P, EVERY, Real, a_minute_later
+from tests.agents.real import AGENTS, CLAUDE_P, EVERY, EVERY_AGENT, Real, a_minute_later
 from tests.agents.test_real_hostile import NAMED
 from wire import Client, Message, Scene, decide
 
@@ -89,6 +90,8 @@ class Driver:
 @pytest.fixture(params=EVERY, ids=lambda real: real.name)
 def real(request: pytest.FixtureRequest) -> Real:
     found: Real = request.param
+    if not os.environ.get(EVERY_AGENT):
+        pytest.skip(f"every step of every agent is for `make agents`, which sets {EVERY_AGENT}")
     found.need()
     return found
 

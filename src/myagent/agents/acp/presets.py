@@ -288,7 +288,12 @@ PRESETS: dict[str, Preset] = {
 
 
 OWN = Preset(
-    name="myagent", names=("myagent",), asking="default", plan="plan", verified=(__version__, __version__)
+    name="myagent",
+    names=("myagent",),
+    asking="default",
+    plan="plan",
+    verified=(__version__, __version__),
+    directory_known=True,  # nothing of it starts a program without --trust-directory
 )  # `myagent agent --acp`
 
 

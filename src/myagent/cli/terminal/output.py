@@ -152,10 +152,12 @@ def put(text: str, *, error: bool = False, keep_colours: bool = False) -> None:
 
 def data(text: str) -> None:
     """Write what is meant for programs, as it is; a terminal gets it as text."""
-    emit(sys.stdout, visible(text) if sys.stdout.isatty() else text)
+    emit(sys.stdout, visible(text) if sys.stdout is not None and sys.stdout.isatty() else text)
 
 
-def emit(stream: TextIO, text: str) -> None:
-    """The one place that writes to a terminal. What comes here went through `text/terminal`, or is for a program."""
-    stream.write(text)
-    stream.flush()
+def emit(stream: TextIO | None, text: str) -> None:
+    """The one place that writes to a terminal. What comes here went through `text/terminal`, or is for a program; a
+    program that was started without the stream says it to nobody."""
+    if stream is not None:
+        stream.write(text)
+        stream.flush()
