@@ -215,7 +215,7 @@ def test_the_program_in_the_readme_runs_and_ends(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("what it reads")
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "what it reads" in done.stdout
+    assert "".join(re.findall(r"^AgentStdout\(.*?chunk='(.*?)'", done.stdout, re.MULTILINE)) == "what it reads"
     assert done.stdout.splitlines()[-1].startswith("TerminalState(")
 
 
