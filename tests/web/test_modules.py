@@ -37,7 +37,9 @@ def test_the_pure_modules(tmp_path: Path) -> None:
     shown = json.dumps([(text, escape(text)) for text in DISPLAYED])
     modules = Path(shutil.copytree(WEB, tmp_path / "web"))
     (modules / "package.json").write_text('{"type": "module"}')  # browsers know by the script tag
-    surroundings = {**os.environ, "MYAGENT_WEB": modules.as_uri(), "MYAGENT_DISPLAY": shown}
+    overwrites = SUITE.parents[2] / "text" / "overwrites.json"  # what every view of an output agrees on
+    shared = overwrites.read_text() if overwrites.exists() else "[]"
+    surroundings = {**os.environ, "MYAGENT_OVERWRITES": shared, "MYAGENT_WEB": modules.as_uri(), "MYAGENT_DISPLAY": shown}
     argv = [node, "--test", str(SUITE)]
     done = subprocess.run(argv, env=surroundings, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -60,6 +62,13 @@ def test_the_page_has_nothing_inline() -> None:
     assert re.findall(r"<script(?![^>]*\bsrc=)", page) == []
     assert re.findall(r"<style|\sstyle=|\son[a-z]+=", page) == []
     assert re.findall(r'(?:src|href)="(?:/|[a-z]+:)', page) == []  # relative: it works under any prefix
+
+
+def test_the_page_names_every_module_at_once() -> None:
+    """Without it, a browser learns of each room's modules only from the last one's imports: a round trip a level."""
+    named = re.findall(r'<link rel="modulepreload" href="([^"]+)">', (WEB / "index.html").read_text())
+    modules = {path.relative_to(WEB).as_posix() for path in WEB.rglob("*.js")}
+    assert sorted([*named, "app.js"]) == sorted(modules)
 
 
 @pytest.mark.parametrize("path", sorted(WEB.rglob("*.js")), ids=lambda path: path.name)

@@ -1,7 +1,11 @@
 // The page: joins its parts. Messages come in, state changes, what changed is drawn; actions go out.
 
+import { addressOf, sessionIn } from "./state/address.js";
+import { Answers } from "./state/answers.js";
 import { Connection, randomId } from "./state/connection.js";
 import { Credential } from "./state/credential.js";
+import { Drafts } from "./state/drafts.js";
+import { TabStorage } from "./state/storage.js";
 import { byId, setText } from "./views/dom.js";
 import { escapeLine } from "./parsing/escape.js";
 import { Notices } from "./views/notice.js";
@@ -20,26 +24,30 @@ const MANY = 50; // sessions that a welcome tells of at most
 class Page {
   constructor() {
     this.workspace = new Workspace();
-    this.credential = new Credential(sessionStorage, BASE.pathname);
+    this.storage = new TabStorage(() => sessionStorage);
+    this.credential = new Credential(this.storage, BASE.pathname);
     this.connection = new Connection(BASE, this.credential, {
       opened: () => this.workspace.reconnected(),
       message: (message) => this.receive(message),
       ready: () => this.resume(),
+      tooLarge: () => (this.sending = null),
       waiting: (say, seconds) => this.status({ state: "waiting", say: `${say}; next try in ${seconds} s` }),
       ended: (say, gone) => this.ended(say, gone),
     });
     this.view = new SessionView(byId("stream"), (id, query) => this.fetchEvents(id, query), () => this.drawEnds());
     this.search = new Search(this.view);
-    this.prompts = new PromptBox((prompt, mode) => this.send(prompt, mode));
+    this.prompts = new PromptBox((prompt, mode) => this.send(prompt, mode), new Drafts(this.storage, BASE.pathname));
     this.dialog = new PermissionDialog((entry, decision) => this.decide(entry, decision), () => this.now(), (entry) => this.putAside(entry));
     this.people = new PeopleDialog((to) => this.ask({ type: "handover", to }, () => this.people.hide(), (why) => this.people.failed(why)));
     this.notices = new Notices();
-    this.answers = new Map(); // id of what was asked → what to do with the answer
+    this.answers = new Answers();
     this.aside = new Set(); // requests that the owner has put aside
     this.sending = null; // the prompt that the server has not acknowledged
+    this.unsure = null; // the last prompt of which it is not known whether it arrived
     this.link = { state: "connecting" };
     this.replay = null; // id of the `resume` that is being answered
     this.session = null; // the session that was chosen; null: a new one, or none yet
+    this.wanted = sessionIn(location.href); // the session that the address asks for, until it is found
     this.fresh = false; // somebody chose to begin a new session
     this._frame = null;
     this._listen();
@@ -56,7 +64,7 @@ class Page {
   join() {
     byId("join").hidden = true;
     byId("workspace").hidden = false;
-    this.connection.label = sessionStorage.getItem("myagent label") ?? "";
+    this.connection.label = this.storage.getItem("myagent label") ?? "";
     this.status({ state: "connecting" });
     this.connection.open();
   }
@@ -76,9 +84,7 @@ class Page {
   // --- what comes ---
 
   receive(message) {
-    if (message.id !== undefined && (message.type === "ack" || message.type === "error" || message.type === "connections")) {
-      this._answered(message);
-    }
+    this.answers.receive(message);
     if (message.type === "replayed" && message.id === this.replay) this.replay = null;
     const news = this.workspace.receive(message, this.now());
     this.view.plain = this.workspace.speaksPlain(this.session);
@@ -89,13 +95,6 @@ class Page {
     else this._schedule();
   }
 
-  _answered(message) {
-    const then = this.answers.get(message.id);
-    this.answers.delete(message.id);
-    if (message.type !== "error") then?.done(message);
-    else if (then) then.failed(message.message);
-  }
-
   /** The connection is complete: go on where we were. */
   resume() {
     this.status({ state: "live" });
@@ -103,6 +102,7 @@ class Page {
     if (!this.workspace.sessions.has(this.session)) this.session = null;
     if (this.session !== null) this._resumeFrom(this.view.resumeAfter(this.workspace.sessions.get(this.session).head));
     if (this.sending !== null) this._sendAgain();
+    if (this.wanted !== null && !this.workspace.sessions.has(this.wanted)) this._findWanted();
     if (this.workspace.sessions.size >= MANY) byId("all-sessions").hidden = false;
     this._schedule();
   }
@@ -128,8 +128,7 @@ class Page {
     this.link = link;
     if (link.state !== "live") {
       this.replay = null;
-      for (const { failed } of [...this.answers.values()]) failed("the connection was lost; it is not known whether this arrived");
-      this.answers.clear();
+      this.answers.lost();
     }
     this._schedule();
   }
@@ -159,28 +158,54 @@ class Page {
   /** Send a message that is answered; returns its id. */
   ask(message, done, failed) {
     const id = message.id ?? randomId();
-    this.answers.set(id, { done, failed });
-    if (!this.connection.send({ ...message, id })) {
-      this.answers.delete(id);
-      failed("not connected");
-    }
+    this.answers.expect(id, done, failed);
+    if (!this.connection.send({ ...message, id })) this.answers.fail(id, "not connected");
     return id;
   }
 
-  choose(sessionId) {
+  /** Show a session; `null`: the one that a prompt will begin. `history`: what the address becomes. */
+  choose(sessionId, { history: way = "push", carry = false } = {}) {
     this.session = sessionId;
+    this.wanted = null;
     this.fresh = sessionId === null && this.workspace.sessions.size > 0;
+    const address = addressOf(location.href, sessionId);
+    if (way === "push" && address !== location.pathname + location.search) history.pushState(null, "", address);
+    if (way === "replace") history.replaceState(null, "", address);
     byId("sessions").classList.remove("open");
     byId("menu").setAttribute("aria-expanded", "false");
     this.search.reset();
+    this.prompts.turnTo(sessionId, carry);
     this.view.open(sessionId, this.workspace.sessions.get(sessionId)?.head ?? 0);
     this.view.plain = this.workspace.speaksPlain(sessionId);
     if (sessionId !== null && this.connection.ready) this._resumeFrom(this.view.window.after);
     this._schedule();
   }
 
+  /** The address asks for a session that the welcome did not tell of: there may be more. */
+  async _findWanted() {
+    try {
+      await this._allSessions();
+    } catch {
+      return; // the connection tells that the server is gone, and this is done again when it is back
+    }
+    if (this.wanted !== null && !this.workspace.sessions.has(this.wanted)) {
+      this._say("The session of this address is not here; the latest one is shown");
+      this.prompts.note("The session of this address is not here.");
+      this.wanted = null;
+    }
+    this._schedule();
+  }
+
   send(prompt, mode) {
-    this.sending = { id: randomId(), prompt, mode, sessionId: this.session };
+    const { promptBytes = Infinity } = this.workspace.limits;
+    const bytes = new TextEncoder().encode(prompt).length;
+    if (bytes > promptBytes) {
+      this.prompts.note(`This prompt is ${size(bytes)}; at most ${size(promptBytes)} can be sent. Write it to a file and name that.`);
+      return;
+    }
+    const sending = { id: randomId(), prompt, mode, sessionId: this.session };
+    const again = this.unsure?.prompt === prompt && this.unsure.sessionId === sending.sessionId && this.unsure.mode === mode;
+    this.sending = again ? this.unsure : sending;
     this._sendAgain();
   }
 
@@ -192,10 +217,11 @@ class Page {
     if (mode !== "") message.permissionMode = mode;
     this.prompts.note("sending");
     this.ask(message, (ack) => {
-      this.sending = null;
-      this.prompts.sent(prompt);
-      if (sessionId === null && this.session === null) this.choose(ack.sessionId);
+      this.sending = this.unsure = null;
+      this.prompts.sent(sessionId, prompt);
+      if (sessionId === null && this.session === null) this.choose(ack.sessionId, { carry: true });
     }, (why) => {
+      this.unsure = this.sending;
       if (this.link.state === "live") this.sending = null;
       this.prompts.note(why);
     });
@@ -213,14 +239,13 @@ class Page {
   }
 
   async fetchEvents(sessionId, query) {
-    const response = await this.connection.fetch(`sessions/${encodeURIComponent(sessionId)}/events?${query}&wants=updates`);
-    const text = await response.text();
+    const { text } = await this.connection.fetch(`sessions/${encodeURIComponent(sessionId)}/events?${query}&wants=updates`);
     return text.split("\n").filter(Boolean).map((line) => JSON.parse(line));
   }
 
   async _allSessions() {
-    const response = await this.connection.fetch("sessions");
-    this.workspace.know((await response.json()).sessions);
+    const { text } = await this.connection.fetch("sessions");
+    this.workspace.know(JSON.parse(text).sessions);
     byId("all-sessions").hidden = true;
     this._schedule();
   }
@@ -237,7 +262,8 @@ class Page {
     const { workspace } = this;
     const connected = this.link.state === "live" && this.connection.ready;
     if (connected && this.session === null && !this.fresh && workspace.sessions.size > 0) {
-      this.choose(workspace.listed[0].sessionId);
+      if (workspace.sessions.has(this.wanted)) this.choose(this.wanted, { history: "replace" });
+      else if (this.wanted === null) this.choose(workspace.listed[0].sessionId, { history: "replace" });
     }
     const owns = connected && workspace.owns;
     const entries = connected ? [...workspace.waiting.values()] : [];
@@ -312,7 +338,7 @@ class Page {
         return;
       }
       field.value = "";
-      sessionStorage.setItem("myagent label", byId("join-label").value.trim());
+      this.storage.setItem("myagent label", byId("join-label").value.trim());
       this.join();
     });
     byId("menu").addEventListener("click", () => {
@@ -325,7 +351,12 @@ class Page {
       this.draw();
       this.prompts.focus();
     });
-    byId("all-sessions").addEventListener("click", () => this._allSessions());
+    byId("all-sessions").addEventListener("click", () => this._allSessions().catch(() => this._say("The sessions could not be fetched")));
+    byId("raw").addEventListener("click", ({ currentTarget }) => {
+      const raw = currentTarget.getAttribute("aria-pressed") !== "true";
+      currentTarget.setAttribute("aria-pressed", String(raw));
+      this.view.raw = raw;
+    });
     byId("latest").addEventListener("click", () => this.view.toLatest());
     byId("stop").addEventListener("click", () => this._cancel(null));
     byId("claim").addEventListener("click", () => this.ask({ type: "claim" }, () => {}, (why) => this._say(why)));
@@ -340,12 +371,21 @@ class Page {
     addEventListener("hashchange", () => {
       if (this.credential.takeFrom(location, history)) location.reload();
     });
+    addEventListener("popstate", () => {
+      const asked = sessionIn(location.href);
+      if (asked === this.session) return;
+      if (asked === null || this.workspace.sessions.has(asked)) this.choose(asked, { history: "keep" });
+    });
     addEventListener("online", () => this.connection.hurry());
     document.addEventListener("visibilitychange", () => {
       if (!document.hidden) this.connection.hurry();
       this.draw();
     });
   }
+}
+
+function size(bytes) {
+  return bytes < 1024 * 1024 ? `${Math.ceil(bytes / 1024)} KiB` : `${(bytes / 1024 / 1024).toFixed(1)} MiB`;
 }
 
 const page = new Page();

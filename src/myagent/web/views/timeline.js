@@ -1,15 +1,20 @@
 // A session's events as what is read: prompts, text, tool calls, questions and ends. Pure.
 
-import { escapeLine, readable } from "../parsing/escape.js";
+import { escapeLine } from "../parsing/escape.js";
+import { Printed } from "../parsing/printed.js";
 
-const ITEM_CHARACTERS = 32_768; // of text in one item; more begins another, so that drawing stays cheap
+const ITEM_CHARACTERS = 32_768; // of text in one item; the next line begins another, so that drawing stays cheap
 const OPEN = ["pending", "in_progress"]; // tool calls
+const STREAMS = ["output", "stderr"]; // a line of one goes on after lines of the other
 const SPLIT_CHUNK = 16_384; // a chunk of this size may go on in the next one, which then has no update of its own
 
 /** Items in order. Each has a `key` that stays its own, and a `version` that changes with it. */
 export class Timeline {
-  constructor() {
+  /** `raw`: an agent's text as it came, with its control characters written out. */
+  constructor(raw = false) {
     this.items = [];
+    this._raw = raw;
+    this._unfinished = new Map(); // output and stderr, while nothing else came between → item whose last line is open
     this._tools = new Map(); // turn and tool call → item
     this._plans = new Map(); // turn → item
     this._prompts = new Map();
@@ -41,6 +46,7 @@ export class Timeline {
   _add(event, fields) {
     const item = { key: `${fields.kind} ${event.seq}`, version: event.seq, seq: event.seq, turn: event.id, ...fields };
     this.items.push(item);
+    if (!STREAMS.includes(item.kind)) this._unfinished.clear();
     if (item.kind === "prompt") this._prompts.set(event.id, item);
     if (item.kind === "question") this._questions.set(item.id, item);
     return item;
@@ -80,24 +86,38 @@ export class Timeline {
     return kinds.includes(this.items.at(-1)?.kind);
   }
 
+  /** Text goes on in the item that it belongs to; a new one begins only where a line does. */
   _text(event, kind, message = undefined) {
+    if (event.chunk === "") return [];
+    const belongs = (item) => item?.kind === kind && item.turn === event.id && item.message === message;
     const last = this.items.at(-1);
-    const text = readable(event.chunk);
-    if (text === "") return [];
-    const fits = last?.kind === kind && last.turn === event.id && last.message === message;
-    if (fits && (kind === "message" || last.text.length < ITEM_CHARACTERS)) {
-      last.text += text;
-      last.version = event.seq;
-      return [last];
+    const target = belongs(last) ? last : this._unfinished.get(kind);
+    const changed = [];
+    let chunk = event.chunk;
+    if (belongs(target)) {
+      const roomy = target === last && (kind === "message" || target.printed.length < ITEM_CHARACTERS);
+      const end = roomy ? chunk.length : target.printed.open ? chunk.indexOf("\n") + 1 || chunk.length : 0;
+      if (end > 0) {
+        target.printed.push(chunk.slice(0, end));
+        target.version = event.seq;
+        changed.push(target);
+      }
+      chunk = chunk.slice(end);
     }
-    return [this._add(event, { kind, message, text, goesOn: fits })];
+    if (chunk !== "") {
+      const printed = new Printed(this._raw);
+      printed.push(chunk);
+      changed.push(this._add(event, { kind, message, printed, goesOn: belongs(last) }));
+    }
+    if (STREAMS.includes(kind)) this._unfinished.set(kind, changed.at(-1));
+    return changed;
   }
 
   _tool(event, update) {
     const id = `${event.id} ${update.toolCallId}`;
     let item = this._tools.get(id);
     if (item === undefined) {
-      item = this._add(event, { kind: "tool", call: {}, title: "", status: "", output: "", diffs: [] });
+      item = this._add(event, { kind: "tool", call: {}, title: "", status: "", raw: this._raw });
       item.key = `tool ${id}`;
       this._tools.set(id, item);
     }
@@ -169,22 +189,6 @@ export function toolDetails(call) {
 export function exitCode({ rawOutput }) {
   const keys = rawOutput !== null && typeof rawOutput === "object" ? Object.keys(rawOutput) : [];
   return keys.length === 1 && Number.isInteger(rawOutput.exitCode) ? `exit ${rawOutput.exitCode}` : "";
-}
-
-/** The text of an item, for search and for copying. */
-export function plainText(item) {
-  switch (item.kind) {
-    case "tool":
-      return `${item.title}\n${pretty(item.call.rawInput ?? "")}`;
-    case "question":
-      return item.request.display;
-    case "plan":
-      return item.entries.map(({ content }) => content).join("\n");
-    case "end":
-      return item.message;
-    default:
-      return item.text ?? "";
-  }
 }
 
 function pretty(value) {
