@@ -39,7 +39,12 @@ def test_the_pure_modules(tmp_path: Path) -> None:
     (modules / "package.json").write_text('{"type": "module"}')  # browsers know by the script tag
     overwrites = SUITE.parents[2] / "text" / "overwrites.json"  # what every view of an output agrees on
     shared = overwrites.read_text() if overwrites.exists() else "[]"
-    surroundings = {**os.environ, "MYAGENT_OVERWRITES": shared, "MYAGENT_WEB": modules.as_uri(), "MYAGENT_DISPLAY": shown}
+    surroundings = {
+        **os.environ,
+        "MYAGENT_OVERWRITES": shared,
+        "MYAGENT_WEB": modules.as_uri(),
+        "MYAGENT_DISPLAY": shown,
+    }
     argv = [node, "--test", str(SUITE)]
     done = subprocess.run(argv, env=surroundings, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -12,7 +12,7 @@ import { Notices } from "./views/notice.js";
 import * as panels from "./views/panels.js";
 import { PeopleDialog } from "./views/people.js";
 import { PermissionDialog } from "./views/permission.js";
-import { PromptBox } from "./views/prompt.js";
+import { PromptBox, tooLong } from "./views/prompt.js";
 import { resolutionText } from "./views/render.js";
 import { Search } from "./views/search.js";
 import { SessionView } from "./views/session.js";
@@ -85,6 +85,8 @@ class Page {
 
   receive(message) {
     this.answers.receive(message);
+    if (message.type === "prompt") this._taken(message.id, message.sessionId);
+    if (message.type === "session_metadata") message.session.queue.forEach(({ id }) => this._taken(id, message.session.sessionId));
     if (message.type === "replayed" && message.id === this.replay) this.replay = null;
     const news = this.workspace.receive(message, this.now());
     this.view.plain = this.workspace.speaksPlain(this.session);
@@ -197,10 +199,9 @@ class Page {
   }
 
   send(prompt, mode) {
-    const { promptBytes = Infinity } = this.workspace.limits;
-    const bytes = new TextEncoder().encode(prompt).length;
-    if (bytes > promptBytes) {
-      this.prompts.note(`This prompt is ${size(bytes)}; at most ${size(promptBytes)} can be sent. Write it to a file and name that.`);
+    const why = tooLong(prompt, this.workspace.limits);
+    if (why !== null) {
+      this.prompts.note(why);
       return;
     }
     const sending = { id: randomId(), prompt, mode, sessionId: this.session };
@@ -211,20 +212,30 @@ class Page {
 
   /** The same id, so that a prompt whose answer was lost does not run twice. */
   _sendAgain() {
-    const { id, prompt, mode, sessionId } = this.sending;
+    const sending = this.sending;
+    const { id, prompt, mode, sessionId } = sending;
     const message = { type: "user_message", id, prompt };
     if (sessionId !== null) message.sessionId = sessionId;
     if (mode !== "") message.permissionMode = mode;
     this.prompts.note("sending");
     this.ask(message, (ack) => {
-      this.sending = this.unsure = null;
-      this.prompts.sent(sessionId, prompt);
-      if (sessionId === null && this.session === null) this.choose(ack.sessionId, { carry: true });
+      this._taken(id, ack.sessionId);
     }, (why) => {
-      this.unsure = this.sending;
+      this.unsure = sending;
       if (this.link.state === "live") this.sending = null;
       this.prompts.note(why);
     });
+    this._schedule();
+  }
+
+  /** A prompt has become a turn: by its answer, or because the turn is there and the answer was lost. */
+  _taken(id, sessionId) {
+    const taken = [this.sending, this.unsure].find((each) => each?.id === id);
+    if (taken === undefined) return;
+    this.sending = this.unsure = null;
+    this.answers.forget(id);
+    this.prompts.sent(taken.sessionId, taken.prompt);
+    if (taken.sessionId === null && this.session === null) this.choose(sessionId, { carry: true });
     this._schedule();
   }
 
@@ -382,10 +393,6 @@ class Page {
       this.draw();
     });
   }
-}
-
-function size(bytes) {
-  return bytes < 1024 * 1024 ? `${Math.ceil(bytes / 1024)} KiB` : `${(bytes / 1024 / 1024).toFixed(1)} MiB`;
 }
 
 const page = new Page();

@@ -25,7 +25,7 @@ export class Printed {
 
   /** What is shown so far; of it, only what follows the last newline can still change. */
   get text() {
-    return this._done + this._shownLine + visible(this._rest);
+    return this._done + this._shownLine + (/^[\x1b\x9b]/.test(this._rest) ? "" : visible(this._rest));
   }
 
   get length() {

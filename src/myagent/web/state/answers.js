@@ -27,6 +27,10 @@ export class Answers {
     this._take(id).failed?.(why);
   }
 
+  forget(id) {
+    this._take(id);
+  }
+
   /** The connection is gone: nothing of what was asked on it will be answered. */
   lost() {
     for (const id of [...this._waiting.keys()]) this.fail(id, "the connection was lost; it is not known whether this arrived");

@@ -6,7 +6,7 @@ const THEIRS = 1000; // milliseconds after a person's input in which a movement 
 export class Follow {
   /** `changed()` is called when the end is left or reached again. */
   constructor(stream, changed) {
-    this.stick = true;
+    this._stick = true;
     this._stream = stream;
     this._changed = changed;
     this._left = { top: 0, height: 0, shown: 0 }; // where we left it last, and how large it was then
@@ -19,6 +19,15 @@ export class Follow {
     for (const kind of ["pointerup", "pointercancel", "blur"]) {
       addEventListener(kind, () => (this._pressed = false), { passive: true });
     }
+  }
+
+  get stick() {
+    return this._stick;
+  }
+
+  set stick(stick) {
+    this._stick = stick;
+    this._left.top = 0; // from now on: what a person did before does not count
   }
 
   /** The stream was scrolled, by whomever. `attached`: its end is the end of the session. */

@@ -129,3 +129,14 @@ export class PromptBox {
     setText(byId("prompt-size"), wanted > most ? `${this._box.value.split("\n").length.toLocaleString()} lines` : "");
   }
 }
+
+/** Why a prompt is too long to be sent, or `null`: it would not be taken, and more than a message would end the connection. */
+export function tooLong(prompt, { promptBytes = Infinity }) {
+  const bytes = new TextEncoder().encode(prompt).length;
+  if (bytes <= promptBytes) return null;
+  return `This prompt is ${size(bytes)}; at most ${size(promptBytes)} can be sent. Write it to a file and name that.`;
+}
+
+function size(bytes) {
+  return bytes < 1024 * 1024 ? `${Math.ceil(bytes / 1024)} KiB` : `${(bytes / 1024 / 1024).toFixed(1)} MiB`;
+}
