@@ -140,8 +140,9 @@ async def test_a_prompt_that_is_not_answered_can_be_sent_again_and_runs_once(tmp
         play.end()
         await expect(owner.at("#prompt")).to_have_value("")  # its turn is there: it has arrived
         await owner.page.evaluate(
-            "() => { const send = page.connection.send; let lost = 0;"
-            " page.connection.send = function (it) { return it.type === 'user_message' && !lost++ ? true : send.call(this, it); }; }"
+            """() => { const send = page.connection.send; let lost = 0;
+            page.connection.send = function (message) {
+                return message.type === "user_message" && !lost++ ? true : send.call(this, message); }; }"""
         )
         await owner.prompt("on")
         await expect(owner.at("#prompt-note")).to_have_text("sending")

@@ -8,7 +8,6 @@ const load = (name) => import(new URL(name, web));
 
 const { escape, visible, whole } = await load("parsing/escape.js");
 const { Printed, printed } = await load("parsing/printed.js");
-const { Markdown, spans } = await load("parsing/markdown.js");
 const { compare } = await load("parsing/diff.js");
 const { addressOf, sessionIn } = await load("state/address.js");
 const { Answers } = await load("state/answers.js");
@@ -60,29 +59,6 @@ test("what was printed can be had as it came, and prompts obey nothing", () => {
   assert.equal(printed("10%\r50%\b\x1b[31m\r\n", true), "10%\\u{d}50%\\u{8}\\u{1b}[31m\\u{d}\n");
   assert.equal(visible("safe\rrm -rf"), "safe\\u{d}rm -rf");
   assert.equal(whole("a\ud83db😀"), "a\ufffdb😀");
-});
-
-test("markdown arriving in any pieces is cut into the same segments", () => {
-  const text = "# Title\nsome `code` and **bold**\n\n```py\nx = 1\n```\nafter\n~~~\nopen";
-  const whole = new Markdown();
-  whole.push(text);
-  for (const size of [1, 2, 3, 7]) {
-    const pieces = new Markdown();
-    for (let at = 0; at < text.length; at += size) pieces.push(text.slice(at, at + size));
-    assert.deepEqual(pieces.segments, whole.segments);
-  }
-  assert.deepEqual(whole.segments.map(({ kind }) => kind), ["text", "code", "text", "code"]);
-  assert.deepEqual(whole.segments[1], { kind: "code", language: "py", text: "x = 1\n" });
-});
-
-test("spans of a text are the text, character for character", () => {
-  for (const text of ["# a\n**b** `c`", "2 ** 3 ** 4", "`` a`b ``", "see https://example.org/x?y=1.", "<b>**</b>", "***x***", "`open"]) {
-    assert.equal(spans(text).map((span) => span.text).join(""), text);
-  }
-  assert.deepEqual(spans("go to https://example.org/a, then").filter(({ kind }) => kind === "link"), [
-    { kind: "link", text: "https://example.org/a" },
-  ]);
-  assert.ok(!spans("javascript:alert(1)").some(({ kind }) => kind === "link"));
 });
 
 test("a diff leads from the old text to the new one", () => {

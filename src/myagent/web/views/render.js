@@ -3,8 +3,8 @@
 import { compare } from "../parsing/diff.js";
 import { copyButton, el, flowing, setText } from "./dom.js";
 import { escape, escapeLine, visible } from "../parsing/escape.js";
-import { Markdown, spans } from "../parsing/markdown.js";
 import { printed } from "../parsing/printed.js";
+import { MarkdownView } from "./markdown.js";
 import { exitCode, toolDetails } from "./timeline.js";
 
 const DIFF_ROWS = 2000; // drawn at once
@@ -69,67 +69,12 @@ class DrawnThought extends DrawnText {
 class DrawnMessage {
   constructor() {
     this.node = el("div", { class: "item message" });
-    this._reset();
+    this._view = new MarkdownView(this.node.appendChild(el("div", { class: "prose" })));
   }
 
   update({ printed: { text } }) {
-    if (!text.startsWith(this._text)) this._reset(); // a line was overwritten
-    this._markdown.push(text.slice(this._text.length));
-    this._text = text;
-    const { segments } = this._markdown;
-    for (let index = Math.max(0, this._drawn.length - 1); index < segments.length; index += 1) {
-      const node = drawSegment(segments[index]);
-      if (this._drawn[index]) this._drawn[index].replaceWith(node);
-      else this.node.append(node);
-      this._drawn[index] = node;
-    }
+    this._view.update(text);
   }
-
-  _reset() {
-    this._text = "";
-    this._markdown = new Markdown();
-    this._drawn = [];
-    this.node.replaceChildren();
-  }
-}
-
-function drawSegment({ kind, language, text }) {
-  if (kind === "code") {
-    const name = el("span", { text: language === "" ? "code" : escapeLine(language) });
-    const head = el("div", { class: "code-head" }, name, copyButton(() => text));
-    return el("div", { class: "code" }, head, el("pre", { tabindex: "0", text }));
-  }
-  return el("div", { class: "prose" }, ...spans(text).flatMap(drawSpan));
-}
-
-function drawSpan({ kind, text }) {
-  switch (kind) {
-    case "link":
-      return drawLink(text);
-    case "strong":
-      return el("strong", { text });
-    case "code":
-      return el("code", { text });
-    case "heading":
-      return el("strong", { class: "heading", text });
-    case "mark":
-      return el("span", { class: "mark", text });
-    default:
-      return flowing(text);
-  }
-}
-
-/** A link says where it leads, since it is its own address. */
-function drawLink(text) {
-  let url;
-  try {
-    url = new URL(text);
-  } catch {
-    return document.createTextNode(text);
-  }
-  const plain = ["http:", "https:"].includes(url.protocol) && url.username === "";
-  if (!plain || ![text, `${text}/`].includes(url.href)) return document.createTextNode(text);
-  return el("a", { href: url.href, target: "_blank", rel: "noopener noreferrer", text });
 }
 
 class DrawnPrompt {
