@@ -114,6 +114,64 @@ async def test_a_search_goes_to_every_place_and_says_which(tmp_path: Path) -> No
             assert await in_sight(owner) == "needle"
 
 
+# --- Markdown ---------------------------------------------------------------------------------------------------------
+
+SAID = """# Plan
+
+First **bold** with `code`, [a guide](https://docs.example.org/a) and [mine](javascript:alert(1)).
+
+- one
+- [x] done
+
+| a | b |
+|---|--:|
+| 1 | 2 |
+
+```py
+def f():
+    return "<b>"
+```
+
+[later]
+
+[later]: https://example.org/later
+"""
+
+
+async def test_markdown_is_drawn_as_it_arrives_and_what_is_done_stays(tmp_path: Path) -> None:
+    puppet = Puppet()
+    async with stage(tmp_path, puppet) as scene:
+        owner = await scene.join()
+        await owner.prompt("go")
+        play = await puppet.begun()
+        said = {"sessionUpdate": "agent_message_chunk", "messageId": "m"}
+        prose = owner.at(".item.message .prose")
+        begin = SAID.index("- one")
+        await play.io.stdout(SAID[:begin], update=said)
+        await expect(prose.locator("p")).to_contain_text("First bold")
+        await owner.page.evaluate("window.first = document.querySelector('.prose p')")
+        code = SAID.index("def f")
+        for at in range(begin, code, 3):
+            await play.io.stdout(SAID[at : min(at + 3, code)], update=said)
+        await expect(prose.locator(".code .code-head")).to_contain_text("py")
+        await owner.page.evaluate("window.code = document.querySelector('.prose .code pre')")
+        for at in range(code, len(SAID), 3):
+            await play.io.stdout(SAID[at : at + 3], update=said)
+        await expect(prose.get_by_role("link", name="later")).to_have_attribute("href", "https://example.org/later")
+        assert await owner.page.evaluate("first.isConnected && code.isConnected")
+        await expect(prose.locator(".heading")).to_have_text("Plan")
+        await expect(prose.locator("strong")).to_have_text("bold")
+        await expect(prose.locator("li")).to_have_text(["one", "☑done"])
+        await expect(prose.locator("th, td")).to_have_text(["a", "b", "1", "2"])
+        assert await prose.locator(".code pre").text_content() == 'def f():\n    return "<b>"'
+        await expect(prose.locator("p").first).to_have_text(
+            "First bold with code, a guide (docs.example.org) and mine (javascript:alert(1))."
+        )
+        assert await prose.locator("a").count() == 2
+        play.end()
+        await expect(owner.at(".item.end")).to_be_visible()
+
+
 # --- following --------------------------------------------------------------------------------------------------------
 
 
