@@ -1,6 +1,8 @@
 # Everything there is to do with this repository. `make` alone tells what there is.
 PYTHON ?= python3
+WORKERS ?= 4  # of `make test`: twice the cores of a small machine, since most tests wait for processes
 VENV := .venv
+PIP := pip install --quiet --disable-pip-version-check
 BIN := $(VENV)/bin
 RUNS := $(VENV)/.runs
 STAMP := $(VENV)/.installed
@@ -8,23 +10,24 @@ AGENTS := @google/gemini-cli@0.61.0 opencode-linux-x64@1.18.34 @qwen-code/qwen-c
   @agentclientprotocol/claude-agent-acp@0.49.0 @anthropic-ai/claude-code@2.1.197 @agentclientprotocol/codex-acp@2.6.0
 
 .DEFAULT_GOAL := help
-.PHONY: help test demo lint types faults agents conformance fuzz audit bench screenshots clean
+.PHONY: help test demo lint types coverage mutation faults agents conformance fuzz audit bench screenshots constraints \
+  release clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
 
-$(RUNS): pyproject.toml
+$(RUNS): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "myagent needs Python 3.11 or newer; say which with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	$(BIN)/$(PIP) -c constraints.txt -e .
 	@touch $@
 
 $(STAMP): $(RUNS)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/$(PIP) -c constraints.txt -e '.[dev]'
 	@touch $@
 
 test: $(STAMP) lint types  ## set up, lint, check types, run the whole suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations=10
 
 lint: $(STAMP)  ## ruff: format and rules
 	$(BIN)/ruff format --check .
@@ -32,6 +35,14 @@ lint: $(STAMP)  ## ruff: format and rules
 
 types: $(STAMP)  ## mypy --strict over src
 	$(BIN)/mypy
+
+coverage: $(STAMP)  ## the suite once more, with the lines and branches that nothing ran
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term-missing:skip-covered
+
+mutation: $(STAMP)  ## change the rules one at a time and see whether a test fails: core, access, admission (hours; MUTATE=… for some)
+	-$(BIN)/$(PIP) 'mutmut>=3.8,<4'
+	nice $(BIN)/mutmut run --max-children $(WORKERS) $(MUTATE)
+	$(BIN)/mutmut results
 
 demo: $(RUNS)  ## watch a session being shared: an owner, two followers, one that comes late
 	$(BIN)/python examples/demo.py
@@ -51,7 +62,7 @@ conformance: $(STAMP)  ## RFC 6455: the Autobahn cases through our own listener
 	$(BIN)/python -m pytest tests/conformance
 
 fuzz: $(STAMP)  ## hostile inputs at length: 10^6 to the decoder, 10^6 handshakes, 10^5 frames on real sockets
-	-$(BIN)/pip install --quiet --disable-pip-version-check -e '.[fuzz]'
+	-$(BIN)/$(PIP) -c constraints.txt -e '.[fuzz]'
 	$(BIN)/python -m tests.fuzz
 
 audit: $(STAMP)  ## ask an advisory service whether anything installed here has a known hole; it fails if one is known
@@ -62,6 +73,20 @@ bench: $(STAMP)  ## fan-out, latency, memory, replay, start-up, beside the peers
 
 screenshots: $(STAMP)  ## make the pictures in docs/images anew (needs Chromium)
 	$(BIN)/python scripts/screenshots.py
+
+constraints:  ## renew constraints.txt: the newest releases that pyproject.toml allows, to be tried with `make test`
+	rm -rf .cache/constraints
+	$(PYTHON) -m venv .cache/constraints
+	.cache/constraints/bin/$(PIP) -e '.[dev]'
+	{ sed -n '/^#/p' constraints.txt; .cache/constraints/bin/pip freeze --exclude-editable; } > .cache/constraints.txt
+	mv .cache/constraints.txt constraints.txt
+
+release: $(STAMP)  ## rehearse a release: build it, install the wheel into an empty environment, run the demo from there
+	rm -rf dist .cache/release
+	$(BIN)/python -m build --outdir dist .
+	$(PYTHON) -m venv .cache/release
+	.cache/release/bin/$(PIP) -c constraints.txt dist/*.whl
+	cd .cache && release/bin/myagent --version && release/bin/python ../examples/demo.py
 
 clean:  ## remove what the build made
 	rm -rf $(VENV) build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

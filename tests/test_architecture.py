@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import myagent
+
 PACKAGE = Path(__file__).parents[1] / "src" / "myagent"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 CORE_TESTS = sorted((Path(__file__).parent / "core").glob("*.py"))
+FACE = PACKAGE / "__init__.py"  # offers what programs use, and loads nothing before it is asked for
 LINES = 600  # the most that a file may have
+
+TESTS = Path(__file__).parent
+TEST_FILES = sorted(TESTS.rglob("test_*.py"))
+KINDS = {"conformance", "e2e", "faults", "fuzz", "security"}  # folders of tests that go through many rooms
+FROM_OUTSIDE = {"cli", "tui", "web"}  # rooms whose tests start the program or open the page
+ABOUT_THE_WHOLE = {"test_architecture", "test_docs"}
 
 # Each room, from the top down, and the rooms that it may know: never one that stands above it. `core` and `exceptions`
 # may be known by all, and `myagent` itself, which is the version and nothing else.
@@ -64,6 +74,8 @@ LIBRARIES: dict[str, set[str]] = {
     "apprise": {"host"},
     "pydantic_ai": {"agents"},
     "openai": {"agents"},
+    "httpx2": {"agents"},
+    "socksio": {"agents"},
     "dotenv": {"agents"},
     "segno": {"cli"},
 }
@@ -136,6 +148,21 @@ def impurities(text: str) -> list[str]:
     return found + [type(node).__name__ for node in tree if isinstance(node, waiting)]
 
 
+def misplaced(files: dict[Path, set[str]]) -> list[str]:
+    """Rooms without tests, and test files that stand elsewhere than in the room that they test, or at all."""
+    rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir() and (path / "__init__.py").exists()} | {"web"}
+    wrong = [f"{room} has no tests" for room in rooms - {path.parts[0] for path in files}]
+    for path, imports in files.items():
+        room = path.parts[0]
+        if len(path.parts) == 1:
+            known = path.stem in ABOUT_THE_WHOLE
+        else:
+            known = room in KINDS | FROM_OUTSIDE or (room in rooms and any(room_of(name) == room for name in imports))
+        if not known:
+            wrong.append(str(path))
+    return wrong
+
+
 def every(paths: list[Path], root: Path = PACKAGE) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("path", paths, ids=[str(path.relative_to(root)) for path in paths])
 
@@ -143,11 +170,27 @@ def every(paths: list[Path], root: Path = PACKAGE) -> pytest.MarkDecorator:
 # --- the rooms ----------------------------------------------------------------------------------------------------
 
 
-@every(SOURCES)
+@every([path for path in SOURCES if path != FACE])
 def test_imports_point_down(path: Path) -> None:
     module = name_of(path)
     assert room_of(module) in KNOWS, "a new room: say in KNOWS, and in ARCHITECTURE.md, who it is and whom it knows"
     assert not trespasses(module, path.read_text())
+
+
+def test_the_face_loads_what_is_asked_for_and_has_what_it_says() -> None:
+    program = (
+        "import sys, myagent; assert not [name for name in sys.modules if name.startswith('myagent.')]\n"
+        "assert set(myagent.__all__) <= set(dir(myagent)); [getattr(myagent, name) for name in myagent.__all__]\n"
+        "assert not hasattr(myagent, 'nothing_of_that_name')"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+    typed = {
+        alias.asname
+        for node in ast.walk(ast.parse(FACE.read_text()))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert typed - {None} == set(myagent.__all__) - {"__version__"}
 
 
 def test_no_room_knows_one_above_it() -> None:
@@ -178,6 +221,10 @@ def test_a_file_says_its_purpose_first_and_is_not_long(path: Path) -> None:
     assert text.startswith(('"""', 'r"""'))
     assert ast.get_docstring(ast.parse(text))
     assert len(text.splitlines()) <= LINES
+
+
+def test_tests_stand_in_the_room_that_they_test() -> None:
+    assert misplaced({path.relative_to(TESTS): set(imports_of(path.read_text())) for path in TEST_FILES}) == []
 
 
 @every(CORE_TESTS, CORE_TESTS[0].parent)
@@ -216,6 +263,21 @@ def test_tests_of_core_need_no_loop_no_mock_and_no_sleep(path: Path) -> None:
 )
 def test_a_trespass_is_found(module: str, text: str) -> None:
     assert trespasses(module, text)
+
+
+@pytest.mark.parametrize(
+    ("path", "imports"),
+    [
+        ("delivery/test_host.py", {"myagent.host.host"}),
+        ("lane/test_lane.py", {"myagent.host.host"}),
+        ("test_host.py", {"myagent.host.host"}),
+    ],
+)
+def test_a_misplaced_test_is_found(path: str, imports: set[str]) -> None:
+    files = {path.relative_to(TESTS): set(imports_of(path.read_text())) for path in TEST_FILES}
+    assert misplaced({**files, Path(path): imports}) == [path]
+    del files[Path("delivery/test_fanout.py")], files[Path("delivery/test_window.py")]
+    assert misplaced(files) == ["delivery has no tests"]
 
 
 @pytest.mark.parametrize("text", ["async def f(): ...", "def f():\n    print(1)", "x = open('f')"])

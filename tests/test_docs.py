@@ -18,10 +18,11 @@ import pytest
 from myagent.__main__ import main
 from myagent.core import messages
 from myagent.core.refusals import CODES
-from myagent.server import admission, connection, server
+from myagent.server import admission, upgrade
 from myagent.settings import LIMITS, Settings
 
 ROOT = Path(__file__).parent.parent
+LISTENER = ROOT / "src" / "myagent" / "server"
 PROTOCOL = ROOT / "docs" / "protocol.md"
 KINDS = {
     kind.__struct_config__.tag: kind
@@ -110,7 +111,7 @@ def test_error_codes() -> None:
 
 
 def test_close_codes() -> None:
-    source = inspect.getsource(connection) + inspect.getsource(server)
+    source = "".join(path.read_text() for path in LISTENER.glob("*.py"))
     sent = {int(code) for code in re.findall(r"\bclose\(\s*(\d{4})\b", source)}
     assert {int(code) for code in first("Close codes")} == sent | SENT_BY_THE_LIBRARY
 
@@ -121,7 +122,7 @@ def test_routes() -> None:
 
 
 def test_statuses() -> None:
-    source = inspect.getsource(admission) + inspect.getsource(server)
+    source = "".join(path.read_text() for path in LISTENER.glob("*.py"))
     sent = {int(status) for status in re.findall(r"\b(?:Rejected|_response)\(\s*(\d{3})\b", source)}
     text = sections()["Checks, in this order"] + sections()["Routes"]
     assert {status for status in sent if str(status) not in text} == set()
@@ -129,7 +130,7 @@ def test_statuses() -> None:
 
 def test_query_parameters_of_the_websocket() -> None:
     named = {row[0].strip("`").partition("=")[0] for row in rows("Query of the WebSocket")}
-    assert named == set(re.findall(r'parameters(?:\.get\(|, )"(\w+)"', inspect.getsource(server.Server._stream)))
+    assert named == set(re.findall(r'parameters(?:\.get\(|, )"(\w+)"', inspect.getsource(upgrade.Upgrades.accept)))
 
 
 def test_limits_and_their_defaults() -> None:
@@ -166,6 +167,7 @@ NOT_SETTINGS = {
     "--base-url",
     "--context",
     "--agent-option",
+    "--agent-idle",
     "--allow-unsupervised",
     "--on-unasked",
     "--notify",

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from msgspec.structs import replace
+
 from myagent.core.messages import Limits, PermissionMode
 from myagent.core.session import QUEUE_LIMIT
 
@@ -22,6 +24,14 @@ LIMITS = Limits(
     errors=20,  # in 10 s
     queue=QUEUE_LIMIT,
 )
+
+
+FOLLOWER_MESSAGE_BYTES = 4 << 10  # the largest that a follower's credential may send: all that it may say is short
+
+
+def follower_limits(limits: Limits) -> Limits:
+    """The limits of a connection whose credential can never own."""
+    return replace(limits, message_bytes=min(limits.message_bytes, FOLLOWER_MESSAGE_BYTES))
 
 
 @dataclass(frozen=True, slots=True)

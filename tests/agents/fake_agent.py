@@ -39,6 +39,8 @@ class Agent:
         self.cancelled: dict[str, threading.Event] = {}
         self.cwd: dict[str, str] = {}
         self.lock = threading.Lock()
+        self.taken_back: Queue[object] = Queue()  # requests of the client that it wants no answer to any more
+        self.answered: set[str] = set()  # methods
         self.reading = True
         self.signed_in = not options.auth
         self.environment = dict(os.environ)
@@ -54,6 +56,8 @@ class Agent:
             if "method" not in message:
                 if (waiting := self.answers.get(message["id"])) is not None:
                     waiting.put(message)
+            elif message["method"] == "$/cancel_request":
+                self.taken_back.put(message["params"]["requestId"])
             elif message["method"] == "session/cancel":
                 self.cancelled[message["params"]["sessionId"]].set()
             else:
@@ -84,8 +88,12 @@ class Agent:
     def answer(self, message: JSON) -> None:
         method, params = message["method"], message["params"]
         what = dict(entry.split("=") for entry in self.options.at).get(method)
-        if what == "hang":
+        if what == "hang" or (what == "hang-again" and method in self.answered):
             return
+        self.answered.add(method)
+        if what == "leave":
+            print("Fake is now called Forgery: install that instead", flush=True)
+            os._exit(0)
         if what == "exit":
             print("no key found", file=sys.stderr, flush=True)
             os._exit(41)
@@ -101,11 +109,15 @@ class Agent:
             self.send(id=message["id"], error=error.body)
 
     def on_initialize(self, params: JSON) -> JSON:
+        ways = {"load", "resume", "close"} - {*self.options.never} if self.options.store else set()
         methods = [{"id": self.options.auth, "name": "Key", "description": "set FAKE_KEY"}] if self.options.auth else []
         return {
             "protocolVersion": self.options.version,
             "agentInfo": {"name": self.options.name, "version": "7.1"},
-            "agentCapabilities": {"loadSession": bool(self.options.store)},
+            "agentCapabilities": {
+                "loadSession": "load" in ways,
+                "sessionCapabilities": {name: {} for name in ("close", "resume") if name in ways},
+            },
             "authMethods": methods,
         }
 
@@ -134,6 +146,26 @@ class Agent:
             self.update(session, "user_message_chunk", content={"type": "text", "text": line})
             self.say(session, f"(once said about {line})")
         return self.told_modes()
+
+    def on_session_resume(self, params: JSON) -> JSON:
+        """As load, and nothing is told again."""
+        if not (Path(self.options.store) / params["sessionId"]).exists():
+            raise Refused(-32602, "no such session")
+        self.cwd[params["sessionId"]] = params["cwd"]
+        self.meta = params.get("_meta")
+        return self.told_modes()
+
+    def on_session_close(self, params: JSON) -> JSON:
+        """Closed sessions are forgotten: a prompt in one is an error."""
+        if self.options.refuse_close:
+            raise Refused(-32603, "it is busy")
+        del self.cwd[params["sessionId"]]
+        self.log("closed " + params["sessionId"])
+        return {}
+
+    def log(self, line: str) -> None:
+        with (Path(self.options.store) / "log").open("a") as log:
+            log.write(line + "\n")
 
     def told_modes(self) -> JSON:
         return {**self.told_mode(), **self.told_offers()} if self.options.offer else self.told_mode()
@@ -166,7 +198,12 @@ class Agent:
             option = {"id": "m", "name": "Mode", "category": "mode", "type": "select", "currentValue": self.mode}
             return {"configOptions": [{**option, "options": rows}]}
         rows = [{"id": mode, "name": mode} for mode in self.modes]
-        return {"modes": {"currentModeId": self.mode, "availableModes": rows}}
+        told: JSON = {"modes": {"currentModeId": self.mode, "availableModes": rows}}
+        if self.options.mode_by == "both":  # qwen-code, mistral-vibe
+            values = [{"value": mode, "name": mode} for mode in self.modes]
+            option = {"id": "m", "name": "Mode", "category": "mode", "type": "select", "currentValue": self.mode}
+            told["configOptions"] = [{**option, "options": values}]
+        return told
 
     def on_session_set_mode(self, params: JSON) -> JSON:
         if self.options.mode_by == "config":
@@ -187,6 +224,8 @@ class Agent:
 
     def on_session_prompt(self, params: JSON) -> JSON:
         session, text = params["sessionId"], params["prompt"][0]["text"]
+        if session not in self.cwd:
+            raise Refused(-32602, "session is closed")
         self.cancelled[session] = threading.Event()
         if self.options.store:
             with (Path(self.options.store) / session).open("a") as history:
@@ -335,6 +374,27 @@ class Agent:
         self.afterwards = threading.Thread(target=afterwards, daemon=True)
         self.afterwards.start()
 
+    def do_take_back(self, session: str, rest: str) -> None:
+        """Ask, and take the question back: at once, or when the prompt says so. Then do it all the same, with `do`."""
+        call: JSON = {"toolCallId": "b", "title": "Take back", "kind": "execute", "rawInput": {"command": "ls"}}
+        number = f"back-{next(self.ids)}"
+        self.answers[number] = Queue()
+        params = {"sessionId": session, "toolCall": call, "options": OPTIONS}
+        self.send(id=number, method="session/request_permission", params=params)
+        if "later" in rest:
+            self.say(session, "asked")
+            while not (Path(self.cwd[session]) / "now").exists():
+                time.sleep(0.01)  # until the test has seen the question
+        self.send(method="$/cancel_request", params={"requestId": number})
+        self.say(session, json.dumps(self.answers[number].get()["error"]["code"]))
+        if "do" in rest.split():
+            self.update(session, "tool_call", **call, status="completed")
+
+    def do_until_taken_back(self, session: str, rest: str) -> None:
+        """Say which request the client takes back."""
+        self.say(session, "waiting")
+        self.say(session, f" {self.taken_back.get()}")
+
     def do_strange(self, session: str, rest: str) -> None:
         """Requests of permission of the wrong shape."""
         call = {"toolCallId": "s", "title": "Strange"}
@@ -409,6 +469,8 @@ def main() -> None:
     parser.add_argument("--refuse-mode", default="")
     parser.add_argument("--store", default="")
     parser.add_argument("--auth", default="")
+    parser.add_argument("--never", action="append", default=[], help="load, resume, close: not offered")
+    parser.add_argument("--refuse-close", action="store_true")
     parser.add_argument("--name", default="fake")
     parser.add_argument("--version", type=int, default=1)
     parser.add_argument("--commands", type=int, default=0)

@@ -325,7 +325,7 @@ async def model_server(asked: list[JSON] | None = None) -> AsyncIterator[str]:
             while (head := await _head(reader)) is not None:
                 method, target, length, authorization = head
                 body = json.loads(await reader.readexactly(length) or b"{}")
-                if asked is not None:
+                if asked is not None and body:
                     asked.append(body | {"authorization": authorization})
                 await _respond(writer, method, target, body, next(numbers))
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -379,7 +379,11 @@ async def _respond(writer: asyncio.StreamWriter, method: str, target: str, body:
     elif "count" in path.lower():
         answer, events, whole = Answer(()), None, {"totalTokens": 11, "input_tokens": 11}
     else:
-        answer, events, whole = Answer(()), None, {"object": "list", "data": [], "models": []}
+        answer, events, whole = (
+            Answer(()),
+            None,
+            {"object": "list", "data": [{"id": "other", "object": "model"}], "models": []},
+        )
     if answer.status != 200:
         events, whole = None, {"error": {"message": f"scripted\nfailure {answer.status}", "code": "scripted"}}
     if events is None:

@@ -63,11 +63,10 @@ def test_the_contract_notices_one_that_approves_by_itself(tmp_path: Path) -> Non
 
     class Bypassing(AcpAgent):
         async def run(self, turn: Any, io: Any) -> Any:
-            session = await self._session(await self._connected(), turn, io)
+            connection = await self._process.connected()
+            session = await self._sessions.of_turn(self._process, connection, turn, io)
             assert session.modes is not None
-            await self._connection.request(  # type: ignore[union-attr]
-                "session/set_mode", {"sessionId": session.agent_id, "modeId": "bypassPermissions"}
-            )
+            await connection.request("session/set_mode", {"sessionId": session.agent_id, "modeId": "bypassPermissions"})
             return await super().run(turn, io)
 
     populate(tmp_path)
@@ -98,9 +97,22 @@ async def test_the_protocols_own_client_understands_every_message(tmp_path: Path
         for prompt in ("write a.txt\nhello", "read a.txt", "!echo out; echo err >&2"):
             done = await connection.prompt(session_id=session.session_id, prompt=[acp.text_block(prompt)])
             assert done.stop_reason == "end_turn"
-        with pytest.raises(acp.RequestError, match="there is no such file"):
-            await connection.prompt(session_id=session.session_id, prompt=[acp.text_block("read b.txt")])
-    assert set(seen) == {"tool_call", "tool_call_update", "agent_message_chunk", "agent_thought_chunk"}
+        for prompt in ("read b.txt", "!false", "sing"):  # what fails is an answer like any other
+            done = await connection.prompt(session_id=session.session_id, prompt=[acp.text_block(prompt)])
+            assert done.stop_reason == "end_turn"
+        listed = await connection.list_sessions(cwd=str(tmp_path))
+        assert [(row.session_id, row.title) for row in listed.sessions] == [(session.session_id, "write a.txt")]
+        chosen = await connection.set_config_option(session_id=session.session_id, config_id="mode", value="plan")
+        assert chosen.config_options[0].current_value == "plan"
+        done = await connection.prompt(session_id=session.session_id, prompt=[acp.text_block("!touch made")])
+        assert done.stop_reason == "end_turn" and not (tmp_path / "made").exists()
+        await connection.close_session(session_id=session.session_id)
+        with pytest.raises(acp.RequestError, match="no such session"):
+            await connection.prompt(session_id=session.session_id, prompt=[acp.text_block("help")])
+    assert set(seen) == {
+        *("tool_call", "tool_call_update", "agent_message_chunk", "agent_thought_chunk"),
+        *("available_commands_update", "current_mode_update"),
+    }
     assert (tmp_path / "a.txt").read_text() == "hello"
 
 
@@ -173,6 +185,15 @@ async def client(agent: Agent | None = None) -> AsyncIterator[Wire]:
         serving.cancel()
         await asyncio.wait([serving])
         await agent.close()
+
+
+def updates(wire: Wire, kind: str) -> list[dict[str, Any]]:
+    told = [each["params"]["update"] for each in wire.seen if each.get("method") == "session/update"]
+    return [each for each in told if each["sessionUpdate"] == kind]
+
+
+def answered(wire: Wire) -> list[str]:
+    return [each["content"]["text"] for each in updates(wire, "agent_message_chunk")]
 
 
 async def opened(wire: Wire, root: Path) -> str:
@@ -267,6 +288,97 @@ async def test_what_means_nothing_is_refused_and_the_rest_goes_on(tmp_path: Path
         assert len([number for number in answers if number is not None]) == len({*answers} - {None})
 
 
+@pytest.mark.parametrize(
+    ("prompt", "words"),
+    [
+        ("!false", "exit code 1\n"),
+        ("!exit 7", "exit code 7\n"),
+        ("sing", 'no model is configured, and "sing" is not a command; try: help\n'),
+        ("read nothing", "nothing: there is no such file\n"),
+        ("read", "read needs a path; try: help\n"),
+        ("write ../a\n", ""),
+    ],
+)
+async def test_a_command_that_fails_is_an_answer(tmp_path: Path, prompt: str, words: str) -> None:
+    async with client() as wire:
+        session = await opened(wire, tmp_path)
+        await wire.result("session/set_mode", sessionId=session, modeId="bypassPermissions")
+        result = (await wire.until(id=wire.prompt(session, prompt)))["result"]
+        assert result["stopReason"] == "end_turn" and result["_meta"]["myagent"]["exitCode"] > 0
+        assert answered(wire)[-1].endswith(words) and result["_meta"]["myagent"]["message"] in answered(wire)[-1]
+        assert not [each for each in wire.seen if "error" in each]
+
+
+async def test_a_denied_command_is_an_answer(tmp_path: Path) -> None:
+    async with client() as wire:
+        turn = wire.prompt(await opened(wire, tmp_path), "!touch made")
+        rejected = {"result": {"outcome": {"outcome": "selected", "optionId": "reject"}}}
+        wire.respond(await wire.until(method="session/request_permission"), **rejected)
+        assert (await wire.until(id=turn))["result"]["stopReason"] == "end_turn"
+        assert answered(wire) == ["denied\n"] and not (tmp_path / "made").exists()
+
+
+async def test_commands_are_offered_and_understood_with_a_slash(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("found\n")
+    async with client() as wire:
+        session = await opened(wire, tmp_path)
+        await wire.until(id=wire.prompt(session, "/read a"))
+        assert answered(wire) == ["found\n"]
+        offered = updates(wire, "available_commands_update")[0]["availableCommands"]
+        assert {row["name"] for row in offered} >= {"read", "grep", "help"} and all(
+            row["description"] for row in offered
+        )
+
+
+async def test_options_are_listed_set_and_kept_in_step_with_the_modes(tmp_path: Path) -> None:
+    async with client() as wire:
+        new = await wire.result("session/new", cwd=str(tmp_path), mcpServers=[])
+        session, (mode,) = new["sessionId"], new["configOptions"]
+        assert (mode["id"], mode["category"], mode["currentValue"]) == ("mode", "mode", "default")
+        for name, value in (
+            ("mode", "yolo"),
+            ("mode", True),
+            ("mode", ["plan"]),
+            ("model", "m"),
+            (None, "plan"),
+            ([], {}),
+        ):
+            error = await wire.error("session/set_config_option", sessionId=session, configId=name, value=value)
+            assert error["code"] == -32602
+        chosen = await wire.result("session/set_config_option", sessionId=session, configId="mode", value="plan")
+        assert chosen["configOptions"][0]["currentValue"] == "plan"
+        assert updates(wire, "current_mode_update") == [
+            {"sessionUpdate": "current_mode_update", "currentModeId": "plan"}
+        ]
+        await wire.until(id=wire.prompt(session, "!touch made"))
+        assert not (tmp_path / "made").exists()
+
+
+async def test_a_session_that_is_closed_stops_and_is_gone(tmp_path: Path) -> None:
+    async with client() as wire:
+        session, other = await opened(wire, tmp_path), await opened(wire, tmp_path)
+        turn = wire.prompt(session, "!sleep 1000")
+        wire.respond(await wire.until(method="session/request_permission"), **ALLOWED)
+        assert await wire.result("session/close", sessionId=session) == {}
+        assert (await wire.until(id=turn))["result"]["stopReason"] == "cancelled"
+        assert psutil.Process().children() == []
+        for method in ("session/close", "session/prompt"):
+            assert (await wire.error(method, sessionId=session, prompt=[]))["code"] == -32602
+        listed = (await wire.result("session/list"))["sessions"]
+        assert [row["sessionId"] for row in listed] == [other]
+        assert (await wire.result("session/list", cwd="/"))["sessions"] == []
+        assert (await wire.error("session/list", cwd="relative"))["code"] == -32602
+
+
+async def test_a_prompt_is_cancelled_by_its_number_as_well(tmp_path: Path) -> None:
+    async with client() as wire:
+        turn = wire.prompt(await opened(wire, tmp_path), "!sleep 1000")
+        await wire.until(method="session/request_permission")
+        for number in (turn + 1000, "x", None, turn):
+            wire.notify("$/cancel_request", requestId=number)
+        assert (await wire.until(id=turn))["result"] == {"stopReason": "cancelled"}
+
+
 # --- the model agent ------------------------------------------------------------------------------------------------
 
 
@@ -285,14 +397,78 @@ async def test_a_model_over_acp_and_its_conversation_told_again(tmp_path: Path) 
         beside = [each for each in updates if each["sessionUpdate"] == "agent_thought_chunk"]
         assert [each["content"]["text"] for each in beside] == ["out\n"]
         assert all(each["_meta"] == {"myagent": {"stream": "stderr"}} for each in beside)
-        failed = await wire.until(id=wire.prompt(session, "FAIL 400"))
-        assert "answered 400" in failed["error"]["message"]
+        failed = (await wire.until(id=wire.prompt(session, "FAIL 400")))["result"]
+        assert failed["stopReason"] == "refusal" and "answered 400" in failed["_meta"]["myagent"]["message"]
+        last = [each["params"]["update"] for each in wire.seen if each.get("method") == "session/update"][-1]
+        assert last["sessionUpdate"] == "agent_message_chunk" and "answered 400" in last["content"]["text"]
+        said = [each for each in wire.seen if "answered 400" in json.dumps(each.get("params", ""))]
+        assert len(said) == 1  # once, and not beside it as well
     async with client(Modelled(tmp_path, files=files)) as wire:
         assert (await wire.error("session/load", sessionId="../x", cwd=str(tmp_path)))["code"] == -32602
         await wire.result("session/load", sessionId=session, cwd=str(tmp_path), mcpServers=[])
         told = [each["params"]["update"] for each in wire.seen if each.get("method") == "session/update"]
         kinds = ["user_message_chunk", "tool_call", "tool_call", "agent_message_chunk"]
-        assert [each["sessionUpdate"] for each in told] == kinds
-        assert (told[0]["content"]["text"], told[-1]["content"]["text"]) == (prompt, "so")
+        assert [each["sessionUpdate"] for each in told][:4] == kinds
+        assert (told[0]["content"]["text"], told[3]["content"]["text"]) == (prompt, "so")
         await wire.until(id=wire.prompt(session, "RECALL"))
-        assert wire.seen[-2]["params"]["update"]["content"]["text"] == "MARKER-42"
+        assert answered(wire)[-1] == "MARKER-42"
+
+
+@needs_models
+async def test_kept_sessions_are_listed_and_resumed_without_being_told_again(tmp_path: Path) -> None:
+    files = partial(PrivateFiles, directory="agent")
+    async with client(Modelled(tmp_path, files=files)) as wire:
+        kept = []
+        for prompt in ("keep MARKER-1", "keep MARKER-2"):
+            kept.append(await opened(wire, tmp_path))
+            await wire.until(id=wire.prompt(kept[-1], prompt))
+    (tmp_path / ".myagent" / "agent" / "broken.jsonl").write_text("{")
+    async with client(Modelled(tmp_path, files=files)) as wire:
+        assert set((await wire.result("initialize"))["agentCapabilities"]["sessionCapabilities"]) == {
+            "list",
+            "resume",
+            "close",
+        }
+        rows = (await wire.result("session/list", cwd=str(tmp_path)))["sessions"]
+        assert {(row["sessionId"], row["title"]) for row in rows} == set(
+            zip(kept, ("keep MARKER-1", "keep MARKER-2"), strict=True)
+        )
+        assert all(row["cwd"] == str(tmp_path) and row["updatedAt"].endswith("+00:00") for row in rows)
+        resumed = await wire.result("session/resume", sessionId=kept[0], cwd=str(tmp_path), mcpServers=[])
+        assert resumed["modes"]["currentModeId"] == "default" and not answered(wire)
+        await wire.until(id=wire.prompt(kept[0], "RECALL"))
+        assert answered(wire) == ["MARKER-1"]
+        assert (await wire.error("session/resume", sessionId=kept[0], cwd=str(tmp_path)))[
+            "code"
+        ] == -32602  # it is open
+        assert (await wire.error("session/resume", sessionId="none", cwd=str(tmp_path)))["code"] == -32602
+
+
+@needs_models
+async def test_usage_is_told_and_a_model_chosen_and_the_conversation_summed_up(tmp_path: Path) -> None:
+    agent = Modelled(tmp_path)
+    async with client(agent) as wire:
+        new = await wire.result("session/new", cwd=str(tmp_path), mcpServers=[])
+        session = new["sessionId"]
+        _, model = new["configOptions"]
+        assert (model["category"], model["currentValue"]) == ("model", "stub")
+        assert [row["value"] for row in model["options"]] == ["stub", "other"]
+        await wire.until(id=wire.prompt(session, "keep MARKER-7"))
+        assert updates(wire, "usage_update")[0] == {"sessionUpdate": "usage_update", "used": 18, "size": 100_000}
+        error = await wire.error("session/set_config_option", sessionId=session, configId="model", value="third")
+        assert error["code"] == -32602
+        await wire.result("session/set_config_option", sessionId=session, configId="model", value="other")
+        await wire.until(id=wire.prompt(session, "hello"))
+        assert [asked["model"] for asked in agent.asked] == ["stub", "other"]
+        assert [row["name"] for row in updates(wire, "available_commands_update")[0]["availableCommands"]] == [
+            "compact"
+        ]
+        await wire.until(id=wire.prompt(session, "/compact"))
+        assert answered(wire)[-1] == "the conversation is summed up\n" and "MARKER-7" in str(
+            agent.asked[-1]["messages"]
+        )
+        await wire.until(id=wire.prompt(session, "hello"))
+        assert "Summary of the conversation" in str(agent.asked[-1]["messages"])
+        assert "MARKER-7" not in str(agent.asked[-1]["messages"])
+        await wire.until(id=wire.prompt(await opened(wire, tmp_path), "/compact"))
+        assert answered(wire)[-1] == "there is nothing to sum up\n"

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("nothing_is_left")
     [
         (["--at", "initialize=hang"], "did not answer initialize within 0.5 seconds"),
         (["--at", "session/new=hang"], "did not answer session/new within 0.5 seconds"),
-        (["--at", "initialize=exit"], "exited with status 41: no key found"),
+        (["--at", "initialize=exit"], "exited with status 41; its stderr ended with: no key found"),
         (["--at", "initialize=garbage"], "does not speak ACP: .*Welcome to FakeAgent"),
         (["--at", "initialize=refuse"], "Internal error: no such thing"),
         (["--version", "2"], "speaks ACP version 2, and this is version 1"),

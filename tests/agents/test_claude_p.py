@@ -18,7 +18,7 @@ from myagent.agents import Answer, Turn, TurnEnd
 from myagent.agents.acp.presets import CLAUDE_P, preset
 from myagent.agents.claude.agent import ClaudePrintAgent
 from myagent.agents.claude.stream import tool_call
-from myagent.agents.rendering import diffs_of
+from myagent.agents.rendering.blocks import diffs_of
 from myagent.exceptions import AgentUnavailable
 
 FAKE = Path(__file__).parent / "fake_claude.py"
@@ -214,7 +214,7 @@ def test_an_option_that_is_not_offered_is_an_error(tmp_path: Path, options: dict
     ("at", "said", "code"),
     [
         ("initialize=hang", "did not answer initialize within 0.5 seconds", 1),
-        ("initialize=exit", "exited with status 41: no key found", 41),
+        ("initialize=exit", "exited with status 41; its stderr ended with: no key found", 41),
         ("initialize=refuse", "claude says: please sign in", 1),
     ],
 )

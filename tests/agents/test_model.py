@@ -23,7 +23,7 @@ from tests.agents.recorder import ALLOW, DENY, WAIT_SECONDS, Recorder
 
 from myagent.access.state_directory import PrivateFiles, UnsafeState
 from myagent.agents import Answer, ToolCall, Turn, TurnEnd
-from myagent.agents.builtin import model as model_module
+from myagent.agents.builtin import model_turn as model_module
 from myagent.agents.builtin.conversation import load, within
 from myagent.agents.builtin.model import Choice, ModelAgent
 from myagent.agents.tools import toolbox
@@ -98,8 +98,11 @@ async def test_what_a_command_writes_is_seen_as_it_comes_and_told(tmp_path: Path
     async with started(tmp_path) as agent:
         _, io = await ask(agent, script(calls(("Bash", {"command": "echo out; echo err >&2; exit 3"})), {"say": "x"}))
         assert sorted(io.err.splitlines()) == sorted(
-            ["→ echo out; echo err >&2; exit 3", "out", "err", "✗ echo out; echo err >&2; exit 3: failed"]
-        )
+            [
+                "→ echo out; echo err >&2; exit 3", "out", "err", "✗ echo out; echo err >&2; exit 3: failed",
+                "  exit status 3",
+            ]
+        )  # fmt: skip
         assert told(agent)[0].startswith("exit code 3\n")
         assert sorted(told(agent)[0].splitlines()[1:]) == ["err", "out"]
 
@@ -330,7 +333,7 @@ async def test_two_sessions_know_nothing_of_each_other(tmp_path: Path) -> None:
 
 
 async def test_the_oldest_turns_are_forgotten_whole_and_it_is_said(tmp_path: Path) -> None:
-    async with started(tmp_path, context=4000) as agent:
+    async with started(tmp_path, context=2700) as agent:
         await ask(agent, f"keep MARKER-1 {'x' * 500}")
         _, io = await ask(agent, f"keep MARKER-2 {'x' * 500}", before="session")
         assert io.err == ""
@@ -339,7 +342,7 @@ async def test_the_oldest_turns_are_forgotten_whole_and_it_is_said(tmp_path: Pat
         assert "grown too long: its oldest turn is forgotten" in io.err
         prompts = [each["content"] for each in agent.asked[-1]["messages"] if each["role"] == "user"]
         assert [prompt.split()[0] for prompt in prompts] == ["keep", "and", "RECALL"] and io.out == "MARKER-2"
-        _, io = await ask(agent, f"MARKER-3 {'y' * 4000}", before="session")
+        _, io = await ask(agent, f"MARKER-3 {'y' * 2700}", before="session")
         assert io.out == "ok" and io.err.endswith("\nthis turn is too long to be remembered (see --context)\n")
         _, io = await ask(agent, "RECALL", before="session")
         assert (io.out, io.err) == ("nothing", "")

@@ -10,18 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from myagent.agents.rendering import (
-    UPDATE_BYTES,
-    Rendering,
-    config_state,
-    content_text,
-    cut,
-    fit,
-    options_of,
-    state_of,
-    tool_call,
-    unified,
-)
+from myagent.agents.rendering.blocks import content_text, unified
+from myagent.agents.rendering.bounds import UPDATE_BYTES, cut, fit
+from myagent.agents.rendering.request import options_of, tool_call
+from myagent.agents.rendering.state import config_state, state_of
+from myagent.agents.rendering.turn import Rendering
 from myagent.core.messages import Diff
 
 
@@ -80,9 +73,9 @@ def test_a_plan_is_a_list_with_boxes() -> None:
         ({"type": "text", "text": "x"}, "x"),
         ({"type": "image", "mimeType": "image/png", "data": "AAAA"}, "[image image/png, 3 bytes]"),
         ({"type": "resource_link", "uri": "file:///a", "name": "a"}, "[a: file:///a]"),
-        ({"type": "resource", "resource": {"uri": "file:///a", "text": "inside"}}, "inside"),
-        ({"type": "resource", "resource": {"uri": "file:///a", "blob": "AAAA"}}, "[resource: file:///a]"),
-        ({"type": "hologram"}, ""),
+        ({"type": "resource", "resource": {"uri": "file:///a", "text": "inside"}}, "[resource: file:///a]\ninside"),
+        ({"type": "resource", "resource": {"uri": "file:///a", "blob": "AAAA"}}, "[resource: file:///a, 3 bytes]"),
+        ({"type": "hologram"}, "[hologram]"),
         (None, ""),
     ],
 )
@@ -175,6 +168,14 @@ FIELDS = st.sampled_from(
         "status",
         "locations",
         "rawInput",
+        "rawOutput",
+        "terminal_output",
+        "terminal_exit",
+        "exit_code",
+        "data",
+        "plan",
+        "summary",
+        "state",
         "messageId",
         "options",
         "_meta",
@@ -206,6 +207,13 @@ KINDS = st.sampled_from(
         "session_info_update",
         "usage_update",
         "user_message_chunk",
+        "notice",
+        "plan_update",
+        "plan_removed",
+        "compaction_update",
+        "compaction_summary_chunk",
+        "subagent_update",
+        "session_message",
         "new",
     ]
 )

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from myagent.agents import ToolCall
-from myagent.agents.rendering import UNSPECIFIED, Rendering, options_of
+from myagent.agents.rendering.request import UNSPECIFIED, options_of
+from myagent.agents.rendering.turn import Rendering
 from myagent.core.permissions import REQUEST_BYTES, TOO_LARGE, digest_of, request_body
 
 COMMAND = "ls -la /tmp/some/where/that/is/quite/innocent; touch PWNED-TAIL"

@@ -108,9 +108,9 @@ async def shown(steps: list[tuple[str, dict[str, Any], Answer | None]], *, alway
     showing = Showing(said, Tripwire())
     for what, update, answer in steps:
         if what == "ask":
-            showing.asked(update, ())
+            asked = showing.asked(update, ())
             assert answer is not None
-            showing.answered(update, answer, always=always)
+            showing.answered(asked, answer, always=always)
         else:
             await showing.show({"sessionUpdate": "tool_call_update", **update})
     await showing.finish()

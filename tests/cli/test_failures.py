@@ -24,7 +24,7 @@ FAILURES = {
     "a wrong token": (["--url", "URL", "--token", "w" * 43], 3, "the token is wrong, expired or revoked (401)"),
     "no token at all": (["--url", "URL", "--token", "two words"], 3, "that is no token: "),
     "no server": (["--url", "ws://127.0.0.1:1", "--token", "t"], 3, "ws://127.0.0.1:1: no server is listening there"),
-    "a wrong URL": (["--url", "http://127.0.0.1:1", "--token", "t"], 2, "its scheme is not ws or wss"),
+    "a wrong URL": (["--url", "ftp://127.0.0.1:1", "--token", "t"], 2, "its scheme is not ws, wss, http or https"),
     "plain": (
         ["--url", "ws://192.0.2.1:1", "--token", "secret"],
         3,

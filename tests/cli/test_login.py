@@ -73,9 +73,9 @@ def test_the_environment_names_a_server_and_a_token(run: Any, serving: Any) -> N
     token = token_of(serving)
     assert run(*HELP, MYAGENT_REMOTE_URL=serving.url, MYAGENT_REMOTE_TOKEN=token).returncode == 0
     assert run(*HELP, MYAGENT_REMOTE_URL="ws://192.0.2.1:1", MYAGENT_REMOTE_TOKEN=token).returncode == 3
-    chosen = run("remote", "sessions", "--url", serving.url, MYAGENT_REMOTE_URL="x", MYAGENT_REMOTE_TOKEN=token)
+    chosen = run("remote", "sessions", "--url", serving.url, MYAGENT_REMOTE_URL="ftp://x", MYAGENT_REMOTE_TOKEN=token)
     assert chosen.returncode == 0
-    assert run("remote", "sessions", MYAGENT_REMOTE_URL="x", MYAGENT_REMOTE_TOKEN=token).returncode == 2
+    assert run("remote", "sessions", MYAGENT_REMOTE_URL="ftp://x", MYAGENT_REMOTE_TOKEN=token).returncode == 2
 
 
 def test_a_named_connection_is_not_sent_the_token_of_the_environment(run: Any, serving: Any) -> None:
@@ -107,7 +107,7 @@ def test_a_token_does_not_travel_in_the_clear(run: Any) -> None:
     "arguments",
     [
         ["login", "../work", "--url", "ws://127.0.0.1:1", "--token-stdin"],
-        ["login", "work", "--url", "http://127.0.0.1:1", "--token-stdin"],
+        ["login", "work", "--url", "ftp://127.0.0.1:1", "--token-stdin"],
         ["login", "work", "--url", "ws://127.0.0.1:1"],
         ["login", "work", "--url", "ws://127.0.0.1:1", "--token", "x"],
         ["login", "work"],

@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import msgspec
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -34,6 +35,7 @@ from myagent.client import (
     connect,
 )
 from myagent.client.options import full_jitter
+from myagent.client.view import View
 from myagent.core.messages import (
     Ack,
     AgentStdout,
@@ -47,6 +49,7 @@ from myagent.core.messages import (
     Welcome,
 )
 from myagent.server import Server, Settings
+from myagent.settings import LIMITS as LIMITS_OF_A_SERVER
 
 TOKEN = "t" * 43
 PATIENCE = 10.0  # seconds; a test that waits longer hangs
@@ -249,13 +252,13 @@ def test_the_token_travels_in_a_header_and_the_rest_in_the_query() -> None:
 @pytest.mark.parametrize(
     ("url", "error"),
     [
-        ("http://127.0.0.1:1", BadUrl),
-        ("127.0.0.1:8765", BadUrl),
+        ("ftp://127.0.0.1:1", BadUrl),
         ("ws://", BadUrl),
         ("ws://h:port", BadUrl),
         ("ws://me:secret@127.0.0.1:1", BadUrl),
         ("ws://127.0.0.1:1/?token=secret", BadUrl),
-        ("ws://127.0.0.1:1/path", BadUrl),
+        ("https://h/agent?token=secret", BadUrl),
+        ("ws://h/a%0d%0ab", BadUrl),
         ("ws://192.0.2.1:1", PlainToken),
         ("ws://example.org", PlainToken),
     ],
@@ -458,6 +461,46 @@ def test_many_missed_sessions_are_resumed_although_the_server_limits_messages() 
                     break
 
     run(test())
+
+
+def test_what_the_server_had_no_room_for_is_sent_again_when_it_says_so() -> None:
+    """A prompt and a question: neither refusal is shown, and both come again, unchanged, after the time that was told;
+    what is sent meanwhile waits, too."""
+    waited: list[float] = []
+
+    async def busy(peer: Peer) -> None:
+        await peer.greet()
+        first = [await peer.receive() for _ in range(2)]
+        for message in first:
+            refusal = {"type": "error", "message": "too fast", "code": "rate_limited", "retryAfter": 0.3}
+            await peer.send({**refusal, "id": message["id"]})
+        began = asyncio.get_running_loop().time()
+        again = [await peer.receive() for _ in range(2)]
+        waited.append(asyncio.get_running_loop().time() - began)
+        assert sorted(map(str, again)) == sorted(map(str, first))
+        for message in again:
+            answer = {"who": {"type": "connections", "connections": []}}.get(
+                message["type"], {"type": "ack", "sessionId": "s", "duplicate": False}
+            )
+            await peer.send({**answer, "id": message["id"]})
+        assert (await peer.receive())["type"] == "ping"
+        await peer.stay()
+
+    async def test() -> None:
+        async with server(busy) as (url, _), reconnecting(url) as client:
+            await client.prompt("help")
+            await client.who()
+            left = {"ack", "connections"}
+            async for message in client:
+                assert not isinstance(message, Error)
+                left.discard(type(message).__name__.lower())
+                if not left:
+                    break
+            await client.ping()
+            assert not client.unacked
+
+    run(test())
+    assert waited[0] >= 0.25, "less than the server asked for, but for the clock's grain"
 
 
 @pytest.mark.parametrize("code", [1000, 1002, 1003, 1007, 1009, 4401, 4999])
@@ -813,3 +856,41 @@ def test_with_the_real_server_a_follower_that_is_cut_again_and_again_misses_noth
         assert outputs == {"".join(f"{number}-{i + 1}\n" for i in range(lines)) for number in range(sessions)}
 
     run(test())
+
+
+def quick_turns(directory: Path) -> tuple[int, int]:
+    """A script that runs a turn as soon as the one before has ended, faster than the server allows: how many turns
+    ended, and how many errors it was shown."""
+    ended = errors = 0
+
+    async def script() -> None:
+        nonlocal ended, errors
+        limits = msgspec.structs.replace(LIMITS_OF_A_SERVER, owner_messages_per_second=10)
+        async with (
+            Server(directory, CommandAgent(), Settings(limits=limits)) as server,
+            connect(server.url, token=server.token) as client,
+        ):
+            await client.prompt("help")
+            async for message in client:
+                if isinstance(message, Error):
+                    errors += 1
+                    return
+                if isinstance(message, TerminalState):
+                    ended += 1
+                    if ended == 25:
+                        return
+                    await client.prompt("help")
+
+    run(script())
+    return ended, errors
+
+
+def test_a_script_of_quick_turns_runs_as_fast_as_it_may(tmp_path: Path) -> None:
+    assert quick_turns(tmp_path) == (25, 0)
+
+
+def test_without_sending_again_it_would_end_in_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Negative control."""
+    monkeypatch.setattr(View, "to_repeat", lambda self, error: None)
+    ended, errors = quick_turns(tmp_path)
+    assert ended < 25 and errors == 1

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import find, given, settings
+from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from myagent.client.cursors import Cursors
@@ -192,7 +193,9 @@ def test_breaking_a_rule_is_found(broken: type[Cursors]) -> None:
             return True
         return False
 
-    assert find(SCRIPTS, fails, settings=settings(max_examples=3000, deadline=None, database=None))
+    # The same search each time; the rarest fault takes it 1,200 scripts at most (six seeds tried).
+    once = settings(max_examples=30_000, deadline=None, database=None, phases=[Phase.generate])
+    assert find(SCRIPTS, fails, settings=once, random=Random(1))
 
 
 def test_a_hole_without_a_gap_is_an_error() -> None:

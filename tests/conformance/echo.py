@@ -31,6 +31,7 @@ class EchoConnection(Connection):
         self._send_protocol()
         self._cancel_timer()
         self._opcode = Opcode.TEXT
+        self._binary: list[bytes] = []
 
     def _frame_received(self, frame: Frame) -> None:
         if frame.opcode in (Opcode.TEXT, Opcode.BINARY):
@@ -45,9 +46,9 @@ class EchoConnection(Connection):
             if self._opcode is Opcode.TEXT:
                 super()._fragment_received(frame)
             else:
-                self._text.append(bytes(frame.data))
+                self._binary.append(bytes(frame.data))
                 if frame.fin:
-                    data, self._text = b"".join(self._text), []
+                    data, self._binary = b"".join(self._binary), []
                     self._message_received(data)
         finally:
             self._seated = False

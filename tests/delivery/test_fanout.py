@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from tests.delivery.world import SESSIONS, WINDOW, Move, Reader, World, frames_of, play
 
 from myagent.core.messages import SessionId
-from myagent.delivery.fanout import Cursor, Fanout, Group
+from myagent.delivery.cursor import Cursor
+from myagent.delivery.fanout import Fanout, Group
 from myagent.delivery.window import SLICE_BYTES, Entry, View, Window
 from myagent.eventlog import Draft, Stored, Unit
 from myagent.eventlog.memory import MemoryLog

@@ -17,7 +17,8 @@ from typing import Any
 import msgspec
 
 from myagent.core.messages import SessionId
-from myagent.delivery.fanout import Cursor, Fanout
+from myagent.delivery.cursor import Cursor
+from myagent.delivery.fanout import Fanout
 from myagent.delivery.window import SLICE_BYTES, Window, frame
 from myagent.eventlog import Draft, Stored, Unit, with_update
 from myagent.eventlog.memory import MemoryLog

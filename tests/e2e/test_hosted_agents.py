@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from serving import gone, process, refused
+from puppet import PATIENCE
+from serving import COMMAND, gone, process, refused
 from wire import Client, decide
 
 FAKE = (sys.executable, "-I", str(Path(__file__).parents[1] / "agents" / "fake_agent.py"))
@@ -130,7 +131,7 @@ async def test_the_death_of_an_agent_ends_the_turn_with_its_status_and_the_next_
         owner = await here.join()
         end = await owner.until("terminal_state", id=await owner.send("user_message", prompt="die 7"))
         assert (end["exitCode"], end["stopReason"]) == (7, "failed")
-        assert end["message"] == "the agent exited with status 7: out of cheese"
+        assert end["message"] == "the agent exited with status 7; its stderr ended with: out of cheese"
         assert (await here.turn(owner, "say again", sessionId=end["sessionId"]))["exitCode"] == 0
 
 
@@ -167,9 +168,24 @@ async def test_the_word_of_the_operator_hosts_it_all_the_same_and_says_so(tmp_pa
         assert (await here.join()).welcome["sessions"][0]["agentState"]["mode"] == "yolo"
 
 
+async def test_while_an_agent_does_not_answer_it_is_said_what_is_waited_for(tmp_path: Path) -> None:
+    running = await asyncio.create_subprocess_exec(
+        *COMMAND, "--cwd", str(tmp_path), "--", *FAKE, "--at", "initialize=hang",
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert running.stderr is not None
+        said = await asyncio.wait_for(running.stderr.readline(), PATIENCE)
+        assert said.decode() == f"[remote] waiting for {Path(FAKE[0]).name}: its answer to initialize\n"
+    finally:
+        running.kill()
+        await running.wait()
+
+
 @pytest.mark.parametrize(
     ("options", "code", "told"),
     [
+        (("--", "false"), 3, "agent false cannot run: the agent exited with status 1 and said nothing"),
         (("--", "/no/such-agent"), 3, "/no/such-agent"),
         (("--agent", "opencode", "--", "/no/such-agent"), 3, "npm install -g opencode-ai"),
         (("--", *FAKE, "--at", "initialize=exit"), 3, "no key found"),

@@ -12,7 +12,8 @@ import random
 from dataclasses import dataclass, field
 
 from myagent.core.messages import SessionId
-from myagent.delivery.fanout import Cursor, Fanout
+from myagent.delivery.cursor import Cursor
+from myagent.delivery.fanout import Fanout
 from myagent.delivery.window import Window
 from myagent.eventlog import Draft, Stored, Unit
 from myagent.eventlog.memory import MemoryLog

@@ -11,7 +11,7 @@ from tests.faults import schedules
 from tests.faults.schedules import Outcome, play
 
 from myagent.client import MissingEvents
-from myagent.delivery.fanout import Cursor, Replay
+from myagent.delivery.cursor import Cursor, Replay
 from myagent.delivery.window import Window
 
 

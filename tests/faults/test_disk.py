@@ -19,7 +19,7 @@ from tests.faults.wire import EVENTS, Wire
 from myagent.agents.builtin.command import CommandAgent
 from myagent.eventlog import LogUnusable, Unit, database
 from myagent.eventlog.sqlite import SqliteLog
-from myagent.host import host, permission_requests, session_store
+from myagent.host import permission_requests, prompts, session_store
 from myagent.server import Server, Settings
 from myagent.server.connection import Connection
 
@@ -201,7 +201,7 @@ class Jumping(datetime):
 @pytest.fixture
 def wall_clock(monkeypatch: pytest.MonkeyPatch) -> type[Jumping]:
     """The one that the rooms read; what is measured in seconds goes by the monotonic one."""
-    for room in (host, session_store, permission_requests):
+    for room in (prompts, session_store, permission_requests):
         monkeypatch.setattr(room, "datetime", Jumping)
     monkeypatch.setattr(Jumping, "jump", timedelta())
     return Jumping

@@ -18,6 +18,7 @@ from myagent.eventlog import Unit
 from myagent.eventlog.sqlite import SqliteLog
 from myagent.server import Server, Settings
 from myagent.server.connection import Connection
+from myagent.server.heartbeat import Heartbeat
 
 
 class HeldLog(SqliteLog):
@@ -152,7 +153,7 @@ async def test_a_follower_who_dies_without_a_word_leaves_no_connection_behind(
     whose program hangs does; for a machine that is gone, what the kernel says of it is replaced: ever more unsent."""
     if unacknowledged:
         unsent = itertools.count(20)
-        monkeypatch.setattr(Connection, "_in_kernel", lambda self: next(unsent))
+        monkeypatch.setattr(Heartbeat, "_in_kernel", lambda self: next(unsent))
     settings = Settings(allowed_hosts=LOCAL, heartbeat=0.1, stall_timeout=0.5, close_timeout=0.1)
     async with InProcess(tmp_path, settings) as server, Proxy(server.port) as proxy:
         dead = await Wire.open(proxy.port, server.token, "?role=follower")

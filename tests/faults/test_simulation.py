@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from tests.faults.simulation import count_wrong, simulate
 
-from myagent.delivery import fanout, window
-from myagent.delivery.fanout import Cursor, Replay
+from myagent.delivery import cursor, window
+from myagent.delivery.cursor import Cursor, Replay
 
 SHORT, LONG = 100, 10_000
 KEPT = (None, 10, 1)
@@ -16,7 +16,7 @@ KEPT = (None, 10, 1)
 
 @pytest.fixture(autouse=True)
 def _small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (fanout, window):
+    for module in (cursor, window):
         monkeypatch.setattr(module, "SLICE_BYTES", 1500)
 
 
@@ -57,5 +57,5 @@ def test_not_leaving_out_what_was_replayed_would_be_found(monkeypatch: pytest.Mo
 
 def test_passing_over_what_is_gone_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control: retention drops events, and nobody is told."""
-    monkeypatch.setattr(fanout, "_gap", lambda *_: b"")
+    monkeypatch.setattr(cursor, "_gap", lambda *_: b"")
     assert count_wrong(range(20), keep=5)[1]

@@ -13,9 +13,9 @@ from tests.faults.serving import LOCAL, InProcess, script, stored
 from tests.faults.slow import BOUND, PATIENT, flood, memory_of_a_flood
 from tests.faults.wire import Gone, Wire
 
-from myagent.server import Settings
-from myagent.server import server as server_module
+from myagent.server import Settings, listening
 from myagent.server.connection import Connection
+from myagent.server.heartbeat import Heartbeat
 
 
 def test_readers_that_never_read_cost_no_more_than_a_slice_each(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ async def test_one_that_reads_little_by_little_lives(
 
 async def test_not_looking_at_what_it_takes_would_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control: that bytes are taken is no sign of life."""
-    monkeypatch.setattr(Connection, "_watch_progress", lambda self, now, *, silent: None)
+    monkeypatch.setattr(Heartbeat, "_watch_progress", lambda self, now, *, paused, silent: None)
     with pytest.raises(Gone):
         await read_little_by_little(tmp_path, "follower", monkeypatch)
 
@@ -90,7 +90,7 @@ async def read_little_by_little(directory: Path, role: str, monkeypatch: pytest.
     """A slow reader, for much longer than two heartbeats, in which it cannot be pinged and has nothing to say: what it
     has seen, and the last that there was. Raises `Gone`."""
     if role == "owner":  # whose pings must get through: within two heartbeats it takes what the kernel holds
-        monkeypatch.setattr(server_module, "SEND_BUFFER", 8192)
+        monkeypatch.setattr(listening, "SEND_BUFFER", 8192)
     settings = Settings(allowed_hosts=LOCAL, heartbeat=0.4, stall_timeout=1.5, close_timeout=0.2)
     loop = asyncio.get_running_loop()
     async with (

@@ -15,7 +15,7 @@ from tests.delivery.world import frames_of
 from myagent.agents import AgentInfo, ToolCall, Turn, TurnEnd, TurnIO
 from myagent.core.messages import Claim, ConnectionId, DecisionBody, PermissionDecision, Release, Scope, UserMessage
 from myagent.core.refusals import NotAllowed, NotClaimable, Refused, StaleOwner
-from myagent.delivery.fanout import Cursor
+from myagent.delivery.cursor import Cursor
 from myagent.eventlog.memory import MemoryLog
 from myagent.exceptions import MyagentError
 from myagent.host.host import Host
@@ -70,6 +70,9 @@ class Client:
         self.received.append({"type": "error", "id": message_id, "code": refusal.code})
 
     def fence(self) -> None: ...
+
+    def still_good(self) -> bool:
+        return True
 
     def is_inside(self) -> bool:
         return self.inside

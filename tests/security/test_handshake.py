@@ -17,8 +17,7 @@ from puppet import PATIENCE
 from raw import KEY, Answer, Raw, frame, request
 from wire import scene
 
-from myagent.server import Server
-from myagent.server import server as server_module
+from myagent.server import Server, places
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
 
@@ -132,7 +131,14 @@ HANDSHAKES: dict[str, tuple[Ask, int | tuple[int, ...]]] = {
     "H23-foreign": (with_(Host="evil.example"), 403),
     "H23-foreign-port": (with_(Host="evil.example:PORT"), 403),
     "H23-subdomain": (with_(Host="localhost.evil.example:PORT"), 403),
-    "H23-other-port": (with_(Host="127.0.0.1:1"), 403),
+    "H23-other-port": (with_(Host="10.0.0.1:1"), 403),
+    "H23-tunnel-other-origin": (with_(Host="127.0.0.1:9000", Origin="http://127.0.0.1:PORT"), 403),
+    "H23-tunnel-local-page": (with_(Host="127.0.0.1:PORT", Origin="http://127.0.0.1:9000"), 403),
+    "H23-tunnel-rebound": (with_(Host="localhost.evil.example:9000", Origin="http://localhost.evil.example:9000"), 403),
+    "H23-tunnel-foreign": (with_(Host="127.0.0.1:9000", Origin="http://evil.example"), 403),
+    "host-tunnel": (with_(Host="127.0.0.1:9000"), 101),
+    "host-tunnel-page": (with_(Host="localhost:9000", Origin="http://localhost:9000"), 101),
+    "host-tunnel-v6-page": (with_(Host="[::1]:9000", Origin="http://[::1]:9000"), 101),
     "H23-address": (with_(Host="10.0.0.1:PORT"), 403),
     "H23-empty": (with_(Host=""), 400),
     "H23-missing": (without("Host"), 400),
@@ -264,7 +270,7 @@ async def test_one_connection_over_the_limit_is_refused_until_another_leaves(tmp
 async def test_of_sockets_that_say_nothing_the_oldest_make_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_module, "PENDING_SOCKETS", 8)
+    monkeypatch.setattr(places, "PENDING_SOCKETS", 8)
     async with scene(tmp_path, max_connections=4) as here, AsyncExitStack() as stack:
         silent = [await stack.enter_async_context(Raw(here.server)) for _ in range(20)]
         client = await here.join()  # comes as the ninth that waits, and stays
@@ -277,7 +283,7 @@ async def test_of_sockets_that_say_nothing_the_oldest_make_room(
 
 async def test_as_many_as_may_connect_may_all_come_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All sockets are open before the first of them says anything."""
-    monkeypatch.setattr(server_module, "PENDING_SOCKETS", 8)
+    monkeypatch.setattr(places, "PENDING_SOCKETS", 8)
     async with scene(tmp_path, max_connections=100) as here, AsyncExitStack() as stack:
         crowd = [await stack.enter_async_context(Raw(here.server)) for _ in range(100)]
         await asyncio.gather(*(raw.upgrade() for raw in crowd))

@@ -63,9 +63,3 @@ def test_without_a_way_out_it_is_reached_here(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(socket, "socket", NoWay)
     assert own_address(socket.AF_INET) == "127.0.0.1"
     assert find_page(Settings(host="::"), 1) == Page("http://[::1]:1/", True, guessed=True)
-
-
-def test_a_terminal_goes_where_the_page_is_unless_that_is_under_a_path() -> None:
-    assert Page("https://agent.example.org/", False).socket_url == "wss://agent.example.org"
-    assert Page("http://[::1]:8765/", True).socket_url == "ws://[::1]:8765"
-    assert Page("https://agent.example.org/agent/", False).socket_url is None

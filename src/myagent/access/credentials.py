@@ -35,23 +35,26 @@ OWNER = "owner"  # the owner token's credential id
 @dataclass(frozen=True, slots=True)
 class Credential:
     """What a verified token may do. `credential_id` names it in records; it is no secret. With a `session_id` it sees
-    that session alone."""
+    that session alone. `generation`: of the owner token that it was verified by; an invite's id is never used again."""
 
     credential_id: str
     scope: Scope
     session_id: SessionId | None = None
+    generation: int = 0
 
 
 class Authenticator:
     """Checks what a request shows. Only digests are kept and compared, in constant time, as bytes."""
 
     def __init__(self, token: str, invites: Invites) -> None:
-        self.rotate(token)
+        self._owner = hashlib.sha256(token.encode()).digest()
+        self._generation = 0  # of the owner token
         self._invites = invites
 
     def rotate(self, token: str) -> None:
-        """Take another owner token for the right one."""
+        """Take another owner token for the right one; credentials that the one before gave are good no longer."""
         self._owner = hashlib.sha256(token.encode()).digest()
+        self._generation += 1
 
     def check(self, headers: Sequence[bytes]) -> Credential | None:
         """Judge all `Authorization` header values of a request: exactly one, well-formed and right, or `None`. The same
@@ -62,14 +65,17 @@ class Authenticator:
         owns = hmac.compare_digest(digest, self._owner)
         invite = self._invites.find(shown, digest)
         if owns:
-            return Credential(OWNER, "owner")
+            return Credential(OWNER, "owner", generation=self._generation)
         if invite is not None:
             return Credential(invite.id, invite.scope, SessionId(invite.session_id) if invite.session_id else None)
         return None
 
     def still_good(self, credential: Credential) -> bool:
-        """Whether a credential that was right has been neither revoked nor expired since."""
-        return credential.credential_id == OWNER or self._invites.is_live(credential.credential_id)
+        """Whether a credential that was right has been neither replaced, revoked nor expired since. To be asked when
+        its effect happens, with nothing awaited in between: that it was right when the request came says nothing."""
+        if credential.credential_id == OWNER:
+            return credential.generation == self._generation
+        return self._invites.is_live(credential.credential_id)
 
 
 def load_owner_token(path: Path) -> str:

@@ -94,6 +94,15 @@ class PrivateFiles:
         _make(self.path)
         write_private(self.path / name, data)
 
+    def names(self) -> list[tuple[str, float]]:
+        """The regular files there, and when each was written (seconds since 1970); none where nobody can look."""
+        try:
+            with os.scandir(self.path) as entries:
+                files = [entry for entry in entries if entry.is_file(follow_symlinks=False)]
+                return [(entry.name, entry.stat(follow_symlinks=False).st_mtime) for entry in files]
+        except OSError:
+            return []
+
 
 def _make(path: Path) -> None:
     """Make or check a directory below `.myagent`, and that one."""

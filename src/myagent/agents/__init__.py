@@ -50,17 +50,21 @@ class TurnEnd:
 @dataclass(frozen=True, slots=True)
 class UnaskedCall:
     """A tool call of a hosted agent that ran, or runs, and that nobody was asked about. `swapped`: somebody was, about
-    another command; `standing`: an answer that was given for more than one call may cover it."""
+    another command; `refused`: somebody was, and did not allow it; `standing`: an answer that was given for more than
+    one call may cover it."""
 
     call_id: str
     title: str
     kind: str
     swapped: bool = False
     standing: bool = False
+    refused: bool = False
 
     def __str__(self) -> str:
+        if self.refused:
+            return f"{self.title}: it ran although it was not allowed"
         if self.swapped:
-            return f"{self.title}: it runs another command than the one that was allowed"
+            return f"{self.title}: it runs or changes something else than what was allowed"
         return f"{self.title}: it ran and nobody was asked"
 
 
@@ -78,7 +82,7 @@ class TurnIO(Protocol):
         is said with empty text."""
 
     async def ask(self, call: ToolCall) -> Answer:
-        """Ask leave for a tool call; returns when somebody decided, or when it expired or was cancelled.
+        """Ask permission for a tool call; returns when somebody decided, or when it expired or was cancelled.
 
         In mode `plan` everything asked for is denied, in `bypassPermissions` everything is allowed, at once.
         """
@@ -93,13 +97,15 @@ class TurnIO(Protocol):
 @dataclass(frozen=True, slots=True)
 class AgentInfo:
     """What an agent is called; `note` is one line for the operator ("no model configured: command mode"). `secrets` are
-    texts that it knows from its start on and that nobody may see; the host covers them."""
+    texts that it knows from its start on and that nobody may see; the host covers them. `waits_for` is what is
+    outstanding while it starts ("its answer to initialize")."""
 
     name: str
     version: str = ""
     note: str = ""
     state: dict[str, Any] = field(default_factory=dict)
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    waits_for: str = ""
 
 
 class Agent(Protocol):

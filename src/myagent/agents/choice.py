@@ -8,6 +8,7 @@ from pathlib import Path
 from myagent.agents import Agent
 from myagent.agents.acp.host import AcpAgent
 from myagent.agents.acp.presets import CLAUDE_P, UNKNOWN, preset
+from myagent.agents.acp.resting import IDLE_SECONDS
 from myagent.agents.builtin.command import CommandAgent
 from myagent.agents.claude.agent import ClaudePrintAgent
 from myagent.agents.exec import ExecAgent
@@ -36,12 +37,13 @@ def choose(
     allow_unsupervised: bool = False,
     options: Mapping[str, str] | None = None,
     on_unasked: OnUnasked | None = None,
+    idle_seconds: float = IDLE_SECONDS,
 ) -> Agent:
     """The agent that `--agent NAME` and `-- COMMAND` mean; without either, the command agent.
 
     With both, the command is started in place of the preset's own, and the preset says the rest. `options` are what to
-    choose of what the agent offers. Nothing is started here. Raises `UnknownPreset`, `UnusableTemplate` for an `exec:`
-    that is no command, or `NoOptions`.
+    choose of what the agent offers, `idle_seconds` is as in `AcpAgent`. Nothing is started here. Raises
+    `UnknownPreset`, `UnusableTemplate` for an `exec:` that is no command, or `NoOptions`.
     """
     options = options or {}
     if name is not None and name.startswith(EXEC):
@@ -53,12 +55,21 @@ def choose(
             raise NoOptions("command", tuple(options))
         return CommandAgent()
     known = UNKNOWN if name is None else preset(name)
-    host = ClaudePrintAgent if known.name == CLAUDE_P else AcpAgent
-    return host(
+    if known.name == CLAUDE_P:
+        return ClaudePrintAgent(
+            command or known.argv,
+            cwd=cwd,
+            preset=known,
+            allow_unsupervised=allow_unsupervised,
+            on_unasked=on_unasked,
+            options=options,
+        )
+    return AcpAgent(
         command or known.argv,
         cwd=cwd,
         preset=known,
         allow_unsupervised=allow_unsupervised,
         on_unasked=on_unasked,
         options=options,
+        idle_seconds=idle_seconds,
     )

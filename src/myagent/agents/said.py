@@ -98,14 +98,14 @@ class Said:
         return kind in CHANGING or not self.texts
 
     def data(self) -> dict[str, Any]:
-        """All of it, as JSON-able data for the digest."""
+        """All of it so far, as JSON-able data for the digest."""
         return {
-            "titles": self.titles,
-            "kinds": self.kinds,
-            "inputs": self.inputs,
-            "texts": self.texts,
+            "titles": [*self.titles],
+            "kinds": [*self.kinds],
+            "inputs": [*self.inputs],
+            "texts": [*self.texts],
             "diffs": [(diff.path, diff.old_text, diff.new_text) for diff in self.diffs],
-            "paths": self.paths,
+            "paths": [*self.paths],
         }
 
     def _replace(self, what: str, rows: list[Any]) -> None:

@@ -6,7 +6,10 @@ import asyncio
 from collections.abc import Callable
 
 from myagent.agents import Answer, ToolCall, TurnIO, UnaskedCall
-from myagent.agents.rendering import JSON, Rendering, call_title, fit
+from myagent.agents.rendering import JSON
+from myagent.agents.rendering.blocks import call_title
+from myagent.agents.rendering.bounds import fit
+from myagent.agents.rendering.turn import Rendering
 from myagent.agents.tripwire import Tripwire
 from myagent.core.messages import Option
 
@@ -20,17 +23,23 @@ class Showing:
         io: Where it is shown.
         tripwire: What notices calls that nobody was asked about; without one, nothing does.
         unasked: What to do besides telling of such a call.
+        prompt: What the agent was prompted with, which is not shown again when it says so.
     """
 
     def __init__(
-        self, io: TurnIO, tripwire: Tripwire | None = None, unasked: Callable[[UnaskedCall], None] | None = None
+        self,
+        io: TurnIO,
+        tripwire: Tripwire | None = None,
+        unasked: Callable[[UnaskedCall], None] | None = None,
+        *,
+        prompt: str = "",
     ) -> None:
         self._io = io
         self._tripwire, self._unasked = tripwire, unasked
         self._asking = 0  # requests that wait for a human: what else the agent has begun may have to queue behind them
         self._timers: set[asyncio.Task[None]] = set()
         self._gaps = not getattr(io, "updates_only", False)  # a side that has no text puts what it shows apart itself
-        self._rendering = Rendering()
+        self._rendering = Rendering(prompt)
 
     async def show(self, update: JSON) -> bool:
         """Say an update; whether there was text in it."""
@@ -49,16 +58,17 @@ class Showing:
 
     def asked(self, call: JSON, options: tuple[Option, ...]) -> ToolCall:
         """Take over what a permission request says of its call; what to ask a human, with all that was said before."""
+        asked = self._rendering.asked(call, options)
         if self._tripwire is not None:
             self._asking += 1
-            self._tripwire.asks(call)
-        return self._rendering.asked(call, options)
+            self._tripwire.asks(asked)
+        return asked
 
-    def answered(self, call: JSON, answer: Answer, *, always: bool = False) -> None:
+    def answered(self, asked: ToolCall, answer: Answer, *, always: bool = False) -> None:
         """Take the answer to what was asked; `always`: it allows more than this call."""
         if self._tripwire is not None:
             self._asking -= 1
-            self._tripwire.answered(self._rendering.calls[str(call.get("toolCallId"))], answer, always=always)
+            self._tripwire.answered(asked, answer, always=always)
 
     async def finish(self) -> None:
         """Tell of the calls that had begun, and that nobody was ever asked about; the turn is over."""
@@ -69,9 +79,9 @@ class Showing:
                 if self._tripwire.is_unasked(call):
                     await self._tell(self._tripwire, call)
 
-    async def beside(self, text: str) -> None:
-        """Say text that is no part of the answer and that no update tells, such as a command's output as it comes."""
-        rendered = self._rendering.beside(text)
+    async def beside(self, text: str, *, call_id: str | None = None) -> None:
+        """Say text that is no part of the answer and that no update tells, such as a call's output as it comes."""
+        rendered = self._rendering.beside(text, call_id=call_id)
         if rendered.text:
             await self._io.stderr(rendered.gap * self._gaps + rendered.text)
 
@@ -79,6 +89,11 @@ class Showing:
         """Say one line beside the answer."""
         rendered = self._rendering.beside(f"{sentence}\n", on_new_line=True)
         await self._io.stderr(rendered.gap * self._gaps + rendered.text)
+
+    async def failed(self, sentence: str) -> None:
+        """Say why the turn fails, unless the side of the host takes that from its end."""
+        if self._gaps:
+            await self.line(sentence)
 
     async def _watch(self, tripwire: Tripwire, call_id: str) -> None:
         call = self._rendering.calls[call_id]

@@ -10,6 +10,7 @@ from typing import Any
 
 from myagent.access.state_directory import PrivateFiles
 from myagent.agents import Agent
+from myagent.agents.acp.resting import IDLE_SECONDS
 from myagent.agents.builtin.model import CONTEXT_CHARACTERS, Choice, ModelAgent
 from myagent.agents.choice import NoOptions, choose
 
@@ -46,4 +47,5 @@ def chosen(arguments: argparse.Namespace, cwd: Path, *, cover: Callable[[Any], A
         allow_unsupervised=allow_unsupervised,
         on_unasked=getattr(arguments, "on_unasked", None),
         options=options,
+        idle_seconds=getattr(arguments, "agent_idle", IDLE_SECONDS),
     )

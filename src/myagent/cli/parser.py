@@ -15,18 +15,18 @@ one owner drives it and answers its permission requests, any number of followers
 """
 
 EPILOG = """\
-commands:
-  myagent remote serve      share a directory: run its agent, let clients connect
-  myagent remote attach     sit in a session, full screen: prompt, watch, answer, hand over
-  myagent remote client     drive a shared session, or watch it, from scripts too
-  myagent remote sessions   list the sessions of a server
+commands (those of every day are short for `myagent remote …`):
+  myagent serve             share a directory: run its agent, let clients connect
+  myagent attach [LINK]     sit in a session, full screen: prompt, watch, answer, hand over
+  myagent client            drive a shared session, or watch it, from scripts too
+  myagent sessions          list the sessions of a server
   myagent remote --help     all of them: invites, connections by name, export, audit, …
   myagent agent PROMPT      one turn of an agent here, without a server
   myagent completion SHELL  make bash, zsh or fish complete all this
 
 example, in two terminals in the same directory:
-  myagent remote serve
-  myagent remote client --prompt 'read README.md'
+  myagent serve
+  myagent client --prompt 'read README.md'
 """
 
 
@@ -51,8 +51,9 @@ def make_parser() -> Parser:
 
 def _add_groups(parser: Parser) -> None:
     parser.add_argument("--version", action="version", version=f"myagent {__version__}", help="show it and exit")
-    commands = parser.add_subparsers(title="groups", dest="group", metavar="{remote,agent,completion}", required=True)
+    commands = parser.add_subparsers(title="all of them; each has its own --help", dest="group", required=True)
     remote.add_parsers(commands)
+    remote.add_everyday(commands)
     add_agent_parser(commands)
     command(
         commands, "completion", "make a shell complete this program's words", COMPLETION, COMPLETION_EPILOG,

@@ -13,7 +13,7 @@ from myagent.access.credentials import load_owner_token
 from myagent.access.registry import AskStatus
 from myagent.cli.arguments.parsing import DEFAULT_HOST, DEFAULT_PORT
 from myagent.client import remotes
-from myagent.client.address import Address, parse
+from myagent.client.address import Address, parse_link
 from myagent.client.errors import BadCa, BadUrl, Refused
 from myagent.client.trust import trusting
 from myagent.exceptions import MyagentError
@@ -55,14 +55,15 @@ def url(arguments: argparse.Namespace) -> str:
     Raises what `remotes.load` does.
     """
     by_parts = arguments.host is not None or arguments.port is not None
-    if (arguments.url is not None) + by_parts + (arguments.remote is not None) > 1:
+    given = _given(arguments)
+    if (given is not None) + by_parts + (arguments.remote is not None) > 1:
         arguments.usage_error("give --remote, or --url, or --host and --port: one of them")
     if arguments.remote is not None:
         return remotes.load(arguments.remote).url
-    if arguments.url is not None:
-        return str(arguments.url)
-    if not by_parts and (given := os.environ.get(URL_VARIABLE) or _served_here()):
+    if given is not None:
         return given
+    if not by_parts and (found := os.environ.get(URL_VARIABLE) or _served_here()):
+        return found
     host = arguments.host or DEFAULT_HOST
     port = DEFAULT_PORT if arguments.port is None else arguments.port
     return f"ws://{f'[{host}]' if ':' in host else host}:{port}"
@@ -70,7 +71,22 @@ def url(arguments: argparse.Namespace) -> str:
 
 def address(arguments: argparse.Namespace) -> Address:
     """Where the server is, and whom to trust to be it. Raises as `url` does, `BadUrl` and `BadCa`."""
-    return trusted(arguments, parse(url(arguments)))
+    return trusted(arguments, parse_link(url(arguments))[0])
+
+
+def _given(arguments: argparse.Namespace) -> str | None:
+    """The address or link that was given as such."""
+    link, url = getattr(arguments, "link", None), getattr(arguments, "url", None)
+    if link is not None and url is not None:
+        arguments.usage_error("give LINK or --url, not both")
+    return link or url
+
+
+def _token_in_link(arguments: argparse.Namespace) -> str | None:
+    """Raises `BadUrl`."""
+    by_parts = getattr(arguments, "host", None) is not None or getattr(arguments, "port", None) is not None
+    text = _given(arguments) or (None if by_parts else os.environ.get(URL_VARIABLE))
+    return parse_link(text)[1] if text and arguments.remote is None else None
 
 
 def trusted(arguments: argparse.Namespace, found: Address) -> Address:
@@ -90,8 +106,13 @@ def token(arguments: argparse.Namespace, address: Address) -> str:
 
     Raises `NoToken`, `NotItsServer`, `UnsafeState` for an auth file that others can read, and as `remotes.token` does.
     """
+    in_link = _token_in_link(arguments)
     if arguments.token is not None:
+        if in_link is not None:
+            arguments.usage_error("there is a token in the link already: leave --token out")
         return str(arguments.token)
+    if in_link is not None:
+        return in_link
     if arguments.remote is not None:
         return remotes.token(arguments.remote, remotes.load(arguments.remote))
     if given := os.environ.get(TOKEN_VARIABLE):
@@ -161,6 +182,7 @@ def _is_here(address: Address) -> bool:
 def told(error: MyagentError, arguments: argparse.Namespace) -> str:
     """What a failure is told as: of a wrong token that was found in a file, with the file."""
     given = arguments.token is not None or arguments.remote is not None or os.environ.get(TOKEN_VARIABLE)
+    given = given or _token_in_link(arguments)
     if isinstance(error, Refused) and error.status == 401 and not given:
         return f"{error}; the token is that of {_auth_file()}"
     return str(error)

@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Callable
 from typing import Literal
 
-from myagent.client.address import Address, parse
+from myagent.client.address import Address, parse_link
 from myagent.client.client import Client
 from myagent.client.errors import (
     BadCa,
@@ -28,9 +28,10 @@ from myagent.client.errors import (
     PlainToken,
     Refused,
 )
-from myagent.client.incoming import Message, Unknown
+from myagent.client.incoming import Message, Unknown, to_json
 from myagent.client.options import HEARTBEAT, Options, full_jitter
 from myagent.client.state import State
+from myagent.client.turn import PromptRefused, TurnResult
 
 __all__ = [
     "BadCa",
@@ -46,17 +47,20 @@ __all__ = [
     "NotConnected",
     "NotMyagent",
     "PlainToken",
+    "PromptRefused",
     "Refused",
     "State",
+    "TurnResult",
     "Unknown",
     "connect",
+    "to_json",
 ]
 
 
 def connect(
     url: str | Address,
     *,
-    token: str,
+    token: str | None = None,
     session: str | None = None,
     after: int | None = None,
     role: Literal["follower"] | None = None,
@@ -73,6 +77,8 @@ def connect(
     """Make a client; `async with` connects it.
 
     Args:
+        url: `ws://…`, `http://…` and the like, `host:port`, or an invite's link, which has its token in it.
+        token: The owner's or an invite's; without it, the one in the link.
         session: Watch this session only; without it, all.
         after: Start that session's stream after this event; 0 is its beginning. Without it, live.
         role: "follower" asks not to be given the ownership, even if it is free.
@@ -90,9 +96,10 @@ def connect(
     Raises:
         BadToken, BadUrl, PlainToken: at once. `async with` raises Refused, CannotConnect and NotMyagent.
     """
+    address, given = parse_link(url) if isinstance(url, str) else (url, None)
+    token = given if token is None else token
     if not token or any(not "!" <= character <= "~" for character in token):
         raise BadToken
-    address = parse(url) if isinstance(url, str) else url
     address.check_plain(allowed=insecure_plain)
     return Client(
         Options(

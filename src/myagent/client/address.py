@@ -1,30 +1,37 @@
-"""Where a server is, what to ask of it in the URL, and whether a token may travel there."""
+"""Where a server is, as people have it in their clipboard; what to ask of it, and whether a token may travel there."""
 
 from __future__ import annotations
 
 import ipaddress
 import ssl
 from dataclasses import dataclass, field
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from myagent.client.errors import BadUrl, PlainToken
+
+BARE_PORT = 8765  # of an address without a scheme: where `serve` listens
+_SCHEMES = {"ws": False, "http": False, "wss": True, "https": True}
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A server, as `scheme://host:port`, and whom to trust to be it (else the system's authorities); nothing secret."""
+    """A server, as `scheme://host:port/path`, and whom to trust to be it (else the system's authorities).
+
+    Nothing in it is secret. `path` is what a reverse proxy puts before everything: empty, or `/agent` and the like.
+    """
 
     host: str
     port: int
     secure: bool
     tls: ssl.SSLContext | None = field(default=None, compare=False, repr=False)
+    path: str = ""
 
     @property
-    def _place(self) -> str:
+    def place(self) -> str:
         return f"{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
     def __str__(self) -> str:
-        return f"{'wss' if self.secure else 'ws'}://{self._place}"
+        return f"{'wss' if self.secure else 'ws'}://{self.place}{self.path}"
 
     def url(self, **query: str | int | None) -> str:
         """The WebSocket's URL; parameters that are `None` are left out."""
@@ -46,22 +53,51 @@ class Address:
             raise PlainToken(self.host)
 
 
-def parse(url: str) -> Address:
-    """Read `ws://host[:port]` or `wss://host[:port]`. Raises `BadUrl`."""
+def parse_link(text: str) -> tuple[Address, str | None]:
+    """Read an address in any form in which people have it, and the token in it, if there is one.
+
+    `ws://`, `wss://`, `http://` and `https://` with host, port and path; an invite's link, which has the token as its
+    fragment; a bare `host`, `host:port`, `::1`, `[::1]:8765`, which mean plain `ws://` and the port of `serve`.
+
+    Raises `BadUrl`, which never has the token in it.
+    """
+    address, _, fragment = text.strip().partition("#")
+    shown = address.partition("?")[0]
+    bare = "://" not in address
+    if bare:
+        address = f"ws://{f'[{address}]' if _is_ipv6(address) else address}"
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(address)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise BadUrl(url, str(error)) from None
-    if parts.scheme not in ("ws", "wss"):
-        raise BadUrl(url, "its scheme is not ws or wss")
+        raise BadUrl(shown, str(error)) from None
+    if parts.scheme not in _SCHEMES:
+        raise BadUrl(shown, "its scheme is not ws, wss, http or https")
     if parts.username is not None or parts.password is not None:
-        raise BadUrl(parts.hostname or "", "a token does not belong in a URL")
-    if parts.query or parts.fragment:
-        raise BadUrl(url.partition("?")[0].partition("#")[0], "nothing may follow the address")
+        raise BadUrl(parts.hostname or "", "a token does not belong before the host; a link has it at its end")
+    if parts.query:
+        raise BadUrl(shown, "it has a query, and a token does not belong in one")
     if not host or any(character <= " " for character in host):
-        raise BadUrl(url, "it names no host")
-    if parts.path not in ("", "/"):
-        raise BadUrl(url, "it has a path")
-    secure = parts.scheme == "wss"
-    return Address(host, (443 if secure else 80) if port is None else port, secure)
+        raise BadUrl(shown, "it names no host")
+    path = parts.path.rstrip("/")
+    if any(character <= " " or character == "\x7f" for character in unquote(path)):
+        raise BadUrl(shown, "its path has a control character or a space")
+    secure = _SCHEMES[parts.scheme]
+    usual = BARE_PORT if bare else 443 if secure else 80
+    token = unquote(fragment) or None
+    return Address(host, usual if port is None else port, secure, path=quote(path, safe="/%:@!$&'()*+,;=~-._")), token
+
+
+def parse(url: str) -> Address:
+    """Read an address without a token. Raises `BadUrl`."""
+    address, token = parse_link(url)
+    if token is not None:
+        raise BadUrl(str(address), "there is a token in it, which is not wanted here")
+    return address
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == 6
+    except ValueError:
+        return False

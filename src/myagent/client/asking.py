@@ -13,6 +13,7 @@ import msgspec
 from myagent.client.address import Address
 from myagent.client.errors import BadToken, CannotConnect, NotMyagent, Refused
 from myagent.client.trust import why_untrusted
+from myagent.client.way_out import reach
 from myagent.core.messages import Metadata
 
 TIMEOUT = 10.0  # seconds
@@ -24,14 +25,13 @@ def get(address: Address, token: str, path: str, *, timeout: float = TIMEOUT) ->
     """The body of an answer. Blocks. Raises `BadToken`, `Refused`, `CannotConnect`."""
     if not token or any(not "!" <= character <= "~" for character in token):
         raise BadToken
-    if address.secure:
-        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-            address.host, address.port, timeout=timeout, context=address.tls or ssl.create_default_context()
-        )
-    else:
-        connection = http.client.HTTPConnection(address.host, address.port, timeout=timeout)
+    connection = http.client.HTTPConnection(address.host, address.port, timeout=timeout)
     try:
-        connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
+        connection.sock = reach(address, timeout)
+        if address.secure:
+            trust = address.tls or ssl.create_default_context()
+            connection.sock = trust.wrap_socket(connection.sock, server_hostname=address.host)
+        connection.request("GET", address.path + path, headers={"Authorization": f"Bearer {token}"})
         with connection.getresponse() as answer:
             body = answer.read(ANSWER_BYTES)
         if answer.status != 200:
@@ -40,7 +40,7 @@ def get(address: Address, token: str, path: str, *, timeout: float = TIMEOUT) ->
     except ConnectionRefusedError:
         raise CannotConnect(str(address), "no server is listening there") from None
     except ssl.SSLCertVerificationError as error:
-        raise CannotConnect(str(address), why_untrusted(address.host, address.port, error)) from None
+        raise CannotConnect(str(address), why_untrusted(address, error)) from None
     except TimeoutError:
         raise CannotConnect(str(address), f"no answer within {timeout:.0f} s") from None
     except OSError as error:

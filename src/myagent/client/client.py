@@ -23,6 +23,7 @@ from myagent.client.incoming import Message, read
 from myagent.client.opening import OPEN_TIMEOUT, open_socket, receive, receive_within
 from myagent.client.options import (
     LATER,
+    LONGEST_PAUSE,
     RATE_LIMITED_PAUSE,
     RESUME_PAUSE,
     RESUMES_AT_ONCE,
@@ -31,6 +32,7 @@ from myagent.client.options import (
     Options,
 )
 from myagent.client.state import State
+from myagent.client.turn import Policy, TurnResult, run
 from myagent.client.view import View
 from myagent.core.messages import (
     Cancel,
@@ -74,6 +76,7 @@ class Client:
         self._receiving = False  # somebody awaits the next frame: silence means something then, and only then
         self._heard = 0.0  # the loop's time of the last sign of life
         self._connected_at = 0.0
+        self._calm_until = 0.0  # the loop's time until which the server wants to hear nothing
         self._attempt = 0  # of reconnecting, since the last connection that was stable
         self._dropped_at = 0.0
         self._loss: ClientError | None = None  # why the connection is down
@@ -211,6 +214,23 @@ class Client:
         if self._state.name != "closed":
             self._tell(State("closed", "left", code=1000))
 
+    async def run(
+        self,
+        text: str,
+        *,
+        session: str | None = None,
+        mode: PermissionMode | None = None,
+        policy: Policy | None = None,
+    ) -> TurnResult:
+        """Submit a prompt and wait for its turn to end; iterates, so nobody else may do that meanwhile.
+
+        `policy` is called with each permission request of the turn and says "allow", "deny", one of the request's
+        options, or `None` to leave it to others; it may be a coroutine function. Without one, everything is denied.
+
+        Raises `PromptRefused`, and a `ClientError` when the connection is gone for good.
+        """
+        return await run(self, text, session=session, mode=mode, policy=policy)
+
     def __aiter__(self) -> Self:
         return self
 
@@ -252,8 +272,10 @@ class Client:
         if isinstance(message, Welcome):
             await self._greet()
         if self._view.cursors.next_resume() is not None and (self._resuming is None or self._resuming.done()):
-            pause = RATE_LIMITED_PAUSE if isinstance(message, Error) else 0.0
+            pause = _pause(message) if isinstance(message, Error) else 0.0
             self._resuming = self._start(self._resume_all(pause), "resume")
+        if isinstance(message, Error) and (refused := self._view.to_repeat(message)) is not None:
+            self._start(self._repeat(refused, _pause(message)), "repeat")
         if self._up:
             self._tell(self._view.standing)
         return message
@@ -318,6 +340,22 @@ class Client:
             await self._send_quietly(message)
             sent += 1
 
+    async def _repeat(self, message: Command, pause: float) -> None:
+        """Send again what the server had no room for; what is sent meanwhile waits as well."""
+        self._calm_until = max(self._calm_until, _now() + pause)
+        try:
+            if isinstance(message, Resume) and message.after_seq is not None:
+                await self._calm()
+                self._view.cursors.asked(message.id, message.session_id, message.after_seq, moved=True)
+            await self._send(message)
+        except (NotConnected, Disconnected):  # the iteration finds out next; prompts are sent on the next connection
+            pass
+
+    async def _calm(self) -> None:
+        """Wait as long as the server asked for."""
+        if (wait := self._calm_until - _now()) > 0:
+            await asyncio.sleep(wait)
+
     async def _dropped(self, closed: ConnectionClosed) -> None:
         """Take note of a lost connection. Raises `Disconnected` if there is no coming back."""
         loss = self._lost(closed)
@@ -354,7 +392,7 @@ class Client:
                 await self._forget_socket()
 
     async def _forget_socket(self) -> None:
-        socket, self._socket, self._up = self._socket, None, False
+        socket, self._socket, self._up, self._calm_until = self._socket, None, False, 0.0
         await self._end_tasks()
         self._view.disconnected()
         if socket is not None:
@@ -382,6 +420,10 @@ class Client:
     # --- small parts -----------------------------------------------------------------------------------------
 
     async def _send(self, message: Command) -> str:
+        if self._socket is None:
+            raise NotConnected
+        self._view.sent(message)
+        await self._calm()
         if self._socket is None:
             raise NotConnected
         try:
@@ -433,6 +475,11 @@ def _given(fields: dict[str, Any]) -> dict[str, Any]:
         for name, value in fields.items()
         if value is not None and value != [] and value != ()
     }
+
+
+def _pause(error: Error) -> float:
+    """Seconds to wait before a message that was too much is sent again."""
+    return RATE_LIMITED_PAUSE if error.retry_after is None else min(error.retry_after, LONGEST_PAUSE)
 
 
 def _new_id() -> str:

@@ -45,7 +45,8 @@ class BadUrl(ClientError):
         self.url, self.reason = url, reason
 
     def __str__(self) -> str:
-        return f"{self.url!r} is no server address: {self.reason}; it looks like ws://127.0.0.1:8765"
+        wanted = "ws://127.0.0.1:8765, or an invite's link"
+        return f"{self.url!r} is no server address: {self.reason}; it looks like {wanted}"
 
 
 class PlainToken(ClientError):

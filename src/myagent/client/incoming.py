@@ -56,6 +56,11 @@ def read(frame: bytes, session_of: Mapping[str, str] | None = None) -> Message:
     return message
 
 
+def to_json(message: Message) -> bytes:
+    """A message as JSON again, one line, as a server of today writes it; what was unknown comes out as it came."""
+    return msgspec.json.encode(message.raw if isinstance(message, Unknown) else message)
+
+
 def place(message: Message) -> tuple[str, int] | None:
     """Say which event of which session a message is; `None` if it is no event of a log, or stands outside its run."""
     match message:

@@ -14,6 +14,7 @@ from myagent import __version__
 from myagent.client.address import Address
 from myagent.client.errors import CannotConnect, NotMyagent, Refused
 from myagent.client.trust import why_untrusted
+from myagent.client.way_out import proxy_for
 
 OPEN_TIMEOUT = 10.0  # seconds from the first packet to `role`
 CLOSE_TIMEOUT = 1.0  # seconds to wait for the other side's close frame
@@ -44,7 +45,7 @@ async def open_socket(
             additional_headers=headers,
             user_agent_header=f"myagent/{__version__}",
             compression=None,
-            proxy=True if address.secure and not address.loopback else None,
+            proxy=proxy_for(address),
             open_timeout=OPEN_TIMEOUT,
             close_timeout=CLOSE_TIMEOUT,
             ping_interval=None,
@@ -55,7 +56,7 @@ async def open_socket(
     except InvalidStatus as refused:
         raise Refused(here, refused.response.status_code) from None
     except ssl.SSLCertVerificationError as error:
-        reason = await asyncio.to_thread(why_untrusted, address.host, address.port, error)
+        reason = await asyncio.to_thread(why_untrusted, address, error)
         raise CannotConnect(here, reason, transient=False) from None
     except ssl.SSLError as error:
         raise CannotConnect(here, f"TLS failed, is it a wss:// server? ({error.reason or error})") from None

@@ -16,7 +16,8 @@ STABLE = 10.0  # seconds that a connection must last for the backoff to begin an
 LATER = 5.0  # seconds to wait at least where the server asked for calm
 RESUMES_AT_ONCE = 10  # our server takes 20 messages in a burst from a follower, then 5 a second
 RESUME_PAUSE = 0.25  # seconds between further ones
-RATE_LIMITED_PAUSE = 1.0  # seconds before asking again for a resume that came too fast
+RATE_LIMITED_PAUSE = 1.0  # seconds before sending again what came too fast, where the server does not tell how long
+LONGEST_PAUSE = 60.0  # seconds: a server that asks for more is not obeyed
 
 
 def full_jitter(attempt: int) -> float:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import socket
 import ssl
 from typing import Any
 
-from myagent.client.errors import BadCa
+from myagent.client.address import Address
+from myagent.client.errors import BadCa, CannotConnect
+from myagent.client.way_out import reach
 from myagent.core.display import escape
 
 LOOK_TIMEOUT = 5.0  # seconds, to look at a certificate again after it was refused
@@ -29,20 +30,20 @@ def trusting(path: str) -> ssl.SSLContext:
     return context
 
 
-def why_untrusted(host: str, port: int, error: ssl.SSLCertVerificationError) -> str:
+def why_untrusted(address: Address, error: ssl.SSLCertVerificationError) -> str:
     """The reason for a human. Blocks: it looks at the certificate again, sending nothing."""
     advice = (
         "" if error.verify_code in _NOT_FOR_WANT_OF_TRUST else "; if it is the right one, give it, or its authority's, "
         "as a file with --ca"
     )  # fmt: skip
-    seen = _look(host, port)
+    seen = _look(address)
     return f"its TLS certificate is not trusted: {error.verify_message}{f' ({seen})' if seen else ''}{advice}"
 
 
-def _look(host: str, port: int) -> str:
+def _look(address: Address) -> str:
     try:
-        certificate = _shown(host, port, _anybody())
-    except OSError:
+        certificate = _shown(address, _anybody())
+    except (OSError, CannotConnect):
         return ""
     facts = [f"SHA-256 {hashlib.sha256(certificate[0]).hexdigest()}"]
     trusting_it = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -50,7 +51,7 @@ def _look(host: str, port: int) -> str:
     trusting_it.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     try:
         trusting_it.load_verify_locations(cadata=certificate[0])
-        said = _shown(host, port, trusting_it)[1]  # only what is trusted is taken apart
+        said = _shown(address, trusting_it)[1]  # only what is trusted is taken apart
     except OSError:
         said = {}
     names = [value for _, value in said.get("subjectAltName", ())] or _common_names(said.get("subject", ()))
@@ -61,10 +62,10 @@ def _look(host: str, port: int) -> str:
     return ", ".join(facts)
 
 
-def _shown(host: str, port: int, context: ssl.SSLContext) -> tuple[bytes, dict[str, Any]]:
+def _shown(address: Address, context: ssl.SSLContext) -> tuple[bytes, dict[str, Any]]:
     with (
-        socket.create_connection((host, port), timeout=LOOK_TIMEOUT) as plain,
-        context.wrap_socket(plain, server_hostname=host) as secure,
+        reach(address, LOOK_TIMEOUT) as plain,
+        context.wrap_socket(plain, server_hostname=address.host) as secure,
     ):
         return secure.getpeercert(binary_form=True) or b"", dict(secure.getpeercert() or {})
 

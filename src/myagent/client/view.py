@@ -12,6 +12,8 @@ from myagent.client.incoming import Message, place
 from myagent.client.state import State
 from myagent.core.messages import (
     Ack,
+    Command,
+    Connections,
     Error,
     Gap,
     Metadata,
@@ -19,6 +21,7 @@ from myagent.core.messages import (
     OwnerInfo,
     PermissionRequest,
     PermissionResolved,
+    Pong,
     Prompt,
     Replayed,
     Role,
@@ -28,6 +31,8 @@ from myagent.core.messages import (
     UserMessage,
     Welcome,
 )
+
+UNANSWERED = 256  # messages that are kept; a server that answers none must not fill memory
 
 
 class View:
@@ -41,6 +46,7 @@ class View:
         self.sessions: dict[str, Metadata] = {}
         self.requests: dict[str, PermissionRequest] = {}  # open ones, by permissionRequestId
         self.unacked: dict[str, UserMessage] = {}  # prompts of ours that the server has not answered
+        self.unanswered: dict[str, Command] = {}  # what else was sent on this connection and has no answer, newest last
         self.session_of: dict[str, str] = {}  # turn → session; filled with a v1 server only, which does not tell them
         self.reclaim_token: str | None = None
         self.agent_failure: str | None = None  # why the last turn could not run
@@ -54,6 +60,20 @@ class View:
     def disconnected(self) -> None:
         self.cursors.disconnected()
         self._own.clear()
+        self.unanswered.clear()
+
+    def sent(self, message: Command) -> None:
+        """Keep a message until it is answered, since the server may want to have it again."""
+        if not isinstance(message, UserMessage) and message.id not in self._own:
+            self.unanswered[message.id] = message
+            if len(self.unanswered) > UNANSWERED:
+                del self.unanswered[next(iter(self.unanswered))]
+
+    def to_repeat(self, error: Error) -> Command | None:
+        """The message that was not processed since the server had too many, if it is to be sent again."""
+        if error.code != "rate_limited" or error.id is None:
+            return None
+        return self.unacked.get(error.id) or self.unanswered.get(error.id)
 
     def sent_by_itself(self, message_id: str) -> None:
         self._own.add(message_id)
@@ -78,6 +98,8 @@ class View:
                 return self._acked(message)
             case Error():
                 return self._refused(message)
+            case Pong() | Connections():
+                self.unanswered.pop(message.id, None)
             case Replayed():
                 self.cursors.replayed(message.id)
             case Gap():
@@ -110,6 +132,7 @@ class View:
         self.cursors.connected(heads, again=again, only=self._only)
 
     def _acked(self, ack: Ack) -> bool:
+        self.unanswered.pop(ack.id, None)
         if self.unacked.pop(ack.id, None) is not None:
             self._running.add(ack.id)
             if ack.session_id is not None:
@@ -120,11 +143,15 @@ class View:
     def _refused(self, error: Error) -> bool:
         if error.id is None:
             return True
+        again = error.code == "rate_limited"
+        resume = self.cursors.refused(error.id, again=again)
+        if again and (resume or self.to_repeat(error) is not None):
+            return False
         if error.id in self._running:
             self._failing[error.id] = error.message
         self.unacked.pop(error.id, None)
-        again = error.code == "rate_limited"
-        return not (self.cursors.refused(error.id, again=again) and again)
+        self.unanswered.pop(error.id, None)
+        return True
 
     def _event(self, message: Message) -> bool:
         if (where := place(message)) is not None and not self.cursors.event(*where):

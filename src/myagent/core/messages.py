@@ -141,7 +141,7 @@ class Option(Struct, frozen=True, rename="camel"):
 
 
 class RequestBody(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
-    """What a permission request asks leave for."""
+    """What a permission request asks for."""
 
     tool_name: str
     input: Any
@@ -240,6 +240,7 @@ class Error(Reply, frozen=True, kw_only=True, tag="error"):
     id: str | None = None
     message: str
     code: str
+    retry_after: float | None = None  # seconds, with `rate_limited`: sent again then, it is taken
 
 
 class ServerInfo(Struct, frozen=True):

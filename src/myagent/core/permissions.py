@@ -22,7 +22,7 @@ REQUEST_BYTES = 1 << 20  # a larger request is denied: nobody reads a megabyte b
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """What an agent asks leave for.
+    """What an agent asks permission for.
 
     `text` is the whole of what a human must read before deciding, raw; the core makes `display` and `flags` of it.
     `input` is the tool's input as JSON-able data. `plan` is JSON-able data on which the digest also depends and which

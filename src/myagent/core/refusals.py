@@ -175,9 +175,10 @@ class TooLarge(Refused):
 class RateLimited(Refused):
     code = "rate_limited"
 
-    def __init__(self, what: str) -> None:
-        super().__init__(what)
+    def __init__(self, what: str, retry_after: float = 1.0) -> None:
+        super().__init__(what, retry_after)
         self.what = what
+        self.retry_after = retry_after  # seconds
 
     def __str__(self) -> str:
         return f"too many {self.what}; this one was not processed, slow down"

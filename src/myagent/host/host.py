@@ -1,9 +1,9 @@
 """The single writer of a workspace: receives what connections send, and decides in one place.
 
-Everything here runs on the event loop's thread. The rules are pure and in `core`; the rooms beside this one hold the
+Everything here runs on the event loop's thread. The rules are pure and in `core`; the modules beside this one hold the
 clocks, the ids and the tasks: `session_store` (how a session changes), `permission_requests` (those that are open),
-`turns` (the agent at work). Ownership is decided at once, when a message is received; what changes a session goes
-through the store, one step at a time.
+`prompts` and `turns` (the agent at work), `announcements` (what is told to whom), `epochs`. Ownership is decided at
+once, when a message is received; what changes a session goes through the store, one step at a time.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Coroutine
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, assert_never
@@ -20,9 +19,7 @@ from typing import Any, assert_never
 import msgspec
 from msgspec.structs import replace
 
-from myagent import __version__
 from myagent.agents import Agent
-from myagent.core.audit import entry
 from myagent.core.codec import encode
 from myagent.core.messages import (
     PROTOCOL_VERSION,
@@ -31,54 +28,45 @@ from myagent.core.messages import (
     Claim,
     ClientMessage,
     ConnectionId,
-    ConnectionInfo,
-    Connections,
     Handover,
     Hello,
     Metadata,
-    OwnerChanged,
-    OwnerInfo,
     PermissionDecision,
     Ping,
     Pong,
-    Presence,
     Ready,
     Release,
     Resume,
-    RoleMessage,
-    ServerInfo,
     SessionId,
     SessionMetadata,
     UserMessage,
-    Welcome,
     Who,
 )
 from myagent.core.ownership import Change, Ownership, Seat
 from myagent.core.refusals import (
     BadMessage,
-    Conflict,
-    DiskFull,
     NotAllowed,
     RateLimited,
     Refused,
-    TooLarge,
     UnknownSession,
 )
-from myagent.core.session import Session, prompt_digest
+from myagent.core.session import Session
 from myagent.delivery.fanout import Fanout
 from myagent.delivery.window import Window, frame
-from myagent.eventlog import EventLog, LogFailed, LogRefused, PromptKey
+from myagent.eventlog import EventLog, LogFailed
+from myagent.host.announcements import Announcements
+from myagent.host.epochs import EPOCHS, Epochs
 from myagent.host.notifications import Notifications
 from myagent.host.peer import Peer, clean_label, name_of
 from myagent.host.permission_requests import PermissionRequests, watches
-from myagent.host.session_store import METADATA, SessionStore, iso, now
+from myagent.host.prompts import Prompts
+from myagent.host.session_store import SessionStore
 from myagent.host.turns import Turns
+from myagent.host.visits import Visits
 from myagent.redaction.redactor import RECLAIM_PREFIX, Redactor
 from myagent.settings import Settings
 
-EPOCHS = 64  # owner epochs reserved in one durable step, so that granting one does not wait for the disk
 REPLAYS = 16  # that one connection may have outstanding
-WELCOME_SESSIONS = 50
 STOP_SECONDS = 2.0  # for the agent to stop what runs, when the server stops
 
 _log = logging.getLogger(__name__)
@@ -100,9 +88,10 @@ class Host:
         self.store: SessionStore
         self._requests: PermissionRequests
         self._turns: Turns
-        self._reserving = False  # more owner epochs
-        self._presence_timer: asyncio.TimerHandle | None = None  # while it runs, presence was told within the second
-        self._presence_told = 0
+        self._visits = Visits(self.record, _monotonic)
+        self._epochs: Epochs
+        self._prompts: Prompts
+        self._announcements: Announcements
         self._stopping = False
         self.failure: LogFailed | None = None  # once set, nothing can be stored until the server is started again
         self.on_failure: Callable[[], None] = lambda: None  # called when it is
@@ -131,6 +120,9 @@ class Host:
             self._turns.on_unasked = self.notifications.unasked
         first = await self.log.reserve_epochs(EPOCHS)
         self.ownership = Ownership(epoch=first - 1, ceiling=first + EPOCHS - 1, grace=settings.owner_grace)
+        self._epochs = Epochs(self.log, self.ownership, self.store)
+        self._prompts = Prompts(self.agent, self.workspace, self.store, self.redactor, settings)
+        self._announcements = Announcements(self.peers, self.ownership, self.store, self._requests, settings)
         await self._turns.close_open()
         await self.agent.start()
         for secret in self.agent.info.secrets:
@@ -144,6 +136,7 @@ class Host:
     async def stop(self) -> None:
         """End the turns, store that they ended, and show it; the connections are then the server's to close."""
         self._stopping = True
+        self._announcements.close()
         await self._turns.stop(STOP_SECONDS)
         await self.agent.close()
         try:
@@ -156,10 +149,9 @@ class Host:
 
     async def close(self) -> None:
         """Let go of everything, after `stop` and after the connections are closed."""
-        if self._presence_timer is not None:
-            self._presence_timer.cancel()
         if self.notifications is not None:
             self.notifications.close()
+        self._visits.flush()
         self._requests.close()
         await self.store.close()
         await self.fanout.close()
@@ -180,34 +172,34 @@ class Host:
             self._confine(peer)
         seat = Seat(peer.connection_id, peer.scope, peer.label)
         self.peers[peer.connection_id] = peer
-        self._reserve_epochs()  # again, if an earlier try found the disk full
+        self._epochs.keep_ahead()  # again, if an earlier try found the disk full
         token = _new_token() if may_own else ""
         change = self.ownership.join(seat, as_follower=as_follower, reclaim=reclaim, token=token)
         role = self.ownership.role(peer.connection_id)
-        self.record("join", {**self._actor(peer), "scope": peer.scope, "role": role, "label": peer.label or None})
+        self._visits.joined(peer, {**self._actor(peer), "scope": peer.scope, "role": role, "label": peer.label or None})
         peer.send(encode(Ready(PROTOCOL_VERSION)))
-        self._tell_role(peer)
-        peer.send(encode(self._welcome(peer)))
+        self._announcements.role(peer)
+        peer.send(encode(self._announcements.welcome(peer)))
         if change is not None:
             self._announce(change, welcomed=peer)
         self._requests.show(peer)
         peer.cursor.start(after_seq)
-        self._tell_presence()
+        self._announcements.presence()
 
     def leave(self, peer: Peer, *, clean: bool) -> None:
         """Forget a connection; the slot that it held is free, or kept for it, when this returns. Idempotent."""
         if self.peers.pop(peer.connection_id, None) is None:
             return
         peer.cursor.drop()
-        self.record("leave", self._actor(peer))
+        self._visits.left(peer, self._actor(peer))
         change = self.ownership.leave(peer.connection_id, clean=clean, now=_monotonic())
         if change is not None:
             self._announce(change)
-        self._tell_presence()
+        self._announcements.presence()
 
     def receive(self, peer: Peer, message: ClientMessage) -> None:
-        """Take up a message. Raises `Refused`; what must be stored first is refused or acknowledged later."""
-        self._reserve_epochs()
+        """Handle a message. Raises `Refused`; what must be stored first is refused or acknowledged later."""
+        self._epochs.keep_ahead()
         self.ownership.heard(peer.connection_id)
         self.ownership.admit(peer.connection_id, message)
         match message:
@@ -218,7 +210,7 @@ class Host:
             case Resume():
                 self._resume(peer, message)
             case Who():
-                self._who(peer, message)
+                self._announcements.who(peer, message)
             case Claim():
                 self._confine(peer)
                 self._moved(peer, message.id, self.ownership.claim(peer.connection_id, _new_token()))
@@ -230,8 +222,10 @@ class Host:
                     self._confine(self.peers[heir])
                 self._moved(peer, message.id, self.ownership.handover(heir, _new_token()))
             case UserMessage():
-                self._check_prompt(peer, message)
-                self._in_order(peer, message.id, partial(self._accept, peer, message, self._actor(peer)))
+                if message.session_id is not None:
+                    self._check_session(peer, message.session_id)
+                self._prompts.check(peer, message)
+                self._in_order(peer, message.id, partial(self._prompts.accept, peer, message, self._actor(peer)))
             case PermissionDecision():
                 self._requests.check_shown(peer, message)
                 if self._confine(peer):
@@ -292,19 +286,6 @@ class Host:
             opening = frame(ack) + frame(metadata)
             peer.cursor.replay(session.session_id, message.after_seq, reply_to=message.id, opening=opening)
 
-    def _who(self, peer: Peer, message: Who) -> None:
-        connections = [
-            ConnectionInfo(
-                other.connection_id,
-                self.ownership.role(other.connection_id),
-                other.scope,
-                other.label,
-                iso(other.since),
-            )
-            for other in self.peers.values()
-        ]
-        peer.send(encode(Connections(id=message.id, connections=connections)))
-
     def _actor(self, peer: Peer) -> dict[str, Any]:
         """Who does something now, for the audit: no label, which anybody may choose."""
         return {
@@ -331,35 +312,25 @@ class Host:
 
     def _announce(self, change: Change, *, welcomed: Peer | None = None) -> None:
         """Tell everybody that the slot moved, and do what follows. `welcomed` was told already that it owns."""
-        owner = OwnerInfo(change.owner.connection_id, change.owner.label) if change.owner else None
-        news = OwnerChanged(owner_epoch=change.epoch, owner=owner, why=change.why)
-        holder = self.peers.get(owner.connection_id) if owner else None
+        holder = self.peers.get(change.owner.connection_id) if change.owner else None
         self.record(
             "owner",
             {
                 "epoch": change.epoch,
                 "why": change.why,
-                "connection": owner.connection_id if owner else None,
+                "connection": change.owner.connection_id if change.owner else None,
                 "credential": holder.credential_id if holder else None,
                 "lost": change.lost,
             },
         )
-        loser = self.peers.get(change.lost) if change.lost else None
-        if loser is not None:
-            self._tell_role(loser)
-            if change.fenced is not None:
-                loser.fence()
-        winner = self.peers.get(change.owner.connection_id) if change.owner else None
-        if winner is not None and winner is not welcomed:
-            self._tell_role(winner)
-            winner.send(encode(replace(news, reclaim_token=self.ownership.reclaim_token)))
-            self._requests.show(winner)
-        self.fanout.state(encode(news), kind="owner")
+        self._announcements.owner(change, welcomed=welcomed)
         if self.notifications is not None and not self._stopping:
             awaited = self.ownership.reserved_until is not None
-            self.notifications.owner(owned=owner is not None, lost=change.why in ("lost", "grace_over") and not awaited)
+            self.notifications.owner(
+                owned=change.owner is not None, lost=change.why in ("lost", "grace_over") and not awaited
+            )
         if change.owner is not None:
-            self._reserve_epochs()
+            self._epochs.keep_ahead()
         elif self.ownership.reserved_until is not None:
             asyncio.get_running_loop().call_at(self.ownership.reserved_until, self._end_grace)
         else:
@@ -386,49 +357,21 @@ class Host:
         gone = self.ownership.owner is None and self.ownership.reserved_until is None
         return "the owner has left" if gone and self.settings.on_owner_leave == "deny" else None
 
-    def _reserve_epochs(self) -> None:
-        """Keep enough reserved epochs ahead; without any, nobody is granted the slot (a full disk)."""
-        if not self._reserving and self.ownership.ceiling - self.ownership.epoch < EPOCHS // 2:
-            self._reserving = True
-            self.store.spawn(self._extend_ceiling(), "reserve epochs")
-
-    async def _extend_ceiling(self) -> None:
-        try:
-            # No other server reserves in this log, so the new block follows the present one.
-            self.ownership.ceiling = await self.log.reserve_epochs(EPOCHS) + EPOCHS - 1
-        except LogRefused as error:
-            _log.warning("cannot reserve owner epochs: %s", error)
-        finally:
-            self._reserving = False
-
-    # --- prompts --------------------------------------------------------------------------------------------------
+    # --- commands -------------------------------------------------------------------------------------------------
 
     def _in_order(
         self,
         peer: Peer,
         message_id: str,
         work: Callable[[], Coroutine[Any, Any, None]],
-        *,
-        unstored: Callable[[], str | None] = lambda: None,
+        **done: Callable[[], str | None],
     ) -> None:
-        """Carry a command out when those before it are stored. `unstored` does what of it can be done with no space to
-        store it, and says what that was."""
+        async def if_still_good() -> None:
+            if not peer.still_good():  # it waited while its credential was replaced or revoked
+                raise NotAllowed("the credential is no longer good")
+            await work()
 
-        async def run() -> None:
-            try:
-                try:
-                    async with self.store.exclusive():
-                        await work()
-                except DiskFull:
-                    raise DiskFull(unstored()) from None
-            except Refused as refusal:
-                peer.refuse(message_id, refusal)
-
-        try:
-            self.store.check_writable()
-        except DiskFull:
-            raise DiskFull(unstored()) from None
-        self.store.spawn(run(), "command")
+        self.store.command(if_still_good, refuse=partial(peer.refuse, message_id), **done)
 
     def _check_session(self, peer: Peer, session_id: SessionId) -> Session:
         session = self.sessions.get(session_id)
@@ -436,98 +379,13 @@ class Host:
             raise UnknownSession
         return session
 
-    def _check_prompt(self, peer: Peer, message: UserMessage) -> None:
-        if len(message.prompt.encode()) > self.settings.limits.prompt_bytes:
-            raise TooLarge("the prompt", self.settings.limits.prompt_bytes)
-        if self.redactor.text(message.id) != message.id:
-            raise BadMessage("the id holds a secret")
-        if not message.prompt.strip():
-            raise BadMessage("the prompt is blank", message.id)
-        if message.permission_mode == "bypassPermissions" and not self.settings.allow_bypass:
-            raise NotAllowed("bypassPermissions needs a server that was started with --allow-bypass")
-        if message.session_id is not None:
-            self._check_session(peer, message.session_id)
-        elif peer.cursor.session_id is not None:
-            raise NotAllowed("this connection watches one session and cannot open another")
-
-    async def _accept(self, peer: Peer, message: UserMessage, actor: dict[str, Any]) -> None:
-        digest = prompt_digest(message.prompt)
-        message = replace(message, prompt=self.redactor.text(message.prompt))
-        if message.session_id is None:
-            earlier = await self.log.find_opening(message.id, digest)
-        else:
-            earlier = await self.log.find_prompt(message.id, message.session_id)
-            if earlier is not None and earlier.digest != digest:
-                raise Conflict
-        if earlier is not None:
-            session = self.sessions[SessionId(earlier.session_id)]
-            peer.send(encode(Ack(id=message.id, session_id=session.session_id, duplicate=True)))
-            peer.send(encode(SessionMetadata(session=self.store.metadata(session))))
-            return
-        session = self._new_session() if message.session_id is None else self.sessions[message.session_id]
-        mode = message.permission_mode or self.settings.permission_mode
-        step = session.accept(message, by=name_of(peer), mode=mode, now=now())
-        ack = encode(Ack(id=message.id, session_id=session.session_id, duplicate=False))
-        key = PromptKey(session.session_id, message.id, digest, opened=message.session_id is None)
-        fields = {**actor, "session": session.session_id, "turn": message.id, "digest": digest.hex(), "mode": mode}
-        await self.store.commit(
-            step,
-            (METADATA, *step.events),
-            prompts=(key,),
-            on_stored=lambda _: peer.send(ack),
-            audit=(entry("prompt", now(), fields),),
-        )
-
     async def _cancel(self, peer: Peer, message: Cancel, actor: dict[str, Any]) -> None:
         def answer(found: bool) -> None:
             peer.send(encode(Ack(id=message.id, session_id=message.session_id, duplicate=not found)))
 
         await self._turns.cancel(message.session_id, message.turn_id, by=name_of(peer), answer=answer, actor=actor)
 
-    def _new_session(self) -> Session:
-        time = datetime.now(UTC)
-        return Session(
-            session_id=SessionId(f"remote_{time:%Y%m%d%H%M%S}_{secrets.token_hex(4)}"),
-            cwd=str(self.workspace),
-            created_at=iso(time),
-            updated_at=iso(time),
-            agent=self.agent.info.name,
-            mode=self.settings.permission_mode,
-            agent_state=dict(self.agent.info.state),
-        )
-
     # --- what is told ---------------------------------------------------------------------------------------------
-
-    def _tell_role(self, peer: Peer) -> None:
-        peer.send(encode(RoleMessage(role=self.ownership.role(peer.connection_id))))
-
-    def _tell_presence(self) -> None:
-        """Tell how many follow: at once, then at most once a second."""
-        if self._presence_timer is None and not self._stopping:
-            self._presence_timer = asyncio.get_running_loop().call_later(1.0, self._presence_due)
-            self._presence_told = self.ownership.followers
-            self.fanout.state(encode(Presence(followers=self._presence_told)), kind="presence")
-
-    def _presence_due(self) -> None:
-        self._presence_timer = None
-        if self._presence_told != self.ownership.followers:
-            self._tell_presence()
-
-    def _welcome(self, peer: Peer) -> Welcome:
-        owner = self.ownership.owner
-        owns = owner is not None and owner.connection_id == peer.connection_id
-        visible = [each for each in self._latest_first() if watches(peer, each.session_id)][:WELCOME_SESSIONS]
-        return Welcome(
-            connection_id=peer.connection_id,
-            server=ServerInfo("myagent", __version__),
-            scope=peer.scope,
-            owner_epoch=self.ownership.epoch,
-            owner=OwnerInfo(owner.connection_id, owner.label) if owner else None,
-            followers=self.ownership.followers,
-            sessions=[self.store.metadata(each) for each in visible],
-            limits=self.settings.limits,
-            reclaim_token=self.ownership.reclaim_token if owns else None,
-        )
 
     def record(self, kind: str, fields: dict[str, Any]) -> None:
         """Put something into the audit that changes no session."""
@@ -535,10 +393,7 @@ class Host:
 
     def list_sessions(self, *, only: SessionId | None = None) -> list[Metadata]:
         """Every session, or one, the latest first."""
-        return [self.store.metadata(each) for each in self._latest_first() if only in (None, each.session_id)]
-
-    def _latest_first(self) -> list[Session]:
-        return sorted(self.sessions.values(), key=lambda each: each.updated_at, reverse=True)
+        return [self.store.metadata(each) for each in self.store.latest_first() if only in (None, each.session_id)]
 
 
 def _new_token() -> str:

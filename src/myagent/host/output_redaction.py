@@ -7,12 +7,19 @@ from dataclasses import replace
 from typing import Any
 
 from myagent.agents import Answer, ToolCall, TurnIO, UnaskedCall
+from myagent.agents.rendering.output import LIVE
 from myagent.core.messages import Diff, Option
 from myagent.core.permissions import canonical
 from myagent.redaction.redactor import Redactor, Stream
 
 # Updates that carry a piece of a text, to be put together by whoever reads it, and the channel that the text is on.
-_PIECES = {"agent_message_chunk": "stdout", "agent_thought_chunk": "stderr", "user_message_chunk": "stderr"}
+_PIECES = {
+    "agent_message_chunk": "stdout",
+    "agent_thought_chunk": "stderr",
+    "user_message_chunk": "stderr",
+    "compaction_summary_chunk": "stderr",
+    "session_message_chunk": "stderr",
+}
 
 
 class RedactedOutput:
@@ -23,6 +30,7 @@ class RedactedOutput:
         self._redactor = redactor
         self._streams = {"stdout": Stream(redactor), "stderr": Stream(redactor)}
         self._updates = {kind: Stream(redactor) for kind in _PIECES}
+        self._outputs: dict[tuple[str, str], Stream] = {}  # of commands that run, by call and by where it stands
 
     async def stdout(self, text: str, *, update: dict[str, Any] | None = None) -> None:
         await self._say("stdout", text, update)
@@ -51,6 +59,10 @@ class RedactedOutput:
                     text = ""
             if text:
                 await self._pass(channel, text, None)
+        for (call_id, key), output in self._outputs.items():
+            if piece := output.flush():
+                update = {"sessionUpdate": "tool_call_update", "toolCallId": call_id, "_meta": {key: {"data": piece}}}
+                await self._pass("stderr", "", update)
 
     async def _say(self, channel: str, text: str, update: dict[str, Any] | None) -> None:
         shown = self._streams[channel].feed(text)
@@ -72,7 +84,22 @@ class RedactedOutput:
                 covered = self._redactor.data({**update, "content": {**content, "text": ""}})
                 covered["content"] = {**covered["content"], "text": shown}
                 return dict(covered)
-        return dict(self._redactor.data(update))
+        return self._cover_output(update, dict(self._redactor.data(update)))
+
+    def _cover_output(self, update: dict[str, Any], covered: dict[str, Any]) -> dict[str, Any]:
+        """Put pieces of a command's output in place as they may be shown after the pieces before them."""
+        meta, call_id = update.get("_meta"), str(update.get("toolCallId"))
+        if not isinstance(meta, dict):
+            return covered
+        for key in LIVE:
+            match meta.get(key):
+                case {"data": str(data)}:
+                    stream = self._outputs.setdefault((call_id, key), Stream(self._redactor))
+                    where = covered["_meta"]
+                    covered = {**covered, "_meta": {**where, key: {**where[key], "data": stream.feed(data)}}}
+                case _:
+                    pass
+        return covered
 
 
 def redacted_call(call: ToolCall, redactor: Redactor) -> ToolCall:

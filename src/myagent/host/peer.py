@@ -8,7 +8,8 @@ from typing import Protocol
 from myagent.core.display import escape
 from myagent.core.messages import ConnectionId, Scope
 from myagent.core.refusals import Refused
-from myagent.delivery.fanout import Cursor, Sink
+from myagent.delivery.cursor import Cursor
+from myagent.delivery.fanout import Sink
 
 LABEL_CHARACTERS = 128
 
@@ -32,6 +33,9 @@ class Peer(Sink, Protocol):
 
     def is_inside(self) -> bool:
         """Whether one of the agent's own processes is at the other end. Takes milliseconds."""
+
+    def still_good(self) -> bool:
+        """Whether its credential has been neither replaced, revoked nor expired since it connected."""
 
     def fence(self) -> None:
         """Answer what is still on its way from the other side, then close with 4409."""

@@ -84,6 +84,34 @@ class SessionStore:
         finally:
             self.lock.release()
 
+    def command(
+        self,
+        work: Callable[[], Coroutine[Any, Any, None]],
+        *,
+        refuse: Callable[[Refused], None],
+        unstored: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """Carry a command out when those before it are stored; `refuse` is told if it cannot be.
+
+        `unstored` does what of it can be done with no space to store it, and says what that was. Raises `DiskFull`.
+        """
+
+        async def run() -> None:
+            try:
+                try:
+                    async with self.exclusive():
+                        await work()
+                except DiskFull:
+                    raise DiskFull(unstored()) from None
+            except Refused as refusal:
+                refuse(refusal)
+
+        try:
+            self.check_writable()
+        except DiskFull:
+            raise DiskFull(unstored()) from None
+        self.spawn(run(), "command")
+
     async def commit(
         self,
         step: Step,
@@ -195,6 +223,9 @@ class SessionStore:
         session = self.sessions[session_id]
         kept = {key: value for key, value in {**session.agent_state, **state}.items() if value is not None}
         self.sessions[session_id] = replace(session, agent_state=kept)
+
+    def latest_first(self) -> list[Session]:
+        return sorted(self.sessions.values(), key=lambda each: each.updated_at, reverse=True)
 
     def metadata(self, session: Session) -> Metadata:
         return session.metadata(self.fanout.window.heads.get(session.session_id, 0))

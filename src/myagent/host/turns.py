@@ -145,7 +145,9 @@ class RunningTurn:
         covered = escape(call.title)
         told = replace(call, title=covered)
         fields = {"session": self.session_id, "turn": self.turn_id, "tool": covered, "does": call.kind}
-        self.store.record("unasked", {**fields, "swapped": call.swapped, "standing": call.standing})
+        self.store.record(
+            "unasked", {**fields, "swapped": call.swapped, "standing": call.standing, "refused": call.refused}
+        )
         update = {
             "sessionUpdate": "_myagent/unasked",
             "toolCallId": call.call_id,
@@ -153,6 +155,7 @@ class RunningTurn:
             "kind": call.kind,
             "swapped": call.swapped,
             "standing": call.standing,
+            "refused": call.refused,
         }
         if call.standing and not call.swapped:
             await self.stderr(f"not asked: {told} (an earlier answer may allow it)\n", update=update)

@@ -24,12 +24,6 @@ class Page:
         """Where a browser opens the page with a token; a fragment is not sent to anybody."""
         return f"{self.address}#{token}"
 
-    @property
-    def socket_url(self) -> str | None:
-        """What a terminal connects to; `None` under a path, where only the page goes."""
-        parts = urlsplit(self.address)
-        return f"{parts.scheme.replace('http', 'ws')}://{parts.netloc}" if parts.path == "/" else None
-
 
 def find_page(settings: Settings, port: int) -> Page:
     """Where the page is opened: at an origin that is allowed and has a name of ours (then a proxy stands in front),

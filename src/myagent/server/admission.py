@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qsl, unquote
@@ -16,7 +16,9 @@ from websockets.http11 import Request
 
 from myagent.access.credentials import Authenticator, Credential
 from myagent.access.tickets import Tickets
+from myagent.core.messages import SessionId
 from myagent.exceptions import MyagentError
+from myagent.server.addresses import is_loopback
 from myagent.server.rate_limit import Failures
 from myagent.server.static import page_files
 
@@ -73,13 +75,11 @@ class Admission:
     base_path: str = ""  # may stand before every path, for a proxy that leaves its prefix there
     open_metrics: bool = False  # no credential is needed for them
 
-    def judge(self, request: Request, address: str, *, busy: bool) -> Call:
-        """Raises `Rejected`. `address` is the other side's; `busy`: as many requests as may be are being worked on."""
+    def judge(self, request: Request, address: str) -> Call:
+        """Raises `Rejected`. `address` is the other side's."""
         route, path, path_session, query = _route(request, self.base_path)
         if request.protocol != "HTTP/1.1":
             raise Rejected(505, "HTTP/1.1 is needed")
-        if busy:
-            raise Rejected(503, "too many requests at once; try again")
         host = self._check_host(request.headers.get_all("Host"))
         self._check_origin(request.headers.get_all("Origin"), host)
         credential = None
@@ -96,7 +96,7 @@ class Admission:
         name, port = _split_port(host)
         if host in self.allowed_hosts or name in self.allowed_hosts:
             return host
-        if port is not None and port != self.port:
+        if port is not None and port != self.port and not is_loopback(name):  # a tunnel to us has a port of its own
             raise Rejected(403, "unknown host")
         if name in self.names or (self.wildcard and _is_address(name)):
             return host
@@ -139,6 +139,24 @@ class Admission:
             return None
         credential = self.tickets.redeem(tickets[0].removeprefix(_TICKET))
         return credential if credential is not None and self.authenticator.still_good(credential) else None
+
+
+def known_session(sessions: Container[SessionId], session_id: str | None, credential: Credential) -> SessionId | None:
+    """The session that is asked for, or the only one that the credential shows; others are not there for it."""
+    wanted = credential.session_id if session_id is None else SessionId(session_id)
+    if wanted is not None and (wanted not in sessions or credential.session_id not in (None, wanted)):
+        raise Rejected(404, "no such session")
+    return wanted
+
+
+def number(parameters: dict[str, str], name: str) -> int | None:
+    """A parameter that is a whole number, or `None` where it is not given. Raises `Rejected`."""
+    text = parameters.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 16):
+        raise Rejected(400, f"`{name}` is not a number")
+    return int(text)
 
 
 def _subprotocols(request: Request) -> list[str]:

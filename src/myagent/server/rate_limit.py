@@ -22,7 +22,7 @@ class Failures:
 
     def add(self, address: str) -> int | None:
         """Note a wrong credential; the seconds to wait if there have been too many."""
-        key = _network(address)
+        key = network(address)
         now = self._clock()
         times = self._times.pop(key, None) or deque(maxlen=self._limit)
         while times and times[0] <= now - WINDOW:
@@ -35,7 +35,8 @@ class Failures:
         return wait
 
 
-def _network(address: str) -> str:
+def network(address: str) -> str:
+    """What one customer has: an IPv4 address, or of IPv6 its /64."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

@@ -84,9 +84,21 @@ def _tool(item: Tool) -> Iterator[RenderableType]:
     style = {"failed": "bold red", "completed": "green"}.get(status, "cyan")
     yield Text(f"{_STATUS.get(status, '?')} {title} ({one_line(status.replace('_', ' '))})", style=style)
     content = call.get("content")
-    for part in content if isinstance(content, list) else ():
-        if isinstance(part, dict):
-            yield from _content(part)
+    parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+    for part in parts:
+        yield from _content(part)
+    if not any(part.get("type") == "content" for part in parts):
+        yield from _results(item, {part.get("path") for part in parts})
+
+
+def _results(item: Tool, paths: set[Any]) -> Iterator[RenderableType]:
+    """What a call brought that is not in its content: output as it comes, of which the end tells; raw results."""
+    told = [line[2:] for line in item.text.splitlines() if line.startswith("  ")]
+    lines = [line for line in told if line not in paths]
+    if lines:
+        more = [f"… {len(lines) - TOOL_LINES} lines before (F6 shows all)"] if len(lines) > TOOL_LINES else []
+        shown = visible("\n".join([*more, *lines[-TOOL_LINES:]]))
+        yield Padding(Text(shown, style="dim"), (0, 0, 0, 2))
 
 
 def _content(part: dict[str, Any]) -> Iterator[RenderableType]:

@@ -16,7 +16,7 @@ const { TabStorage } = await load("state/storage.js");
 const { Credential } = await load("state/credential.js");
 const { pause, verdict } = await load("state/connection.js");
 const { Window } = await load("state/window.js");
-const { Timeline } = await load("views/timeline.js");
+const { Timeline, toolDetails } = await load("views/timeline.js");
 const { Workspace } = await load("state/workspace.js");
 
 function event(seq, type = "agent_stdout", fields = {}) {
@@ -215,6 +215,22 @@ test("a line of one stream goes on after lines of the other, and not after anyth
   timeline.apply(event(5, "agent_stdout", { chunk: "", update: { sessionUpdate: "tool_call", toolCallId: "c" } }));
   timeline.apply(event(6, "agent_stdout", { chunk: "other\n" }));
   assert.deepEqual(shown().slice(2), ["output: next\nopen", "tool: undefined", "output: other\n"]);
+});
+
+test("a running command's output and how it ended are in its row", () => {
+  const timeline = new Timeline();
+  const told = (seq, fields) => timeline.apply(event(seq, "agent_stderr", {
+    chunk: "", update: { sessionUpdate: "tool_call_update", toolCallId: "c", title: "ls", ...fields } }));
+  told(1, { status: "in_progress", _meta: { terminal_output_delta: { data: "a\n" } } });
+  told(2, { _meta: { terminal_output_delta: { data: "b\n" } } });
+  const [item] = told(3, { status: "failed", _meta: { terminal_exit: { exit_code: 3, signal: null } } });
+  assert.equal(toolDetails(item.call, item.output).output, "a\nb\n");
+  assert.equal(item.exit, "exit 3");
+  told(4, { _meta: { terminal_output: { data: "x".repeat(100_000) } } });
+  assert.equal(item.output.length, 32_768);
+  told(5, { _meta: { terminal_output: { data: `\n${"a whole line\n".repeat(5000)}` } } });
+  assert.match(item.output, /^(a whole line\n){2000,}$/);
+  assert.equal(toolDetails({ rawOutput: "alone" }).output, "alone");
 });
 
 test("with its turn, a tool call that was left open ends, and no other one", () => {

@@ -18,26 +18,27 @@ from typing import Any
 import msgspec
 
 from myagent import __version__
-from myagent.agents import Agent, Answer, ToolCall, Turn, TurnEnd, UnaskedCall
+from myagent.agents import Agent, Turn, TurnEnd
+from myagent.agents.acp.agent_turn import Side
 from myagent.agents.acp.rpc import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, RpcError
 from myagent.agents.processes.ndjson import READ_BYTES, Lines
-from myagent.agents.rendering import JSON, content_text
-from myagent.core.messages import Option, PermissionMode
-from myagent.core.permissions import policy
+from myagent.agents.rendering import JSON
+from myagent.agents.rendering.blocks import content_text
+from myagent.core.messages import PermissionMode
 from myagent.exceptions import MyagentError
 
 logger = logging.getLogger(__name__)
 
 PARSE_ERROR, INVALID_REQUEST = -32700, -32600
 ACP_VERSION = 1
-BESIDE = {"myagent": {"stream": "stderr"}}  # `_meta` of a thought that is none: a command's output, a line of ours
+SESSIONS = 50  # in one answer that lists them
+TITLE_CHARACTERS = 80
 
 _MODES: dict[PermissionMode, str] = {
     "default": "asks before it changes or runs anything",
     "plan": "only reads",
     "bypassPermissions": "asks nothing",
 }
-_OPTIONS = (Option("allow", "Allow", "allow_once"), Option("reject", "Reject", "reject_once"))
 
 
 @dataclass(slots=True)
@@ -48,7 +49,9 @@ class _Session:
     cwd: Path
     mode: PermissionMode = "default"
     agent_session_id: str | None = None
+    title: str = ""  # its first prompt
     running: asyncio.Task[TurnEnd] | None = None
+    ended: asyncio.Event = field(default_factory=asyncio.Event)  # no turn runs
     turns: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
 
@@ -61,6 +64,7 @@ class AcpSide:
         self._ids = itertools.count()
         self._asked: dict[int, asyncio.Future[Any]] = {}  # our requests that have no answer yet
         self._answering: set[asyncio.Task[None]] = set()
+        self._prompts: dict[int | str, str] = {}  # requests that are being answered, and of which session they are
 
     async def run(self) -> None:
         """Serve the client until it closes its side; then everything that runs is stopped. Raises `LineTooLong`."""
@@ -93,6 +97,8 @@ class AcpSide:
             case {"method": "session/cancel", "params": {"sessionId": str(session_id)}}:
                 # In its turn: the prompt that came just before it begins first.
                 asyncio.get_running_loop().call_soon(self._cancel, session_id)
+            case {"method": "$/cancel_request", "params": {"requestId": int() | str() as number}}:
+                asyncio.get_running_loop().call_soon(self._cancel, self._prompts.get(number, ""))
             case {"method": str()}:
                 pass  # a notification that is news to us
             case {"id": int(number)} if number in self._asked:
@@ -110,8 +116,11 @@ class AcpSide:
             session.running.cancel()
 
     async def _answer(self, number: int | str, method: str, params: Any) -> None:
+        params = params if isinstance(params, dict) else {}
+        if method == "session/prompt":
+            self._prompts[number] = str(params.get("sessionId"))
         try:
-            result = await self._result(method, params if isinstance(params, dict) else {})
+            result = await self._result(method, params)
         except RpcError as error:
             await self._refuse(number, error)
         except Exception:  # a mistake of ours ends this request, and no other
@@ -119,6 +128,10 @@ class AcpSide:
             await self._refuse(number, RpcError(INTERNAL_ERROR, "internal error"))
         else:
             await self._send({"id": number, "result": result})
+            if method in ("session/new", "session/load", "session/resume"):
+                await self._tell_commands(str(result.get("sessionId", params.get("sessionId"))))
+        finally:
+            self._prompts.pop(number, None)
 
     async def _result(self, method: str, params: JSON) -> JSON:
         match method:
@@ -126,19 +139,22 @@ class AcpSide:
                 return self._introduced()
             case "session/new":
                 return await self._opened(_Session(str(uuid.uuid4()), _directory(params)))
-            case "session/load" if (history := _history(self._agent)) is not None:
-                session_id = params.get("sessionId")
-                session = _Session(str(session_id), _directory(params), agent_session_id=str(session_id))
-                updates = await history(session.session_id, session.cwd)
-                if updates is None or session.session_id in self._sessions:
-                    raise RpcError(INVALID_PARAMS, "there is no such session to load")
-                for update in updates:
-                    await self.tell(session.session_id, update)
-                return {key: value for key, value in (await self._opened(session)).items() if key != "sessionId"}
+            case "session/load" | "session/resume" if history := _history(self._agent):
+                return await self._reopened(params, history, is_told=method == "session/load")
+            case "session/list":
+                return await self._listed(params)
+            case "session/close":
+                session = self._session(params)
+                self._cancel(session.session_id)
+                await session.ended.wait()
+                self._sessions.pop(session.session_id, None)
+                return {}
             case "session/set_mode":
                 session, mode = self._session(params), params.get("modeId")
                 session.mode = _mode(mode)
                 return {}
+            case "session/set_config_option":
+                return await self._configured(self._session(params), params.get("configId"), params.get("value"))
             case "session/prompt":
                 return await self._prompted(self._session(params), params.get("prompt"))
             case _:
@@ -151,18 +167,97 @@ class AcpSide:
             "agentCapabilities": {
                 "loadSession": _history(self._agent) is not None,
                 "promptCapabilities": {"embeddedContext": True},
+                "sessionCapabilities": {
+                    "list": {},
+                    "close": {},
+                    **({"resume": {}} if _history(self._agent) is not None else {}),
+                },
             },
             "agentInfo": {"name": "myagent", "title": f"myagent {info.name}", "version": __version__},
             "authMethods": [],
         }
 
     async def _opened(self, session: _Session) -> JSON:
+        session.ended.set()
         self._sessions[session.session_id] = session
         modes = [{"id": mode, "name": mode, "description": what} for mode, what in _MODES.items()]
         return {
             "sessionId": session.session_id,
             "modes": {"currentModeId": session.mode, "availableModes": modes},
+            "configOptions": await self._options(session),
         }
+
+    async def _reopened(self, params: JSON, history: History, *, is_told: bool) -> JSON:
+        """A session that was kept, open again; `is_told`: what was said in it is said again."""
+        session_id = str(params.get("sessionId"))
+        session = _Session(session_id, _directory(params), agent_session_id=session_id)
+        updates = await history(session_id, session.cwd)
+        if updates is None or session_id in self._sessions:
+            raise RpcError(INVALID_PARAMS, "there is no such session to load")
+        prompts = (each["content"]["text"] for each in updates if each["sessionUpdate"] == "user_message_chunk")
+        session.title = _title(next(prompts, ""))
+        if is_told:
+            for update in updates:
+                await self.tell(session_id, update)
+        return {key: value for key, value in (await self._opened(session)).items() if key != "sessionId"}
+
+    async def _listed(self, params: JSON) -> JSON:
+        """The sessions that are open here, and those of a directory that were kept, the latest first."""
+        cwd = _directory(params) if params.get("cwd") is not None else None
+        open_here = [each for each in self._sessions.values() if cwd is None or each.cwd == cwd]
+        rows = [{"sessionId": each.session_id, "cwd": str(each.cwd), "title": each.title} for each in open_here]
+        directories = [cwd] if cwd is not None else list(dict.fromkeys(each.cwd for each in self._sessions.values()))
+        conversations = getattr(self._agent, "conversations", None)
+        for directory in directories:
+            if conversations is None:
+                break
+            known = {row["sessionId"] for row in rows}
+            rows += [
+                {"sessionId": name, "cwd": str(directory), "title": _title(title), "updatedAt": updated}
+                for name, title, updated in await conversations(directory)
+                if name not in known
+            ]
+        cursor = params.get("cursor")
+        start = int(cursor) if isinstance(cursor, str) and cursor.isdecimal() and len(cursor) < 9 else 0
+        more = {"nextCursor": str(start + SESSIONS)} if len(rows) > start + SESSIONS else {}
+        return {"sessions": rows[start : start + SESSIONS], **more}
+
+    async def _options(self, session: _Session) -> list[JSON]:
+        """What can be chosen for a session: its mode, and the model, where there is one."""
+        modes = [{"value": mode, "name": mode, "description": what} for mode, what in _MODES.items()]
+        options: list[JSON] = [
+            {"id": "mode", "name": "Mode", "category": "mode", "type": "select"}
+            | {"currentValue": session.mode, "options": modes}
+        ]
+        if (models := getattr(self._agent, "models", None)) is not None:
+            chosen, offered = await models(session.session_id)
+            rows = [{"value": name, "name": name} for name in offered]
+            options.append(
+                {"id": "model", "name": "Model", "category": "model", "type": "select"}
+                | {"currentValue": chosen, "options": rows}
+            )
+        return options
+
+    async def _configured(self, session: _Session, name: Any, value: Any) -> JSON:
+        """Choose an option of a session."""
+        option = next((each for each in await self._options(session) if each["id"] == name), None)
+        if option is None or not any(row["value"] == value for row in option["options"]):
+            raise RpcError(INVALID_PARAMS, "there is no such option, or no such value of it")
+        if name == "mode":
+            session.mode = _mode(value)
+            await self.tell(session.session_id, {"sessionUpdate": "current_mode_update", "currentModeId": value})
+        else:
+            self._agent.choose_model(session.session_id, value)  # type: ignore[attr-defined]
+        return {"configOptions": await self._options(session)}
+
+    async def _tell_commands(self, session_id: str) -> None:
+        commands = [
+            {"name": name, "description": what, **({"input": {"hint": hint}} if hint else {})}
+            for name, what, hint in getattr(self._agent, "commands", ())
+        ]
+        if commands:
+            update = {"sessionUpdate": "available_commands_update", "availableCommands": commands}
+            await self.tell(session_id, update)
 
     def _session(self, params: JSON) -> _Session:
         session = self._sessions.get(str(params.get("sessionId")))
@@ -175,8 +270,12 @@ class AcpSide:
             raise RpcError(INVALID_REQUEST, "a prompt of this session is being answered")
         texts = [content_text(block) for block in blocks] if isinstance(blocks, list) else []
         turn_id = f"{session.session_id}-{next(session.turns)}"
-        turn = Turn(session.session_id, turn_id, "\n".join(texts), session.mode, session.cwd, session.agent_session_id)
-        session.running = asyncio.create_task(self._agent.run(turn, _Side(self, turn)), name=f"turn {turn_id}")
+        prompt = "\n".join(texts)
+        session.title = session.title or _title(prompt)
+        turn = Turn(session.session_id, turn_id, prompt, session.mode, session.cwd, session.agent_session_id)
+        side = Side(self, turn)
+        session.ended.clear()
+        session.running = asyncio.create_task(self._agent.run(turn, side), name=f"turn {turn_id}")
         try:
             end = await session.running
         except asyncio.CancelledError:
@@ -188,10 +287,9 @@ class AcpSide:
             end = TurnEnd("failed", message=str(error))
         finally:
             session.running = None
+            session.ended.set()
         session.agent_session_id = end.agent_session_id or session.agent_session_id
-        if end.stop_reason == "failed" or end.exit_code not in (0, None):
-            raise RpcError(INTERNAL_ERROR, end.message or f"it ended with exit code {end.exit_code}")
-        return {"stopReason": end.stop_reason}
+        return await side.ended(end)
 
     # --- to the client -----------------------------------------------------------------------------------------
 
@@ -215,81 +313,10 @@ class AcpSide:
         await self._write(msgspec.json.encode({"jsonrpc": "2.0", **message}) + b"\n")
 
 
-class _Side:
-    """The host's side of a turn, as far as it is told in updates alone."""
-
-    updates_only = True
-
-    def __init__(self, client: AcpSide, turn: Turn) -> None:
-        self._client, self._turn = client, turn
-        self._call_id = turn.turn_id  # of the tool call that was announced last
-
-    async def stdout(self, text: str, *, update: JSON | None = None) -> None:
-        await self._say("agent_message_chunk", text, update, {})
-
-    async def stderr(self, text: str, *, update: JSON | None = None) -> None:
-        await self._say("agent_thought_chunk", text, update, {"_meta": BESIDE})
-
-    async def _say(self, kind: str, text: str, update: JSON | None, more: JSON) -> None:
-        if update is None:
-            if not text:
-                return
-            update = {"sessionUpdate": kind, "content": {"type": "text", "text": text}, **more}
-        if update.get("sessionUpdate") == "tool_call":
-            self._call_id = update["toolCallId"]
-        if isinstance(update.get("content"), list):
-            update = {**update, "content": [self._absolute(item) for item in update["content"]]}
-        await self._client.tell(self._turn.session_id, update)
-
-    async def ask(self, call: ToolCall) -> Answer:
-        given = policy(self._turn.mode)
-        if given is not None:
-            return given
-        options = call.options or _OPTIONS
-        diffs: list[JSON] = [
-            {"type": "diff", "path": each.path, "oldText": each.old_text, "newText": each.new_text}
-            for each in call.diffs
-        ]
-        reason: list[JSON] = (
-            [{"type": "content", "content": {"type": "text", "text": call.reason}}] if call.reason else []
-        )
-        tool_call: JSON = {
-            "toolCallId": self._call_id,
-            "title": call.title,
-            "kind": call.kind,
-            "status": "pending",
-            "rawInput": call.input,
-            "content": [self._absolute(item) for item in (*diffs, *reason)],
-            "_meta": {"myagent": {"toolName": call.tool_name}},
-        }
-        offered = [{"optionId": each.option_id, "name": each.name, "kind": each.kind} for each in options]
-        params = {"sessionId": self._turn.session_id, "toolCall": tool_call, "options": offered}
-        return _decision(await self._client.ask("session/request_permission", params), options)
-
-    async def unasked(self, call: UnaskedCall) -> None:
-        """Only of hosted agents, and this is none."""
-
-    def tell(self, **state: Any) -> None:
-        """There is no update for what is told here."""
-
-    def _absolute(self, item: JSON) -> JSON:
-        """A diff names its file from the root, as the protocol wants it."""
-        return item | {"path": str(self._turn.cwd / item["path"])} if item.get("type") == "diff" else item
+History = Callable[[str, Path], Awaitable[list[JSON] | None]]
 
 
-def _decision(result: Any, options: tuple[Option, ...]) -> Answer:
-    """What was decided; everything that cannot be understood is a denial."""
-    match result:
-        case {"outcome": {"outcome": "cancelled"}}:
-            return Answer("cancelled")
-        case {"outcome": {"outcome": "selected", "optionId": str(chosen)}}:
-            kind = next((option.kind for option in options if option.option_id == chosen), "")
-            return Answer("allow" if kind.startswith("allow_") else "deny", option_id=chosen)
-        case _:
-            return Answer("deny", "the client gave no answer that can be understood")
-
-
-def _history(agent: Agent) -> Callable[[str, Path], Awaitable[list[JSON] | None]] | None:
+def _history(agent: Agent) -> History | None:
     """How to have an earlier session of the agent told again, where it remembers any."""
     return getattr(agent, "history", None)
 
@@ -306,3 +333,8 @@ def _mode(given: Any) -> PermissionMode:
         if given == mode:
             return mode
     raise RpcError(INVALID_PARAMS, f"there is no such mode; there are {', '.join(_MODES)}")
+
+
+def _title(prompt: str) -> str:
+    line = prompt.strip().partition("\n")[0]
+    return line if len(line) <= TITLE_CHARACTERS else f"{line[: TITLE_CHARACTERS - 1]}…"

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from myagent.agents.rendering import JSON, STATE_CHARS, cut, option_values
+from myagent.agents.rendering import JSON
+from myagent.agents.rendering.bounds import cut
+from myagent.agents.rendering.state import STATE_CHARS, option_values
 from myagent.exceptions import MyagentError
 
 SHOWN_VALUES = 12  # of an option, in an error
@@ -48,7 +50,7 @@ class Offer:
         return {self.field: chosen, **({"configId": self.names[0]} if self.field == "value" else {})}
 
     def state(self) -> JSON:
-        """As `rendering.config_state` makes it of a config option."""
+        """As `rendering.state.config_state` makes it of a config option."""
         name = cut(self.names[0], STATE_CHARS)
         return {
             "id": name,

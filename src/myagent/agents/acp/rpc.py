@@ -2,6 +2,7 @@
 
 - Requests of the agent are each answered by a task of its own; what it tells is taken in order.
 - Ids are per direction (agents start at 0, as we do): its requests and our responses never meet.
+- Either side may take back a request (`$/cancel_request`), which then still gets an answer.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 OPEN_REQUESTS = 64  # of the agent at one time
 
 METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL_ERROR, AUTH_REQUIRED = -32601, -32602, -32603, -32000
+REQUEST_CANCELLED = -32800
+CANCEL = "$/cancel_request"
 
 
 class RpcError(MyagentError):
@@ -57,7 +60,9 @@ class Connection(Talk):
         self._on_notification, self._on_request = on_notification, on_request
         self._ids = itertools.count()
         self._pending: dict[int, asyncio.Future[Any]] = {}
-        self._requests: set[int | str] = set()  # of the agent, that have no answer yet
+        self._given_up: set[int] = set()  # our requests whose answer nobody waits for any more
+        self._requests: dict[int | str, asyncio.Task[Any]] = {}  # of the agent, that have no answer yet
+        self._taken_back: set[int | str] = set()  # those of them that the agent cancelled
         super().__init__(child, tally)
 
     @classmethod
@@ -76,17 +81,35 @@ class Connection(Talk):
         return cls(child, on_notification=on_notification, on_request=on_request, tally=tally)
 
     async def request(self, method: str, params: Mapping[str, Any]) -> Any:
-        """Ask the agent; its result, or `RpcError`, or `AgentGone`."""
+        """Ask the agent; its result, or `RpcError`, or `AgentGone`. Being cancelled takes the request back."""
         self._check()
         number = next(self._ids)
         answer = self._pending[number] = asyncio.get_running_loop().create_future()
         try:
             await self._send({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
             return await answer
+        except asyncio.CancelledError:
+            if not answer.done() or answer.cancelled():
+                self._give_up(number)
+            raise
         finally:
             del self._pending[number]
             if answer.done() and not answer.cancelled():
                 answer.exception()  # seen, also where sending failed and nobody awaited it
+
+    def _give_up(self, number: int) -> None:
+        """Tell the agent that nobody waits for its answer, which may come all the same."""
+        if self.ending:
+            return
+        self._given_up.add(number)
+        message = {"jsonrpc": "2.0", "method": CANCEL, "params": {"requestId": number}}
+        self._aside(self._tell(message), f"acp-cancel-{number}")
+
+    async def _tell(self, message: Mapping[str, Any]) -> None:
+        try:
+            await self._send(message)
+        except AgentGone:
+            pass  # nobody is left to hear it
 
     async def notify(self, method: str, params: Mapping[str, Any]) -> None:
         self._check()
@@ -96,6 +119,8 @@ class Connection(Talk):
         match message:
             case {"method": str(method), "id": int() | str() as number}:
                 self._open_request(number, method, message.get("params"))
+            case {"method": "$/cancel_request", "params": {"requestId": int() | str() as number}}:
+                self._take_back(number)
             case {"method": str(method)} if "id" not in message:
                 params = message.get("params")
                 await self._on_notification(method, params if isinstance(params, dict) else {})
@@ -105,8 +130,18 @@ class Connection(Talk):
             case {"id": int(number), "error": error} if self._waits(number):
                 self._tally["response"] += 1
                 self._pending[number].set_exception(_rpc_error(error))
+            case {"id": int(number)} if number in self._given_up and ("result" in message or "error" in message):
+                self._tally["response"] += 1
+                self._given_up.discard(number)
             case _:
                 self._garbage(line)
+
+    def _take_back(self, number: int | str) -> None:
+        """The agent wants no answer any more to what it asked; it gets one that says so."""
+        self._tally["taken back"] += 1
+        if (handling := self._requests.get(number)) is not None:
+            self._taken_back.add(number)
+            handling.cancel()
 
     def _waits(self, number: int) -> bool:
         return number in self._pending and not self._pending[number].done()
@@ -115,28 +150,37 @@ class Connection(Talk):
         if number in self._requests:  # one id gets one answer: the first request's
             self._garbage(f"(a second request with the id {number})".encode())
             return
-        self._requests.add(number)
-        answering = self._aside(self._answer(number, method, params), f"acp-request-{number}")
-        answering.add_done_callback(lambda _: self._requests.discard(number))
+        handling = asyncio.create_task(self._handle(method, params), name=f"acp-handle-{number}")
+        self._requests[number] = handling
+        answering = self._aside(self._answer(number, method, handling), f"acp-request-{number}")
+        answering.add_done_callback(lambda _: self._answered(number))
 
-    async def _answer(self, number: int | str, method: str, params: Any) -> None:
+    def _answered(self, number: int | str) -> None:
+        self._requests.pop(number).cancel()
+        self._taken_back.discard(number)
+
+    async def _handle(self, method: str, params: Any) -> Any:
+        if not isinstance(params, dict):
+            raise RpcError(INVALID_PARAMS, "params must be an object")
+        if len(self._requests) > OPEN_REQUESTS:
+            raise RpcError(INTERNAL_ERROR, f"more than {OPEN_REQUESTS} requests are open")
+        return await self._on_request(method, params)
+
+    async def _answer(self, number: int | str, method: str, handling: asyncio.Task[Any]) -> None:
         body: dict[str, Any]
         try:
-            if not isinstance(params, dict):
-                raise RpcError(INVALID_PARAMS, "params must be an object")
-            if len(self._requests) > OPEN_REQUESTS:
-                raise RpcError(INTERNAL_ERROR, f"more than {OPEN_REQUESTS} requests are open")
-            body = {"result": await self._on_request(method, params)}
+            body = {"result": await handling}
         except RpcError as error:
             body = {"error": {"code": error.code, "message": error.message}}
+        except asyncio.CancelledError:
+            if number not in self._taken_back:
+                raise  # the talk is over
+            body = {"error": {"code": REQUEST_CANCELLED, "message": "request cancelled"}}
         except Exception:
             logger.exception("agent %d: request %s could not be handled", self.pid, method)
             body = {"error": {"code": INTERNAL_ERROR, "message": "internal error"}}
         self._tally["answered" if "result" in body else "refused"] += 1
-        try:
-            await self._send({"jsonrpc": "2.0", "id": number, **body})
-        except AgentGone:
-            pass  # nobody is left to hear the answer
+        await self._tell({"jsonrpc": "2.0", "id": number, **body})
 
     def _lost(self, gone: AgentGone) -> None:
         for answer in self._pending.values():

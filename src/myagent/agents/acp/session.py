@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from myagent.agents import Answer, TurnIO
 from myagent.agents.acp.offers import Offer, offers_of
 from myagent.agents.acp.presets import Modes
-from myagent.agents.rendering import JSON, config_state
+from myagent.agents.rendering import JSON
+from myagent.agents.rendering.bounds import cut, dicts
+from myagent.agents.rendering.state import STATE_CHARS, config_state, state_of
 from myagent.agents.showing import Showing
 
 REPLAY_QUIET_SECONDS = 0.1  # without an update after session/load: gemini-cli answers first and replays after
@@ -44,40 +47,68 @@ class Session:
     replaying: bool = False
     heard: asyncio.Event = field(default_factory=asyncio.Event)  # an update came
     running: Running | None = None
+    used_at: float = 0.0  # when anybody last said something in it, on the event loop's clock
+    is_closed: bool = False  # by us, as nobody used it: to be resumed
+    mode_options: set[str] = field(default_factory=set)  # ids of options that say the mode
     unasked: bool = False  # it ran something that nobody was asked about
     standing: bool = False  # a human chose an answer of the agent's that allows more than one call
+
+    def used(self) -> None:
+        self.used_at = asyncio.get_running_loop().time()
 
     def settle(self, result: JSON) -> None:
         """Take over what the answer to session/new or session/load says of the session."""
         self.modes = Modes.of(result)
         self.offers = offers_of(result)
-        if self.modes is not None:
-            self.state["mode"] = self.modes.current
         if isinstance(result.get("configOptions"), list):
-            self.state["config"] = config_state(result["configOptions"])
+            self._configure(result["configOptions"])
         elif self.offers:
             self.state["config"] = [offer.state() for offer in self.offers]
+        if self.modes is not None:
+            self.set_mode(self.modes.current)
+
+    def set_mode(self, mode: str) -> None:
+        """Take over which mode it is in, also where its options show one as well (qwen-code, mistral-vibe)."""
+        if self.modes is not None:
+            self.modes.current = mode
+        self.state["mode"] = cut(mode, STATE_CHARS)
+        if "config" in self.state:
+            self.state["config"] = [self._with_mode(row, mode) for row in self.state["config"]]
+
+    def _with_mode(self, row: JSON, mode: str) -> JSON:
+        return {**row, "value": mode} if row["id"] in self.mode_options and mode in row["values"] else row
 
     def chose(self, offer: Offer, value: object, result: JSON) -> None:
         """Take over that an offer was set; `result` is the agent's answer, which may tell all of them anew."""
         if isinstance(result.get("configOptions"), list):
             self.offers = offers_of(result)
-            self.state["config"] = config_state(result["configOptions"])
+            self._configure(result["configOptions"])
+            if self.modes is not None:
+                self.set_mode(self.modes.current)
             return
         self.offers = tuple(replace(each, current=value) if each is offer else each for each in self.offers)
         for row in self.state["config"]:
             if row["id"] == offer.names[0]:
                 row["value"] = value
 
-    def follow(self, update: JSON) -> None:
-        """Notice that the agent changed its mode by itself; the next turn changes it back."""
-        if self.modes is None:
-            return
-        if update.get("sessionUpdate") == "current_mode_update":
-            self.modes.current = str(update.get("currentModeId"))
-        elif (modes := Modes.of({"configOptions": update.get("configOptions")})) is not None:
-            self.modes.current = modes.current
-            self.state["mode"] = modes.current
+    def follow(self, update: JSON) -> JSON:
+        """Take over what an update tells of its state; what is to be told of that. An agent that changed its mode by
+        itself is changed back by the next turn."""
+        state = state_of(update) or {}
+        self.state |= state
+        if "config" in state:
+            self._configure(update.get("configOptions"))
+            if (modes := Modes.of({"configOptions": update.get("configOptions")})) is not None:
+                self.set_mode(modes.current)
+        elif "mode" in state:
+            self.set_mode(str(update.get("currentModeId")))
+        if not state.keys() & {"mode", "config"}:
+            return state
+        return {key: self.state[key] for key in ("mode", "config") if key in self.state}
+
+    def _configure(self, options: Any) -> None:
+        self.state["config"] = config_state(options)
+        self.mode_options = {str(row.get("id")) for row in dicts(options) if row.get("category") == "mode"}
 
     async def quiet(self) -> None:
         """Return when the agent has said nothing of this session for a moment."""

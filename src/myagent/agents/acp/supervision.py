@@ -158,4 +158,4 @@ async def _set_mode(session: Session, modes: Modes, wanted: str, call: Call) -> 
     else:
         params = {"sessionId": session.agent_id, "configId": modes.config_id, "value": wanted}
         await call("session/set_config_option", params)
-    modes.current = session.state["mode"] = wanted
+    session.set_mode(wanted)

@@ -61,7 +61,17 @@ class Malformed(MyagentError):
 
 
 class CommandAgent:
-    """An adapter of the agent port without a model; deterministic."""
+    """An adapter of the agent port without a model; deterministic. `commands` are for clients that show what there is:
+    (name, what it does, what it takes)."""
+
+    commands = (
+        ("read", "show a file", "PATH"),
+        ("glob", "list files", "PATTERN"),
+        ("grep", "find lines", "REGEX [PATH]"),
+        ("write", "make or replace a file", "PATH, and its content on the next lines"),
+        ("edit", "replace one place in a file", "PATH, and the places on the next lines: see help"),
+        ("help", "show what there is", ""),
+    )
 
     def __init__(self) -> None:
         self._work = Work()
@@ -102,6 +112,7 @@ class _Turn:
                 return await self._bash(self._prompt[1:].strip())
             first, newline, rest = self._prompt.partition("\n")
             word, argument = [*first.split(maxsplit=1), "", ""][:2]
+            word = word.removeprefix("/")  # as clients write what is offered to them as a command
             argument = argument.strip()
             if word in ("read", "glob", "grep", "help") and rest.strip():
                 raise Malformed(word, "to be the only line")
@@ -185,7 +196,8 @@ class _Turn:
         return await self._fail(answer.refusal)
 
     async def _fail(self, sentence: str) -> TurnEnd:
-        await self._io.stderr(f"{sentence}\n")
+        if not getattr(self._io, "updates_only", False):  # such a side says it itself
+            await self._io.stderr(f"{sentence}\n")
         return TurnEnd(exit_code=1, message=sentence)
 
     async def _say(self, text: str) -> None:

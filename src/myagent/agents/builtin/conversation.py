@@ -6,11 +6,13 @@ A turn is kept as JSON that only its endpoint can read. What may not be stored i
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
 
+LISTED = 200  # conversations, where they are listed
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
@@ -22,18 +24,26 @@ class Files(Protocol):
     def write(self, name: str, data: bytes) -> None:
         """Put a file in place, whole or not at all."""
 
+    def names(self) -> list[tuple[str, float]]:
+        """What there is, and when it was written (seconds since 1970)."""
+
 
 class InMemory:
     """Files that end with the process."""
 
     def __init__(self) -> None:
         self._files: dict[str, bytes] = {}
+        self._times: dict[str, float] = {}
 
     def read(self, name: str) -> bytes | None:
         return self._files.get(name)
 
     def write(self, name: str, data: bytes) -> None:
         self._files[name] = data
+        self._times[name] = time.time()
+
+    def names(self) -> list[tuple[str, float]]:
+        return list(self._times.items())
 
 
 def load(files: Files, name: str) -> list[bytes] | None:
@@ -42,6 +52,13 @@ def load(files: Files, name: str) -> list[bytes] | None:
         return None
     data = files.read(f"{name}.jsonl")
     return None if data is None else data.splitlines()
+
+
+def kept(files: Files) -> list[tuple[str, float]]:
+    """The names of the conversations, the latest first, and when each was kept. Blocks."""
+    names = [(name.removesuffix(".jsonl"), time) for name, time in files.names() if name.endswith(".jsonl")]
+    latest = sorted((row for row in names if _NAME.fullmatch(row[0])), key=lambda row: row[1], reverse=True)
+    return latest[:LISTED]
 
 
 def save(files: Files, name: str, turns: list[bytes], cover: Callable[[Any], Any]) -> bool:

@@ -1,24 +1,26 @@
-"""An OpenAI-compatible endpoint, through pydantic-ai: the one place that knows that library.
+"""An OpenAI-compatible endpoint, through pydantic-ai: asked, waited for, and its failures in one sentence each.
 
-What can go wrong there comes out as `EndpointFailed`, with one sentence. The key is in no sentence and in no log.
+What can go wrong there comes out as `EndpointFailed`. The key is in no sentence and in no log.
 Importing this takes a second.
 """
 
 from __future__ import annotations
 
+import asyncio
+import copy
+import itertools
 import json
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+import re
+from asyncio import sleep
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
 
-from openai import AsyncOpenAI, OpenAIError, Timeout
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient, OpenAIError, Timeout
 from pydantic_ai import exceptions as problems
 from pydantic_ai.direct import model_request_stream
 from pydantic_ai.messages import (
     ModelMessage,
-    ModelMessagesTypeAdapter,
-    ModelRequest,
     ModelResponse,
     ModelResponseStreamEvent,
     PartDeltaEvent,
@@ -27,71 +29,128 @@ from pydantic_ai.messages import (
     TextPartDelta,
     ThinkingPart,
     ThinkingPartDelta,
-    ToolCallPart,
-    ToolReturnPart,
-    UserPromptPart,
 )
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.tools import ToolDefinition
 
-from myagent.agents.rendering import JSON
-from myagent.agents.tools.toolbox import Call, Offer
+from myagent.agents.builtin import messages as told
+from myagent.agents.builtin.dialects import INCOMPLETE, words_of
+from myagent.agents.builtin.messages import Reply
+from myagent.agents.builtin.outbound import Outbound
+from myagent.agents.builtin.overflow import Overflow, overflow
+from myagent.agents.tools.toolbox import Offer
 from myagent.exceptions import MyagentError
 
 ANSWER_SECONDS = 600.0  # without a byte of the answer; a large prompt on a small machine takes minutes to read
 CONNECT_SECONDS = 10.0
 TRIES = 2  # after a failure that may pass by itself: no connection, a rate limit, 5xx
+WAIT_SECONDS = 60.0  # at most before trying again; who is to wait longer decides that for himself
+LIST_SECONDS = 5.0  # for the list of its models, which is a convenience
+MODELS = 200  # of it
 SAID_CHARACTERS = 300  # of an endpoint's own words in a sentence of ours
 
 _NO_KEY = "no-key"  # what is sent where there is none; servers of one's own do not look
-_STOPPED = "(stopped here)"
+_AGAIN = re.compile(r"(?:try again|retry)\w* (?:in|after) (\d+(?:\.\d+)?) ?(ms|m|s)", re.IGNORECASE)
+_UNITS = {"ms": 0.001, "m": 60.0, "s": 1.0}
 
 Hear = Callable[[bool, str], Awaitable[None]]  # whether it is a thought, and a piece of its text
+Say = Callable[[str], Awaitable[None]]  # one line for whoever watches
 
 logger = logging.getLogger(__name__)
 
 
 class EndpointFailed(MyagentError):
-    """The endpoint did not answer, or not as a model does."""
+    """The endpoint did not answer, or not as a model does. `wait`: seconds after which it may; `None`: it will not."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, wait: float | None = None) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason, self.wait = reason, wait
 
     def __str__(self) -> str:
         return self.reason
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """One answer of the model. `stop_reason` is ACP's, of a turn that ends with it."""
+class ConversationTooLong(EndpointFailed):
+    """The model cannot read all of it."""
 
-    message: ModelMessage
-    calls: tuple[Call, ...]
-    stop_reason: str
-    tokens: int  # read and written for it, as the endpoint counts them
+    def __init__(self, reason: str, overflow: Overflow) -> None:
+        super().__init__(reason)
+        self.overflow = overflow
 
 
 class Endpoint:
-    """A model at an address."""
+    """A model at an address. Raises `ProxyUnusable` where the way there is none."""
 
-    def __init__(self, model: str, base_url: str, key: str | None, instructions: str) -> None:
-        self._name, self._base_url, self._key, self._instructions = model, base_url, key, instructions
+    def __init__(self, model: str, base_url: str, key: str | None, env: Mapping[str, str]) -> None:
+        self.model, self._base_url, self._key = model, base_url, key
+        outbound = Outbound(env)
+        outbound.way(base_url)
+        timeout = Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
         self._client = AsyncOpenAI(
             api_key=key or _NO_KEY,
             base_url=base_url,
-            max_retries=TRIES,
-            timeout=Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
+            max_retries=0,  # we wait ourselves, and say so
+            timeout=timeout,
+            http_client=DefaultAsyncHttpxClient(transport=outbound, timeout=timeout, trust_env=False),
         )
         self._model = OpenAIChatModel(model, provider=OpenAIProvider(openai_client=self._client))
 
     async def close(self) -> None:
         await self._client.close()
 
-    async def ask(self, messages: Sequence[ModelMessage], offers: Sequence[Offer], hear: Hear) -> Reply:
-        """Let the model go on from these messages; `hear` gets its words as they come. Raises `EndpointFailed`."""
+    def of(self, model: str) -> Endpoint:
+        """Another model at the same address; closed with this one."""
+        if model == self.model:
+            return self
+        other = copy.copy(self)
+        other.model = model
+        other._model = OpenAIChatModel(model, provider=OpenAIProvider(openai_client=self._client))
+        return other
+
+    async def models(self) -> list[str]:
+        """The names of the models that it offers, as far as it says so."""
+        try:
+            async with asyncio.timeout(LIST_SECONDS):
+                listed = await self._client.models.list()
+                return sorted({str(each.id) for each in listed.data})[:MODELS]
+        except (OpenAIError, TimeoutError, ValueError, TypeError, AttributeError):
+            return []
+
+    @staticmethod
+    def size(messages: Sequence[ModelMessage], offers: Sequence[Offer], instructions: str) -> int:
+        """About how many characters a request has."""
+        return len(told.dump(messages)) + len(instructions) + sum(len(json.dumps(offer.schema)) for offer in offers)
+
+    async def ask(
+        self, messages: Sequence[ModelMessage], offers: Sequence[Offer], instructions: str, *, hear: Hear, say: Say
+    ) -> Reply:
+        """Let the model go on from these messages; `hear` gets its words as they come, `say` why it takes longer.
+
+        Raises:
+            ConversationTooLong: there are too many messages.
+            EndpointFailed: everything else; also for an answer of which only a part came.
+        """
+        heard = False
+
+        async def listen(is_thought: bool, text: str) -> None:
+            nonlocal heard
+            heard = True
+            await hear(is_thought, text)
+
+        for attempt in itertools.count():
+            try:
+                return await self._ask(told.instructed(messages, instructions), offers, listen)
+            except EndpointFailed as failed:
+                if failed.wait is None or failed.wait > WAIT_SECONDS or heard or attempt >= TRIES:
+                    raise
+                wait = failed.wait or 2.0**attempt
+                await say(f"{failed}; waiting {wait:.3g} s, then asking again ({attempt + 1} of {TRIES})")
+                await sleep(wait)
+        raise AssertionError("counted to the end")
+
+    async def _ask(self, messages: Sequence[ModelMessage], offers: Sequence[Offer], hear: Hear) -> Reply:
         tools = [
             ToolDefinition(name=offer.name, description=offer.description, parameters_json_schema=offer.schema)
             for offer in offers
@@ -110,9 +169,9 @@ class Endpoint:
                         await _pass(hear, True, text)
                     case _:
                         pass  # a tool call on its way, which is looked at when it is whole
-        if whole is None or not any(isinstance(part, TextPart | ToolCallPart) for part in whole.parts):
-            raise EndpointFailed(f"{self._base_url} answered with neither words nor a tool call")
-        return _reply(whole)
+        if whole is None:
+            raise EndpointFailed(f"{self._base_url} did not answer as a model does: its answer is empty")
+        return told.reply(whole)
 
     async def _stream(
         self, messages: Sequence[ModelMessage], parameters: ModelRequestParameters
@@ -127,7 +186,7 @@ class Endpoint:
                 yield stream.get()
         except problems.AgentRunError as error:
             logger.debug("the endpoint failed", exc_info=True)
-            raise EndpointFailed(self._sentence(error)) from error
+            raise self._failure(error) from error
         except OpenAIError as error:
             logger.debug("the endpoint failed", exc_info=True)
             raise EndpointFailed(f"{self._base_url}: {self._said(str(error))}") from error
@@ -135,26 +194,55 @@ class Endpoint:
             logger.debug("the endpoint's answer is no model's", exc_info=True)
             raise EndpointFailed(f"{self._base_url} did not answer as a model does ({type(error).__name__})") from error
 
-    def _sentence(self, error: problems.AgentRunError) -> str:
-        said = self._said(_own_words(error))
+    def _failure(self, error: problems.AgentRunError) -> EndpointFailed:
+        body, words = getattr(error, "body", None), _own_words(error)
+        status, code = getattr(error, "status_code", None), getattr(error, "provider_error_code", None)
+        found = overflow(status, code, words, body)
+        if found is None and isinstance(error, problems.ModelContextWindowExceededError):
+            found = Overflow()
+        if found is not None:
+            tokens = f" ({found.limit} tokens)" if found.limit else ""
+            return ConversationTooLong(f"the conversation is longer than {self.model} can read{tokens}", found)
+        return EndpointFailed(self._sentence(error, words), self._wait(error, words))
+
+    @staticmethod
+    def _wait(error: problems.AgentRunError, words: str) -> float | None:
+        """Seconds after which it may answer; 0 where it does not say; `None` where waiting does not help."""
+        match error:
+            case problems.ModelTimeoutError():
+                return None  # it was waited for long enough
+            case problems.ModelRateLimitError() | problems.ModelUnavailableError() | problems.ModelServerError():
+                return _asked_to_wait(error, words) or 0.0
+            case problems.ModelConnectionError():
+                return 0.0
+            case _:
+                return None
+
+    def _sentence(self, error: problems.AgentRunError, words: str) -> str:
+        said = self._said(words)
         match error:
             case problems.ModelAuthenticationError() if self._key is None:
                 return f"{self._base_url} wants a key: set OPENAI_API_KEY, or write it into .env"
             case problems.ModelAuthenticationError():
                 return f"{self._base_url} refused the key: {said}"
             case problems.ModelNotFoundError():
-                return f"{self._base_url} has no model {self._name}, or is no endpoint: {said}"
-            case problems.ModelRateLimitError(retry_after=wait):
-                when = f"; it says to wait {wait:.0f} s" if wait else ""
+                return f"{self._base_url} has no model {self.model}, or is no endpoint: {said}"
+            case problems.ModelQuotaExceededError():
+                return f"{self._base_url} says that what was paid for is used up: {said}"
+            case problems.ModelRateLimitError():
+                wait = _asked_to_wait(error, words)
+                when = f"; it says to wait {wait:.3g} s" if wait else ""
                 return f"{self._base_url} takes no more requests for now (rate limit){when}"
-            case problems.ModelContextWindowExceededError():
-                return f"the conversation is longer than {self._name} can read; see --context"
             case problems.ModelTimeoutError():
                 return f"{self._base_url} did not answer in time"
             case problems.ModelConnectionError():
                 return f"cannot reach {self._base_url}, or the connection broke off: {said}"
-            case problems.ModelHTTPError(status_code=status):
+            case problems.ModelAPIError(provider_error_code=code) if code == INCOMPLETE:
+                return f"{self._base_url} did not answer as a model does: {said}"
+            case problems.ModelHTTPError(status_code=status, in_stream=False):
                 return f"{self._base_url} answered {status}: {said}"
+            case problems.ModelAPIError(in_stream=True):
+                return f"{self._base_url} broke off its answer: {said}"
             case _:
                 return f"{self._base_url} did not answer as a model does: {said}"
 
@@ -165,90 +253,24 @@ class Endpoint:
         line = " ".join(text.split())
         return line if len(line) <= SAID_CHARACTERS else f"{line[:SAID_CHARACTERS]}…"
 
-    # --- messages ----------------------------------------------------------------------------------------------
-
-    def prompt(self, text: str) -> ModelMessage:
-        return ModelRequest(parts=[UserPromptPart(text)], instructions=self._instructions)
-
-    def results(self, calls: Sequence[Call], told: Sequence[str]) -> ModelMessage:
-        """What came of the tool calls of the last answer."""
-        parts = [
-            ToolReturnPart(tool_name=call.name, content=text, tool_call_id=call.call_id)
-            for call, text in zip(calls, told, strict=True)
-        ]
-        return ModelRequest(parts=parts, instructions=self._instructions)
-
-    def closed(self, messages: Sequence[ModelMessage], partial: str) -> list[ModelMessage]:
-        """The messages of a turn that was stopped, as a conversation can go on from them; `partial` is what had been
-        said of the next answer."""
-        messages = list(messages)
-        if isinstance(last := messages[-1], ModelResponse):
-            calls = _reply(last).calls
-            if not calls:
-                return messages
-            messages.append(self.results(calls, [_STOPPED] * len(calls)))
-        return [*messages, ModelResponse(parts=[TextPart(f"{partial}\n{_STOPPED}" if partial else _STOPPED)])]
-
-    def dump(self, messages: Sequence[ModelMessage]) -> bytes:
-        """The messages of a turn as one line of JSON."""
-        return ModelMessagesTypeAdapter.dump_json(list(messages), exclude_none=True)
-
-    def load(self, turn: bytes) -> list[ModelMessage]:
-        """Raises `ValueError` where they cannot be read."""
-        return ModelMessagesTypeAdapter.validate_json(turn)
-
-    def told_again(self, turn: bytes) -> list[JSON]:
-        """A turn as ACP's updates: its prompt, what was said, and its tool calls. Raises as `load`."""
-        updates: list[JSON] = []
-        for part in (part for message in self.load(turn) for part in message.parts):
-            match part:
-                case UserPromptPart(content=str(text)):
-                    updates.append(_chunk("user_message_chunk", text))
-                case TextPart(content=text):
-                    updates.append(_chunk("agent_message_chunk", text))
-                case ToolCallPart(tool_name=name, tool_call_id=call_id):
-                    call = {"sessionUpdate": "tool_call", "toolCallId": call_id, "title": name, "status": "completed"}
-                    updates.append(call)
-                case _:
-                    pass  # what only the model needs
-        return updates
-
-
-def _chunk(kind: str, text: str) -> JSON:
-    return {"sessionUpdate": kind, "content": {"type": "text", "text": text}}
-
 
 async def _pass(hear: Hear, is_thought: bool, text: str) -> None:
     if text:
         await hear(is_thought, text)
 
 
+def _asked_to_wait(error: problems.AgentRunError, words: str) -> float | None:
+    """Seconds that an endpoint asks for, in its header or in its words."""
+    if wait := getattr(error, "retry_after", None):
+        return float(wait)
+    if (found := _AGAIN.search(words)) is None:
+        return None
+    return float(found[1]) * _UNITS[found[2].lower()]
+
+
 def _own_words(error: problems.AgentRunError) -> str:
     """What the endpoint itself says of an error, if anything."""
-    body = getattr(error, "body", None)
-    if isinstance(body, dict):
-        inner = body.get("error")
-        body = body.get("message") or (inner.get("message") if isinstance(inner, dict) else inner) or body
-    return str(body or error)
-
-
-def _reply(whole: ModelResponse) -> Reply:
-    calls: list[Call] = []
-    parts = []
-    for part in whole.parts:
-        if isinstance(part, ToolCallPart):
-            arguments = part.args if isinstance(part.args, str) else json.dumps(part.args or {})
-            calls.append(Call(part.tool_name, arguments or "{}", part.tool_call_id))
-            if not _is_object(arguments):  # some endpoints refuse to be told their own nonsense
-                part = replace(part, args="{}")
-        parts.append(part)
-    reasons = {"length": "max_tokens", "content_filter": "refusal"}
-    reason = reasons.get(whole.finish_reason or "stop", "end_turn")
-    return Reply(replace(whole, parts=parts), tuple(calls), reason, whole.usage.total_tokens)
-
-
-def _is_object(text: str) -> bool:
-    try:
-        return isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError):
-        return False
+    words = words_of(getattr(error, "body", None))
+    if words.lstrip().startswith("<"):
+        return "(a web page)"
+    return words or str(error)

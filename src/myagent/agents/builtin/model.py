@@ -9,19 +9,20 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from myagent.agents import Agent, AgentInfo, Turn, TurnEnd, TurnIO
-from myagent.agents.acp.skills import with_skills
 from myagent.agents.builtin import conversation
+from myagent.agents.builtin.compaction import Room
 from myagent.agents.builtin.conversation import Files, InMemory
+from myagent.agents.builtin.model_turn import COMPACT, ModelTurn, messages
+from myagent.agents.builtin.surroundings import surroundings
 from myagent.agents.rendering import JSON
-from myagent.agents.showing import Showing
-from myagent.agents.tools.toolbox import Toolbox, Withdrawn
 from myagent.agents.tools.workspace import FileFailed, Workspace, decoded
 from myagent.agents.work import Work
 from myagent.exceptions import AgentUnavailable, MyagentError
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 BASE_URL = "https://api.openai.com/v1"
 CONTEXT_CHARACTERS = 400_000  # of earlier turns, as they are kept; some 100,000 tokens
-REQUESTS = 100  # to the model in one turn: more is a loop
 KEY_VARIABLES = ("MYAGENT_MODEL_API_KEY", "OPENAI_API_KEY")
 URL_VARIABLE = "OPENAI_BASE_URL"
 KEY_FILE = ".env"
@@ -43,6 +43,7 @@ you are asked to. Paths are relative to the top of the workspace, and nothing ou
 Glob, Grep, Edit or Write. Bash, Edit and Write are asked for first: a person may deny them, and may say why; then do
 not try the same again, and say what is left to do. In plan mode you have only the tools that read: describe what you
 would do. Answer briefly.
+
 """
 
 
@@ -56,13 +57,15 @@ class Choice:
 
 
 class ModelAgent(Agent):
-    """The Agent port over a model.
+    """The Agent port over a model. `commands` are for clients that show what there is, as of `CommandAgent`.
 
     Args:
         env: Where the key and the address are looked for; our environment if not given.
         files: A place for the conversations of a workspace; without one they end with the process.
         cover: Takes what may not be stored out of JSON-able data.
     """
+
+    commands = ((COMPACT.removeprefix("/"), "sum up the conversation so far, and go on from the summary", ""),)
 
     def __init__(
         self,
@@ -79,6 +82,10 @@ class ModelAgent(Agent):
         self._files: Callable[[Path], Files] = files or (lambda _: here)
         self._work = Work()
         self._endpoint: Endpoint | None = None
+        self._rooms: dict[str, Room] = {}  # by model
+        self._models: dict[str, str] = {}  # of the sessions that have one of their own
+        self._offered: list[str] | None = None
+        self._shown: dict[str, str] = {}  # what was last said of a session's AGENTS.md
         self._info = AgentInfo(name="model")
 
     @property
@@ -97,26 +104,47 @@ class ModelAgent(Agent):
             )
         if "@" in address.netloc:  # it would be shown
             raise AgentUnavailable("model", "its address holds a password", "give the key in the environment")
-        endpoint = await asyncio.to_thread(_library)
+        endpoint, proxy_of = await asyncio.to_thread(_library)
         key = await asyncio.to_thread(find_key, self._cwd, self._env)
         if key is None and given is None:
             raise AgentUnavailable("model", "there is no key", f"set OPENAI_API_KEY, or write it into {KEY_FILE}")
         if key is not None and not all("!" <= character <= "~" for character in key):
             raise AgentUnavailable("model", "the key has characters that no key can have")
-        self._endpoint = endpoint(model, base_url, key, INSTRUCTIONS)
+        self._endpoint = await asyncio.to_thread(endpoint, model, base_url, key, self._env)
         note = f"{model} at {address.netloc}; asks before it changes or runs anything"
         if key is not None and address.scheme == "http" and address.hostname not in ("127.0.0.1", "::1", "localhost"):
             note += "; THE KEY IS SENT UNENCRYPTED"
+        if (proxy := proxy_of(base_url, self._env)) is not None:
+            note += f"; through the proxy {urlsplit(proxy).netloc.rpartition('@')[2]}"
         secrets = () if key is None or len(key) < SECRET_CHARACTERS else (key,)
         self._info = AgentInfo(name="model", note=note, state={"model": model}, secrets=secrets)
 
     async def run(self, turn: Turn, io: TurnIO) -> TurnEnd:
         """Answer one prompt. A failure is one line on stderr, and the turn's message."""
+        return await self._work.run(self._answered(turn, io), name=f"model turn {turn.turn_id}")
+
+    async def _answered(self, turn: Turn, io: TurnIO) -> TurnEnd:
         if self._endpoint is None:
             await self.start()
         assert self._endpoint is not None
-        running = _Turn(turn, io, self._endpoint, self._choice.context, self._files(turn.cwd), self._cover)
-        return await self._work.run(running.answer(), name=f"model turn {turn.turn_id}")
+        model = self._models.get(turn.session_id, self._endpoint.model)
+        here = await surroundings(turn.cwd, datetime.now().astimezone())
+        running = ModelTurn(
+            turn,
+            io,
+            self._endpoint.of(model),
+            instructions=f"{INSTRUCTIONS}{here.text}",
+            room=self._rooms.setdefault(model, Room()),
+            context=self._choice.context,
+            files=self._files(turn.cwd),
+            cover=self._cover,
+        )
+        if here.agents_file != self._shown.get(turn.session_id, ""):
+            self._shown[turn.session_id] = here.agents_file
+            await running.line(here.agents_file or "AGENTS.md is gone")
+        return await running.answer()
+
+    # --- for clients that show what there is, as those of ACP ------------------------------------------------------
 
     async def history(self, name: str, cwd: Path) -> list[JSON] | None:
         """A conversation that is kept, as updates that tell it again; `None` where there is none of that name."""
@@ -124,123 +152,43 @@ class ModelAgent(Agent):
         if turns is None or self._endpoint is None:
             return None
         try:
-            return [update for turn in turns for update in self._endpoint.told_again(turn)]
+            return [update for turn in turns for update in messages().told_again(turn)]
         except ValueError:
             return None
+
+    async def conversations(self, cwd: Path) -> list[tuple[str, str, str]]:
+        """Those that are kept of a directory, the latest first: name, first prompt, time of the last turn."""
+        return await asyncio.to_thread(self._conversations, self._files(cwd))
+
+    def _conversations(self, files: Files) -> list[tuple[str, str, str]]:
+        found = []
+        for name, time in conversation.kept(files):
+            try:
+                turns = conversation.load(files, name) or []
+                told = [each for turn in turns[:1] for each in messages().told_again(turn)]
+            except (ValueError, MyagentError):  # of another version, or not ours to read
+                continue
+            updated = datetime.fromtimestamp(time, UTC).isoformat(timespec="seconds")
+            found.append((name, str(told[0]["content"]["text"]) if told else "", updated))
+        return found
+
+    async def models(self, session_id: str) -> tuple[str, list[str]]:
+        """The model of a session, and those that the endpoint offers, that one among them."""
+        assert self._endpoint is not None
+        chosen = self._models.get(session_id, self._endpoint.model)
+        if self._offered is None:
+            self._offered = await self._endpoint.models()
+        return chosen, list(dict.fromkeys((chosen, self._endpoint.model, *self._offered)))
+
+    def choose_model(self, session_id: str, model: str) -> None:
+        """The model of the turns of a session from now on."""
+        self._models[session_id] = model
 
     async def close(self) -> None:
         await self._work.close()
         endpoint, self._endpoint = self._endpoint, None
         if endpoint is not None:
             await endpoint.close()
-
-
-class _Turn:
-    """One prompt being answered. `_new` are its messages, the prompt first."""
-
-    def __init__(
-        self, turn: Turn, io: TurnIO, endpoint: Endpoint, context: int, files: Files, cover: Callable[[Any], Any]
-    ) -> None:
-        self._turn, self._endpoint, self._context = turn, endpoint, context
-        self._files, self._cover = files, cover
-        self._showing = Showing(io)
-        self._toolbox = Toolbox(turn.cwd, turn.mode, self._showing, io.ask, turn.turn_id)
-        self._io = io
-        self._name = turn.session_id  # of the conversation
-        self._earlier: list[bytes] = []
-        prompt, self._left_out = with_skills(turn)
-        self._new: list[Any] = [endpoint.prompt(prompt)]
-        self._said = ""  # of the answer that is coming
-        self._message_id = ""
-
-    async def answer(self) -> TurnEnd:
-        """Carry the turn out; what of it can be remembered is, however it ends."""
-        kept = None
-        try:
-            if self._left_out:
-                await self._showing.line(self._left_out.rstrip())
-            await self._remember()
-            end = await self._converse()
-        except Withdrawn:
-            end = TurnEnd("cancelled")
-        except MyagentError as error:
-            await self._showing.line(str(error))
-            end = TurnEnd("failed", 1, str(error))
-        finally:
-            await self._showing.close_calls()
-            kept = await self._keep()
-        return replace(end, agent_session_id=kept or self._turn.agent_session_id)
-
-    async def _converse(self) -> TurnEnd:
-        messages = await self._told_before()
-        offers = self._toolbox.offers()
-        for number in range(REQUESTS):
-            self._message_id = f"{self._turn.turn_id}-answer-{number + 1}"
-            reply = await self._endpoint.ask([*messages, *self._new], offers, self._hear)
-            self._new.append(reply.message)
-            self._said = ""
-            if reply.tokens:
-                self._io.tell(usage={"used": reply.tokens})
-            if reply.stop_reason != "end_turn":
-                await self._showing.line(f"the model's answer was cut off: {reply.stop_reason}")
-                return TurnEnd(reply.stop_reason, message=f"the model stopped: {reply.stop_reason}")
-            if not reply.calls:
-                return TurnEnd()
-            self._new.append(self._endpoint.results(reply.calls, await self._toolbox.run(reply.calls)))
-        sentence = f"stopped after {REQUESTS} requests to the model in one turn"
-        await self._showing.line(sentence)
-        return TurnEnd("max_turn_requests", message=sentence)
-
-    async def _hear(self, is_thought: bool, text: str) -> None:
-        kind = "agent_thought_chunk" if is_thought else "agent_message_chunk"
-        if not is_thought:
-            self._said += text
-        content = {"type": "text", "text": text}
-        await self._showing.show({"sessionUpdate": kind, "messageId": self._message_id, "content": content})
-
-    # --- what it remembers -------------------------------------------------------------------------------------
-
-    async def _remember(self) -> None:
-        """Find the earlier turns of this conversation."""
-        earlier = self._turn.agent_session_id
-        name = earlier or self._turn.session_id
-        turns = await asyncio.to_thread(conversation.load, self._files, name)
-        if turns is not None:
-            self._name, self._earlier = name, turns
-        elif earlier is not None:
-            await self._showing.line("the earlier conversation is not kept here; this prompt begins a new one")
-
-    async def _told_before(self) -> list[Any]:
-        """The messages of the earlier turns, without the oldest ones where they are too many."""
-        turns = conversation.within(self._earlier, self._context)
-        if dropped := len(self._earlier) - len(turns):
-            what = "oldest turn is" if dropped == 1 else f"{dropped} oldest turns are"
-            await self._showing.line(f"the conversation has grown too long: its {what} forgotten (see --context)")
-        try:
-            messages = [message for turn in turns for message in self._endpoint.load(turn)]
-        except ValueError:
-            await self._showing.line("the earlier conversation cannot be read; this prompt begins a new one")
-            turns, messages = [], []
-        self._earlier = turns
-        return messages
-
-    async def _keep(self) -> str | None:
-        """Keep the conversation; its name, or `None` where there is none to go on with."""
-        turns = self._earlier
-        if len(self._new) > 1 or self._said:
-            turn = self._endpoint.dump(self._endpoint.closed(self._new, self._said))
-            if len(turn) <= self._context:
-                turns = [*turns, turn]
-            else:
-                await self._showing.line("this turn is too long to be remembered (see --context)")
-        if not turns:
-            return None
-        try:
-            saving = asyncio.to_thread(conversation.save, self._files, self._name, turns, self._cover)
-            return self._name if await asyncio.shield(saving) else None
-        except (OSError, MyagentError) as error:
-            await self._showing.line(f"the conversation could not be kept: {error}")
-            return None
 
 
 def find_key(workspace: Path, env: Mapping[str, str]) -> str | None:
@@ -262,12 +210,13 @@ def _key_in(values: Mapping[str, str | None]) -> str | None:
     return next((key for name in KEY_VARIABLES if (key := (values.get(name) or "").strip())), None)
 
 
-def _library() -> type[Endpoint]:
+def _library() -> tuple[type[Endpoint], Callable[[str, Mapping[str, str]], str | None]]:
     try:
         import dotenv  # noqa: F401 -- needed later, said now
 
         from myagent.agents.builtin.endpoint import Endpoint
+        from myagent.agents.builtin.outbound import proxy_of
     except ImportError as error:
         remedy = "install it with: pip install 'myagent[models]'"
         raise AgentUnavailable("model", f"{error.name} is not installed", remedy) from error
-    return Endpoint
+    return Endpoint, proxy_of

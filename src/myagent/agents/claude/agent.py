@@ -24,7 +24,9 @@ from myagent.agents.acp.supervision import PlanUnverified
 from myagent.agents.claude.stream import Stream, end_of, tool_call
 from myagent.agents.claude.talk import ClaudeTalk, Judged, Refused, Taken
 from myagent.agents.processes.ndjson import AgentGone, connected
-from myagent.agents.rendering import JSON, commands_state, trimmed
+from myagent.agents.rendering import JSON
+from myagent.agents.rendering.bounds import trimmed
+from myagent.agents.rendering.state import commands_state
 from myagent.agents.showing import Showing
 from myagent.agents.tripwire import OnUnasked, RanUnasked, Tripwire
 from myagent.agents.work import Work
@@ -232,7 +234,7 @@ class _Answering:
         self.session_id: str | None = None
 
     async def take(self, message: JSON) -> bool:
-        """Take up a message; whether anything came of it."""
+        """Handle a message; returns whether anything came of it."""
         match message:
             case {"type": "system", "subtype": "init", "session_id": str(session_id)}:
                 self.session_id = session_id
@@ -245,7 +247,7 @@ class _Answering:
         return shown
 
     async def may_use(self, request: JSON) -> JSON:
-        """Ask leave for a tool; the answer as claude wants it."""
+        """Ask permission for a tool; the answer as claude wants it."""
         given = request.get("input")
         given = given if isinstance(given, dict) else {}
         call = tool_call(str(request.get("tool_use_id")), str(request.get("tool_name")), given, self._turn.cwd)
@@ -254,7 +256,7 @@ class _Answering:
         try:
             answer = await self._io.ask(asked)
         finally:
-            self._showing.answered(call, answer)
+            self._showing.answered(asked, answer)
         if answer.kind == "allow":
             return {"behavior": "allow", "updatedInput": given}
         if answer.kind == "cancelled":

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from myagent.agents import TurnEnd
-from myagent.agents.rendering import JSON, TITLE_CHARS, cut
+from myagent.agents.rendering import JSON
+from myagent.agents.rendering.bounds import cut
+from myagent.agents.rendering.state import TITLE_CHARS
 
 OLD_BYTES = 1 << 20  # of a file that is to be written over, for the diff
 

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import signal
 from abc import ABC, abstractmethod
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ LINE_BYTES = 64 << 20  # of one message; the largest seen was 570 KB (qwen-code 
 READ_BYTES = 64 << 10  # per read
 GARBAGE_LINES = 200  # on stdout that are no messages, before the child is taken for something else
 STDERR_TAIL = 4096  # bytes kept to say why an agent died
+LAST_LINES = 5  # of each stream, quoted when it died
+LINE_CHARS = 500  # of such a line of stdout
 STDERR_LOGGED = 256 << 10  # bytes of one process's stderr that reach the log
 LINGER_SECONDS = 0.5  # after its exit, for somebody who left its process group with our pipe
 CLOSE_SECONDS = 2.0  # to exit on end of input, and again on SIGTERM
@@ -46,11 +48,14 @@ class LineTooLong(MyagentError):
 
 
 class AgentGone(MyagentError):
-    """The agent's process ended, or was ended by us for `reason`; `status` is what `Popen.returncode` says."""
+    """The agent's process ended, or was ended by us for `reason`; `status` is what `Popen.returncode` says.
 
-    def __init__(self, status: int | None, stderr: str = "", reason: str = "") -> None:
-        super().__init__(status, stderr, reason)
-        self.status, self.stderr, self.reason = status, stderr, reason
+    `stderr` and `stdout` are the last lines of each; of stdout those that were no messages.
+    """
+
+    def __init__(self, status: int | None, stderr: str = "", reason: str = "", stdout: str = "") -> None:
+        super().__init__(status, stderr, reason, stdout)
+        self.status, self.stderr, self.reason, self.stdout = status, stderr, reason, stdout
 
     @property
     def exit_code(self) -> int:
@@ -61,12 +66,16 @@ class AgentGone(MyagentError):
 
     def __str__(self) -> str:
         if self.reason:
-            return f"the agent was ended: {self.reason}"
-        if self.status is not None and self.status < 0:
+            how = f"was ended: {self.reason}"
+        elif self.status is not None and self.status < 0:
             how = f"was killed by {signal.Signals(-self.status).name}"
         else:
             how = f"exited with status {self.status}"
-        return f"the agent {how}" + (f": {self.stderr}" if self.stderr else "")
+        # What it wrote may be noise as well as the reason, so it is marked as its words.
+        words = [f"its stderr ended with: {self.stderr}"] if self.stderr else []
+        words += [f"its stdout ended with: {self.stdout}"] if self.stdout else []
+        said_nothing = " and said nothing" if self.status and self.status > 0 and not (self.reason or words) else ""
+        return "; ".join([f"the agent {how}{said_nothing}", *words])
 
 
 class Lines:
@@ -87,6 +96,10 @@ class Lines:
         self._pieces, self.pending = [], 0
         self._add(rest[-1])
         return lines
+
+    def rest(self) -> bytes:
+        """What came after the last newline."""
+        return b"".join(self._pieces)
 
     def _add(self, piece: bytes) -> None:
         self.pending += len(piece)
@@ -123,21 +136,23 @@ class Talk(ABC):
         self._child, self._tally = child, tally
         self._tail = bytearray()
         self._garbage_lines = 0
+        self._words: deque[str] = deque(maxlen=LAST_LINES)  # on stdout, that were no messages
         self._reason = ""  # why we ended it
         self._idle = False  # waiting for the agent to say something
         self._closing = False
         self._asides: set[asyncio.Task[None]] = set()
         self.gone: AgentGone | None = None
         self._receiving = asyncio.create_task(self._receive(), name="talk-receive")
+        self._draining = asyncio.create_task(self._drain_stderr(), name="talk-stderr")
         self._tasks = (
             self._receiving,
-            asyncio.create_task(self._drain_stderr(), name="talk-stderr"),
+            self._draining,
             asyncio.create_task(self._watch_exit(), name="talk-exit"),
         )
 
     @abstractmethod
     async def _take(self, message: Any, line: bytes) -> None:
-        """Take up one message; `line` is what it came as."""
+        """Handle one message; `line` is what it came as."""
 
     @abstractmethod
     def _lost(self, gone: AgentGone) -> None:
@@ -213,6 +228,7 @@ class Talk(ABC):
                     await self._decoded(line)
             if lines.pending:
                 logger.debug("agent %d: half a line at the end, of %d bytes", self.pid, lines.pending)
+                self._hear(lines.rest())
         except LineTooLong as error:
             self.kill(str(error))
         except Exception:  # a mistake of ours ends this agent, and no other
@@ -220,6 +236,7 @@ class Talk(ABC):
             self.kill("internal error")
         if not self._closing:
             await self._end("it closed its output and went on running")
+            await asyncio.wait({self._draining}, timeout=LINGER_SECONDS)  # its last words may still be in the pipe
         self._fail()
 
     async def _end(self, reason: str) -> None:
@@ -242,9 +259,16 @@ class Talk(ABC):
             message = _decode(line)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             if line.strip():
+                self._hear(line)
                 self._garbage(line)
             return
         await self._take(message, line)
+
+    def _hear(self, line: bytes) -> None:
+        """Keep words on stdout, in case that they are the last ones; half a message is none."""
+        text = line[:LINE_CHARS].decode(errors="replace").strip()
+        if text and not text.startswith(("{", "[")):
+            self._words.append(text)
 
     def _garbage(self, line: bytes) -> None:
         """No message, or an answer that nobody waits for: counted, logged, and bounded."""
@@ -276,7 +300,8 @@ class Talk(ABC):
     def _fail(self) -> AgentGone:
         """Tell everybody who waits that the agent is gone."""
         if self.gone is None:
-            lines = self._tail.decode(errors="replace").strip().splitlines()
-            self.gone = AgentGone(self._child.status, "\n".join(lines[-5:]), self._reason)
+            stderr = self._tail.decode(errors="replace").strip().splitlines()[-LAST_LINES:]
+            stdout = [] if self._reason else self._words  # the reason quotes what it is about
+            self.gone = AgentGone(self._child.status, "\n".join(stderr), self._reason, "\n".join(stdout))
         self._lost(self.gone)
         return self.gone

@@ -17,7 +17,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from myagent.agents import Answer, ToolCall
-from myagent.agents.rendering import JSON, cut
+from myagent.agents.rendering import JSON
+from myagent.agents.rendering.bounds import cut
 from myagent.agents.showing import Showing
 from myagent.agents.tools.tools import CommandProposal, FileProposal, Tools
 from myagent.core.messages import PermissionMode
@@ -212,7 +213,7 @@ class Toolbox:
 
         async def heard(text: str) -> None:
             output.add(text)
-            await self._showing.beside(text)
+            await self._showing.beside(text, call_id=shown_as)
 
         code = await proposal.launch(heard, heard)
         result = {"exitCode": code, "output": output.text}
@@ -220,7 +221,7 @@ class Toolbox:
         return f"exit code {code}\n{output.text}"
 
     async def _leave(self, shown_as: str, call: ToolCall) -> str | None:
-        """Ask leave for a call; why it may not run, or `None`."""
+        """Ask permission for a call; why it may not run, or `None`."""
         content = [
             {"type": "diff", "path": diff.path, "oldText": diff.old_text, "newText": diff.new_text}
             for diff in call.diffs

@@ -1,7 +1,7 @@
 """The tools of our own agents: read, glob, grep; and write, edit, bash, which are proposed, allowed, then launched.
 
-A proposal holds the tool call to ask leave for, with its plan. Launching makes the plan again, and runs only what is
-still the same: asking takes a human's time, in which anything may write to the workspace.
+A proposal holds the tool call to ask permission for, with its plan. Launching makes the plan again, and runs only what
+is still the same: asking takes a human's time, in which anything may write to the workspace.
 
     proposal = await tools.edit("notes.txt", "old", "new")
     answer = await io.ask(proposal.call)

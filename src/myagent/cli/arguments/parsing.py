@@ -6,7 +6,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 TYPE_CHECKING = False  # as that of `typing`, which takes longer to import than all of this
 if TYPE_CHECKING:
@@ -36,6 +36,12 @@ class Parser(argparse.ArgumentParser):
             if self._fill is not None:
                 self._fill(self)
         return self
+
+    def commands(self) -> Collection[str]:
+        """The names of its own commands."""
+        self.filled()
+        chosen = [action.choices for action in self._actions if isinstance(action, argparse._SubParsersAction)]
+        return list(chosen[0]) if chosen else []
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         self.filled()
@@ -86,7 +92,7 @@ def add_address(parser: argparse.ArgumentParser) -> None:
     add("--remote", metavar="NAME", help="the server and token kept under this name by `myagent remote login`")
     add(
         "--url",
-        help="the server, ws://HOST:PORT or wss://HOST:PORT "
+        help="the server: ws://HOST:PORT, https://HOST/PATH, HOST:PORT, or an invite's link, token and all "
         f"(default: $MYAGENT_REMOTE_URL, else that of the server that runs in this "
         f"directory, else ws://{DEFAULT_HOST}:{DEFAULT_PORT})",
     )

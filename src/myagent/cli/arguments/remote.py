@@ -20,7 +20,7 @@ from myagent.cli.arguments.parsing import (
     seconds,
     seq,
 )
-from myagent.cli.arguments.session import add_session_parsers
+from myagent.cli.arguments.session import add_attach, add_session_parsers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -125,10 +125,10 @@ def add_parsers(groups: Any) -> None:
     )
 
 
-def _add_commands(remote: Parser) -> None:
-    commands = remote.add_subparsers(title="commands", dest="command", required=True)
+def add_everyday(commands: Any) -> None:
+    """The commands that are used every day; they are also there without `remote`."""
     command(commands, "serve", "share a directory", SERVE, SERVE_EPILOG, "commands.serve:run", _add_serve)
-    command(commands, "agents", "list the agents that can be hosted", AGENTS, AGENTS_EPILOG, "commands.agents:run")
+    add_attach(commands)
     command(
         commands, "client", "drive a session, or watch it", CLIENT, CLIENT_EPILOG, "commands.client:run", _add_client
     )
@@ -141,6 +141,12 @@ def _add_commands(remote: Parser) -> None:
         "commands.sessions:run",
         _add_sessions,
     )
+
+
+def _add_commands(remote: Parser) -> None:
+    commands = remote.add_subparsers(title="commands", dest="command", required=True)
+    add_everyday(commands)
+    command(commands, "agents", "list the agents that can be hosted", AGENTS, AGENTS_EPILOG, "commands.agents:run")
     add_session_parsers(commands)
     add_access_parsers(commands)
     add_audit_parser(commands)
@@ -195,6 +201,15 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         choices=("stop", "tell"),
         help="what happens when a hosted agent runs or changes something and nobody was asked: everybody is told, and "
         "stop ends the turn (default: stop for an agent that was verified to ask, else tell)",
+    )
+    add(
+        "--agent-idle",
+        metavar="SECONDS",
+        type=seconds,
+        default=600.0,
+        help="close a session of a hosted agent in which nobody has said anything for so long, where the agent can "
+        "have it again with the next prompt: each may cost it a process; what it still runs in there ends with that "
+        "(default 600; 0: never)",
     )
     add("--allow-bypass", action="store_true", help="let the owner ask for turns that need no permission")
     add(

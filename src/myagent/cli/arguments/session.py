@@ -116,9 +116,6 @@ def add_session_parsers(commands: Any) -> None:
         commands, "remotes", "list the connections by name", "List the connections that are kept here by name.\n",
         REMOTES_EPILOG, "commands.remotes:run", _add_remotes,
     )  # fmt: skip
-    command(
-        commands, "attach", "sit in a session, full screen", ATTACH, ATTACH_EPILOG, "commands.attach:run", _add_attach
-    )
     command(commands, "export", "write a session to a file", EXPORT, EXPORT_EPILOG, "commands.export:run", _add_export)
     command(
         commands,
@@ -131,10 +128,16 @@ def add_session_parsers(commands: Any) -> None:
     )
 
 
+def add_attach(commands: Any) -> None:
+    command(
+        commands, "attach", "sit in a session, full screen", ATTACH, ATTACH_EPILOG, "commands.attach:run", _add_attach
+    )
+
+
 def _add_login(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("name", metavar="NAME", help="letters, digits, dot, dash and underscore")
-    add("--url", required=True, help="the server, ws://HOST:PORT or wss://HOST:PORT")
+    add("--url", required=True, help="the server: ws://HOST:PORT, https://HOST/PATH, HOST:PORT, or an invite's link")
     add("--ca", metavar="FILE", help="with wss://: the certificates to trust, PEM; the file stays where it is")
     add("--token-stdin", action="store_true", help="read the token from standard input (default: ask for it)")
     add("--no-check", action="store_true", help="keep it without asking the server whether it is right")
@@ -151,6 +154,7 @@ def _add_remotes(parser: argparse.ArgumentParser) -> None:
 
 def _add_attach(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
+    add("link", metavar="LINK", nargs="?", help="instead of --url: the server's address, or an invite's link")
     add_address(parser)
     add("--session", metavar="ID", type=session_id, help="the session to show first (default: the latest)")
     add(

@@ -19,6 +19,7 @@ from myagent.cli import target
 from myagent.client.address import Address
 from myagent.client.errors import CannotConnect
 from myagent.client.trust import why_untrusted
+from myagent.client.way_out import reach
 from myagent.core.display import escape
 from myagent.exceptions import MyagentError
 from myagent.server import control
@@ -65,7 +66,7 @@ class Prober:
         given: dict[str, str | None] = {"Host": self._host, **_UPGRADE}
         given |= {name.replace("_", "-"): value for name, value in headers.items()}
         lines = [f"{name}: {value}" for name, value in given.items() if value is not None]
-        request = "\r\n".join([f"GET {path} HTTP/1.1", *lines, "", ""]).encode("latin-1")
+        request = "\r\n".join([f"GET {self._address.path}{path} HTTP/1.1", *lines, "", ""]).encode("latin-1")
         try:
             with self._connect(secret=secret, plain=plain) as connection:
                 connection.sendall(request)
@@ -75,8 +76,7 @@ class Prober:
         except (ConnectionError, TimeoutError):
             return 0
         except ssl.SSLCertVerificationError as error:
-            here = self._address
-            raise CannotConnect(str(here), why_untrusted(here.host, here.port, error)) from None
+            raise CannotConnect(str(self._address), why_untrusted(self._address, error)) from None
         except OSError as error:
             raise CannotConnect(str(self._address), (error.strerror or str(error)).lower()) from None
         words = answer.split(None, 2)
@@ -84,10 +84,10 @@ class Prober:
 
     @property
     def _host(self) -> str:
-        return str(self._address).partition("://")[2]
+        return self._address.place
 
     def _connect(self, *, secret: bool, plain: bool) -> socket.socket:
-        connection = socket.create_connection((self._address.host, self._address.port), timeout=SECONDS)
+        connection = reach(self._address, SECONDS)
         if not self._address.secure or plain:
             return connection
         context = self._verified if secret else self._any

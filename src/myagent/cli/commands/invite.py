@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 from myagent.access.registry import CreateInvite
 from myagent.cli.administration import Answer, carry_out, find_workspace
 from myagent.cli.invitation import qr_code, reach_note, revoking
-from myagent.cli.target import TOKEN_VARIABLE
 from myagent.server.addresses import Page
 
 
@@ -39,10 +39,8 @@ def _shown(answer: Answer, workspace: Path, qr: bool | None) -> list[str]:
         lines += [f"token: {answer['token']}", "no server runs here now; `myagent remote serve` will take this token"]
     else:
         lines.append(f"in a browser:   {answer['link']}")
-        if (url := page.socket_url) is not None:
-            session = f" --session {answer['sessionId']}" if answer["sessionId"] else ""
-            client = f"{TOKEN_VARIABLE}={answer['token']} myagent remote client --url {url}{session}"
-            lines.append(f"in a terminal:  {client}")
+        session = f" --session {answer['sessionId']}" if answer["sessionId"] else ""
+        lines.append(f"in a terminal:  myagent remote attach {shlex.quote(answer['link'])}{session}")
     lines.append(f"to end it:      {revoking(answer['id'], workspace)}")
     if page is not None:
         lines += reach_note(page)

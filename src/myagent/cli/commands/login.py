@@ -11,7 +11,7 @@ from dataclasses import replace
 from myagent.cli.target import exit_code
 from myagent.cli.terminal.output import say
 from myagent.client import remotes as kept
-from myagent.client.address import parse
+from myagent.client.address import parse_link
 from myagent.client.asking import list_sessions
 from myagent.client.errors import BadToken
 from myagent.client.trust import trusting
@@ -22,12 +22,12 @@ TOKEN_BYTES = 4096  # of standard input that are looked at
 
 def run(arguments: argparse.Namespace) -> int:
     try:
-        address = parse(arguments.url)
-        ca = _ca(arguments)
+        address, in_link = parse_link(arguments.url)
+        ca = _ca(arguments, secure=address.secure)
         if ca is not None:
             address = replace(address, tls=trusting(ca))
         kept.check_name(arguments.name)
-        token = _read_token(arguments)
+        token = _read_token(arguments) if in_link is None else in_link
         if not arguments.no_check:
             address.check_plain(allowed=arguments.insecure_plain)
             list_sessions(address, token)
@@ -43,11 +43,11 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _ca(arguments: argparse.Namespace) -> str | None:
+def _ca(arguments: argparse.Namespace, *, secure: bool) -> str | None:
     """The file of --ca as it is found from anywhere."""
     if arguments.ca is None:
         return None
-    if not arguments.url.startswith("wss:"):
+    if not secure:
         arguments.usage_error("--ca is for wss://: over ws:// no certificate is shown")
     return os.path.abspath(str(arguments.ca))
 

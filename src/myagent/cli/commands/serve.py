@@ -28,6 +28,7 @@ from myagent.settings import Settings
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 -- how to reach here what listens everywhere
 
 _USAGE = (ExposedPlain, BadPattern, NoOptions, NotifyUnusable, UnknownPreset, UnusableTemplate)
+START_PATIENCE_SECONDS = 3.0  # before it is told what a start waits for
 NOTIFY_VARIABLE = "MYAGENT_REMOTE_NOTIFY"
 
 
@@ -120,7 +121,9 @@ async def _serve(server: Server, agent: Agent, caller: Caller | None, *, invite:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told)
     server.host.on_failure = stop.set  # whoever restarts us gets a server that can tell how the turns ended
+    waiting = asyncio.create_task(_say_what_it_waits_for(agent), name="serve-waiting")
     async with server:
+        waiting.cancel()
         for line in _announcement(server, agent):
             print(f"[remote] {line}", flush=True)
         if invite is not None:
@@ -131,6 +134,16 @@ async def _serve(server: Server, agent: Agent, caller: Caller | None, *, invite:
         await caller.close()
     if server.host.failure is not None:
         raise server.host.failure
+
+
+async def _say_what_it_waits_for(agent: Agent) -> None:
+    """While an agent starts: what is outstanding, once for each such thing that takes long."""
+    said = ""
+    while True:
+        await asyncio.sleep(START_PATIENCE_SECONDS)
+        if agent.info.waits_for not in ("", said):
+            said = agent.info.waits_for
+            print(f"[remote] waiting for {escape(agent.info.name)}: {escape(said)}", file=sys.stderr, flush=True)
 
 
 def _announcement(server: Server, agent: Agent) -> list[str]:

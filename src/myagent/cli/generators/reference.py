@@ -55,8 +55,12 @@ def _command(parser: Parser) -> Iterator[str]:
         yield "\n".join(["| argument | meaning |", "|---|---|", *rows]) + "\n"
         yield _fenced(parser.epilog)
     for action in subcommands:
-        for subparser in action.choices.values():
-            yield from _command(subparser)
+        everyday = action.choices["remote"].commands() if "remote" in action.choices else ()
+        for name, subparser in action.choices.items():
+            if name in everyday:
+                yield f"`{subparser.prog}` is short for `myagent remote {name}`.\n"
+            else:
+                yield from _command(subparser)
 
 
 def _usage(parser: argparse.ArgumentParser) -> str:

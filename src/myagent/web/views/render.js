@@ -5,7 +5,7 @@ import { copyButton, el, flowing, setText } from "./dom.js";
 import { escape, escapeLine, visible } from "../parsing/escape.js";
 import { printed } from "../parsing/printed.js";
 import { MarkdownView } from "./markdown.js";
-import { exitCode, toolDetails } from "./timeline.js";
+import { toolDetails } from "./timeline.js";
 
 const DIFF_ROWS = 2000; // drawn at once
 const OPEN_ROWS = 60; // a diff this short is shown without being asked for
@@ -142,7 +142,7 @@ class DrawnTool {
     setText(this._status, STATUS[item.status]);
     this._status.className = `status ${item.status}`;
     setText(this._title, item.title);
-    setText(this._kind, escapeLine([item.call.kind ?? "", exitCode(item.call)].filter(Boolean).join(", ")));
+    setText(this._kind, escapeLine([item.call.kind ?? "", item.exit].filter(Boolean).join(", ")));
     this._stale = true;
     if (!this._touched) {
       const { diffs } = toolDetails(item.call);
@@ -161,7 +161,7 @@ class DrawnTool {
   _fill(closed = false) {
     if (!(this.node.open || closed) || !this._stale) return;
     this._stale = false;
-    const details = toolDetails(this._item.call);
+    const details = toolDetails(this._item.call, this._item.output);
     const parts = details.diffs.map(drawDiff);
     if (details.paths.length > 0) parts.push(field("where", details.paths.join("\n")));
     if (details.input !== "" && details.diffs.length === 0) parts.push(field("input", details.input, visible(details.input)));

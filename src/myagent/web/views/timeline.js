@@ -6,6 +6,7 @@ import { Printed } from "../parsing/printed.js";
 const ITEM_CHARACTERS = 32_768; // of text in one item; the next line begins another, so that drawing stays cheap
 const OPEN = ["pending", "in_progress"]; // tool calls
 const STREAMS = ["output", "stderr"]; // a line of one goes on after lines of the other
+const LIVE = ["terminal_output_delta", "terminal_output", "mcp_output_delta"]; // pieces of a running command's output
 const SPLIT_CHUNK = 16_384; // a chunk of this size may go on in the next one, which then has no update of its own
 
 /** Items in order. Each has a `key` that stays its own, and a `version` that changes with it. */
@@ -117,13 +118,17 @@ export class Timeline {
     const id = `${event.id} ${update.toolCallId}`;
     let item = this._tools.get(id);
     if (item === undefined) {
-      item = this._add(event, { kind: "tool", call: {}, title: "", status: "", raw: this._raw });
+      item = this._add(event, { kind: "tool", call: {}, title: "", status: "", output: "", exit: "", raw: this._raw });
       item.key = `tool ${id}`;
       this._tools.set(id, item);
     }
     for (const [key, value] of Object.entries(update)) {
       if (value !== null && key !== "sessionUpdate") item.call[key] = value;
     }
+    const meta = update._meta ?? {};
+    const piece = LIVE.map((key) => text(meta[key]?.data)).find(Boolean) ?? "";
+    item.output = lastLines(item.output + piece, ITEM_CHARACTERS); // the end of it is what tells
+    item.exit = exitText(meta.terminal_exit) || exitCode(item.call) || item.exit;
     item.title = escapeLine(text(item.call.title) || text(item.call.kind) || "tool call");
     item.status = ["pending", "in_progress", "completed", "failed"].includes(item.call.status) ? item.call.status : "pending";
     item.version = event.seq;
@@ -167,15 +172,15 @@ export class Timeline {
   }
 }
 
-/** What a tool call shows when it is opened: its input, its texts and the files that it changes. */
-export function toolDetails(call) {
+/** What a tool call shows when it is opened: its input, its texts and the files that it changes; `live` came in pieces. */
+export function toolDetails(call, live = "") {
   const content = list(call.content);
   const texts = content.filter(({ type }) => type === "content").map(({ content: block }) => text(block?.text));
   const raw = call.rawOutput;
   return {
     input: call.rawInput === undefined ? "" : pretty(call.rawInput),
     texts: texts.filter(Boolean),
-    output: raw === undefined || exitCode(call) !== "" ? "" : pretty(raw),
+    output: live || (raw === undefined || exitCode(call) !== "" ? "" : pretty(raw)),
     diffs: content.filter(({ type, newText }) => type === "diff" && typeof newText === "string").map((each) => ({
       path: escapeLine(text(each.path)),
       before: typeof each.oldText === "string" ? each.oldText : null,
@@ -188,7 +193,20 @@ export function toolDetails(call) {
 /** The exit code of a tool call that tells of nothing else, in words. */
 export function exitCode({ rawOutput }) {
   const keys = rawOutput !== null && typeof rawOutput === "object" ? Object.keys(rawOutput) : [];
-  return keys.length === 1 && Number.isInteger(rawOutput.exitCode) ? `exit ${rawOutput.exitCode}` : "";
+  const code = rawOutput?.exitCode ?? rawOutput?.exit_code;
+  return keys.length === 1 && Number.isInteger(code) ? `exit ${code}` : "";
+}
+
+/** The last lines of a text that fit; of a line that does not fit alone, its end. */
+function lastLines(text, most) {
+  if (text.length <= most) return text;
+  const end = text.slice(-most);
+  return end.slice(end.indexOf("\n") + 1);
+}
+
+function exitText(exit) {
+  if (text(exit?.signal) !== "") return escapeLine(exit.signal);
+  return Number.isInteger(exit?.exit_code) ? `exit ${exit.exit_code}` : "";
 }
 
 function pretty(value) {

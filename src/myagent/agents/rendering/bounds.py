@@ -1,0 +1,47 @@
+"""Agents say more than anybody reads: what is kept of data that is too large."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from myagent.agents.rendering import JSON
+
+UPDATE_BYTES = 256 * 1024  # of one structured update; qwen-code 0.24 sends single updates of 570 KB
+STRING_CHARS = 8192  # of a string inside an update that had to be trimmed
+_HEAD = ("sessionUpdate", "toolCallId", "messageId", "status", "kind")  # what stays of an update that is too large
+
+
+def fit(update: JSON) -> JSON:
+    """The update itself, or, when it is larger than `UPDATE_BYTES`, what is left of it when long strings are cut."""
+    if len(msgspec.json.encode(update)) <= UPDATE_BYTES:
+        return update
+    small: JSON = trimmed(update, STRING_CHARS)
+    if len(msgspec.json.encode(small)) <= UPDATE_BYTES:
+        return small
+    head: JSON = {key: small[key] for key in _HEAD if key in small}
+    return {**head, "_meta": {"myagent": {"omitted": "larger than the limit for one update"}}}
+
+
+def trimmed(value: Any, chars: int) -> Any:
+    """The same data with every string cut to `chars`."""
+    match value:
+        case str():
+            return cut(value, chars)
+        case Mapping():
+            return {key: trimmed(item, chars) for key, item in value.items()}
+        case list() | tuple():
+            return [trimmed(item, chars) for item in value]
+        case _:
+            return value
+
+
+def cut(text: str, chars: int) -> str:
+    """At most `chars` characters of a text, and how many are missing."""
+    return text if len(text) <= chars else f"{text[:chars]}… ({len(text) - chars} more characters)"
+
+
+def dicts(value: Any) -> list[JSON]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

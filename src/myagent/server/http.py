@@ -1,0 +1,152 @@
+"""The answers to plain HTTP requests: the page, sessions, pages of events, tickets, metrics, and refusals."""
+
+from __future__ import annotations
+
+import logging
+from email.utils import formatdate
+from http import HTTPStatus
+
+from websockets.datastructures import Headers
+from websockets.http11 import Response
+
+from myagent.access.registry import Access
+from myagent.access.tickets import SECONDS as TICKET_SECONDS
+from myagent.access.tickets import Tickets, TicketsFull
+from myagent.core.codec import encode
+from myagent.eventlog import with_update
+from myagent.host.host import Host
+from myagent.server.admission import NO_CREDENTIAL, Call, Rejected, known_session, number
+from myagent.server.metrics import METRICS_TYPE, MeasuredLog
+from myagent.server.static import PAGE_POLICY, page_files
+from myagent.settings import Settings
+
+PAGE_BYTES = 1 << 20  # of events in one answer
+PAGE_EVENTS = 10_000
+DATA_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"
+
+_log = logging.getLogger(__name__)
+
+
+class Answers:
+    """Answers calls that admission has let through."""
+
+    def __init__(
+        self, host: Host, settings: Settings, *, access: Access, tickets: Tickets, measures: MeasuredLog
+    ) -> None:
+        self._host = host
+        self._settings = settings
+        self._access = access
+        self._tickets = tickets
+        self._measures = measures
+
+    def costs(self, call: Call) -> bool:
+        """Whether an answer takes time or memory to make; the others are small, or held in memory already."""
+        return call.route in ("events", "metrics")
+
+    async def answer(self, call: Call) -> Response:
+        """The response, whatever happens."""
+        try:
+            response = await self._response(call)
+            if call.credential is not None and not self._access.authenticator.still_good(call.credential):
+                raise Rejected(401, NO_CREDENTIAL)
+        except Rejected as rejected:
+            response = rejection(rejected)
+        except Exception:
+            _log.exception("GET %s failed", call.route)
+            response = rejection(Rejected(500, "internal error"))
+        return response
+
+    async def _response(self, call: Call) -> Response:
+        match call.route:
+            case "healthz":
+                return _response(200, b"ok\n", "text/plain; charset=utf-8")
+            case "sessions":
+                assert call.credential is not None
+                sessions = self._host.list_sessions(only=call.credential.session_id)
+                return _response(200, encode({"sessions": sessions}), "application/json")
+            case "events":
+                return await self._events(call)
+            case "ticket":
+                return self._ticket(call)
+            case "metrics":
+                if call.credential is not None and call.credential.scope != "owner":
+                    raise Rejected(403, "owner only")
+                return _response(200, await self._measures.exposition(self._host), METRICS_TYPE)
+            case _:
+                return self._page(call.path)
+
+    def _page(self, path: str) -> Response:
+        """A file of the page, which has relative addresses in it and so must be at a path that ends in a slash."""
+        if path == self._settings.base_path:
+            return _response(308, b"", "text/plain; charset=utf-8", Location=f"{path}/")
+        file = page_files()[path]
+        own = {"Cross_Origin_Opener_Policy": "same-origin"}
+        return _response(200, file.body, file.content_type, policy=PAGE_POLICY, **own)
+
+    def _ticket(self, call: Call) -> Response:
+        assert call.credential is not None
+        if not self._access.authenticator.still_good(call.credential):
+            raise Rejected(401, NO_CREDENTIAL)
+        try:
+            ticket = self._tickets.issue(call.credential)
+        except TicketsFull as error:
+            raise Rejected(503, str(error)) from None
+        return _response(200, encode({"ticket": ticket, "expiresIn": int(TICKET_SECONDS)}), "application/json")
+
+    async def _events(self, call: Call) -> Response:
+        """A page of events, one a line: after a `seq` from there on, before one the last of those. With
+        `wants=updates`, with their structured updates."""
+        assert call.credential is not None
+        session_id = known_session(self._host.sessions, call.session_id, call.credential)
+        assert session_id is not None
+        head = self._host.fanout.window.heads.get(session_id, 0)
+        limit = number(call.parameters, "limit")
+        limit = PAGE_EVENTS if limit is None else min(limit, PAGE_EVENTS)
+        before, after = number(call.parameters, "before"), number(call.parameters, "after")
+        if before is not None and after is not None:
+            raise Rejected(400, "give `after` or `before`, not both")
+        log = self._host.log
+        if before is not None:
+            rows = await log.read_back(session_id, min(before, head + 1), limit=limit, max_bytes=PAGE_BYTES)
+        else:
+            first = after or 0
+            until = min(head, first + limit)
+            rows = []
+            if first < until:
+                rows = await log.read_session(session_id, first, until_seq=until, max_bytes=PAGE_BYTES)
+        updates = call.parameters.get("wants") == "updates"
+        lines = (with_update(row.body, row.update) if updates else row.body for row in rows)
+        return _response(200, b"".join(line + b"\n" for line in lines), "application/x-ndjson")
+
+
+def rejection(rejected: Rejected) -> Response:
+    """A refusal with the headers that belong to its status."""
+    body = f"{rejected}\n".encode()
+    extra = {}
+    if rejected.status == 401:
+        extra["WWW_Authenticate"] = 'Bearer realm="myagent-remote"'
+    if rejected.status == 405:
+        extra["Allow"] = "GET"
+    if rejected.status == 426:
+        extra["Sec_WebSocket_Version"] = "13"
+    if rejected.status in (429, 503):
+        extra["Retry_After"] = str(rejected.retry_after)
+    return _response(rejected.status, body, "text/plain; charset=utf-8", **extra)
+
+
+def _response(status: int, body: bytes, content_type: str, *, policy: str = DATA_POLICY, **extra: str) -> Response:
+    headers = Headers(
+        [
+            ("Date", formatdate(usegmt=True)),
+            ("Connection", "close"),
+            ("Content-Length", str(len(body))),
+            ("Content-Type", content_type),
+            ("Cache-Control", "no-store"),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Referrer-Policy", "no-referrer"),
+            ("Content-Security-Policy", policy),
+            ("Cross-Origin-Resource-Policy", "same-origin"),
+            *((name.replace("_", "-"), value) for name, value in extra.items()),
+        ]
+    )
+    return Response(status, HTTPStatus(status).phrase, headers, body)
