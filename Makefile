@@ -6,8 +6,13 @@ PIP := pip install --quiet --disable-pip-version-check
 BIN := $(VENV)/bin
 RUNS := $(VENV)/.runs
 STAMP := $(VENV)/.installed
-AGENTS := @google/gemini-cli@0.61.0 opencode-linux-x64@1.18.34 @qwen-code/qwen-code@0.15.10 \
-  @agentclientprotocol/claude-agent-acp@0.49.0 @anthropic-ai/claude-code@2.1.197 @agentclientprotocol/codex-acp@2.6.0
+# Most of them need Node 22, which npm brings along; mistral-vibe needs Python 3.12 or newer: make agents NEWER_PYTHON=…
+AGENTS := node@22 @google/gemini-cli@0.61.0 opencode-linux-x64@1.18.34 @qwen-code/qwen-code@0.24.4 \
+  @agentclientprotocol/claude-agent-acp@0.101.0 @anthropic-ai/claude-code@2.1.332 \
+  @agentclientprotocol/codex-acp@2.6.0 @moonshot-ai/kimi-code@2.1.0 @github/copilot@1.0.102
+ZED_AGENTS := @zed-industries/codex-acp@0.16.0
+VIBE := mistral-vibe==3.0.2
+NEWER_PYTHON ?= python3.13
 
 .DEFAULT_GOAL := help
 .PHONY: help test demo lint types coverage mutation faults agents conformance fuzz audit bench screenshots constraints \
@@ -50,13 +55,18 @@ demo: $(RUNS)  ## watch a session being shared: an owner, two followers, one tha
 faults: $(STAMP)  ## the fault suite at length: cuts, kills, stalls, full disks; prints its figures
 	$(BIN)/python -m tests.faults
 
-agents: $(STAMP)  ## every real agent that npm can install in .cache/agents, with a scripted model
-	@mkdir -p .cache/agents
+agents: $(STAMP)  ## every real agent that can be installed in .cache/agents, with a scripted model; writes docs/agents.md
+	@mkdir -p .cache/agents/zed
 	@for package in $(AGENTS); do \
 	  npm install --silent --no-audit --no-fund --prefix .cache/agents $$package \
 	  || echo "not tried, unless it is there already: npm could not install $$package"; \
 	done
-	MYAGENT_TEST_EVERY_AGENT=1 $(BIN)/python -m pytest -rs tests/agents/test_real_agents.py tests/e2e/test_real_agents.py
+	@npm install --silent --no-audit --no-fund --prefix .cache/agents/zed $(ZED_AGENTS) || echo "not tried: $(ZED_AGENTS)"
+	@$(NEWER_PYTHON) -m venv .cache/agents/vibe && .cache/agents/vibe/bin/python -m pip install --quiet $(VIBE) \
+	  || echo "not tried, unless it is there already: $(VIBE)"
+	MYAGENT_TEST_EVERY_AGENT=1 $(BIN)/python -m pytest -rs tests/agents/test_real_agents.py \
+	  tests/agents/test_real_hostile.py tests/e2e/test_real_agents.py tests/e2e/test_agent_steps.py; \
+	  status=$$?; $(BIN)/python scripts/agents_table.py && exit $$status
 
 conformance: $(STAMP)  ## RFC 6455: the Autobahn cases through our own listener
 	$(BIN)/python -m pytest tests/conformance

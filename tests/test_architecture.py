@@ -75,7 +75,8 @@ LIBRARIES: dict[str, set[str]] = {
     "pydantic_ai": {"agents"},
     "openai": {"agents"},
     "httpx2": {"agents"},
-    "socksio": {"agents"},
+    "mcp": {"agents"},
+    "anyio": {"agents"},
     "dotenv": {"agents"},
     "segno": {"cli"},
 }

@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 from myagent.__main__ import main
+from myagent.agents.acp.presets import PRESETS
 from myagent.core import messages
 from myagent.core.refusals import CODES
 from myagent.server import admission, upgrade
@@ -166,10 +167,15 @@ NOT_SETTINGS = {
     "--model",
     "--base-url",
     "--context",
+    "--mcp",
+    "--trust-directory",
     "--agent-option",
     "--agent-idle",
     "--allow-unsupervised",
     "--on-unasked",
+    "--asking-mode",
+    "--plan-mode",
+    "--auth-method",
     "--notify",
     "--notify-after",
     "--notify-details",
@@ -208,3 +214,19 @@ def test_the_program_in_the_readme_runs_and_ends(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "what it reads" in done.stdout
     assert done.stdout.splitlines()[-1].startswith("TerminalState(")
+
+
+def test_the_table_of_agents_is_that_of_the_presets_and_of_the_steps() -> None:
+    """`make agents` writes it; here its form is held against the presets, and that every failed step is explained."""
+    page = (ROOT / "docs" / "agents.md").read_text()
+    made = page.partition("<!-- steps: made by `make agents` -->")[2].partition("<!-- steps: end -->")[0]
+    head, _, *rows = [line.strip("| ").split(" | ") for line in made.splitlines() if line.startswith("|")]
+    steps = re.search(r"^STEPS = \((.*?)^\)", (ROOT / "tests/e2e/test_agent_steps.py").read_text(), re.M | re.S)
+    assert steps is not None
+    assert head[1:] == re.findall(r'"([^"]+)"', steps[1])
+    assert [row[0].strip("`") for row in rows] == sorted(PRESETS)
+    for name, *marks in rows:
+        assert len(marks) == len(head) - 1 and set(marks) <= {"✓", "✗", "–"}
+        told = made.count(f"- {name}, ")
+        assert told == marks.count("✗")
+        assert (f"- {name} was not run: " in made) == (marks[0] == "–")

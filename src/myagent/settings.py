@@ -57,6 +57,7 @@ class Settings:
     tls_key: Path | None = None
     insecure_plain: bool = False  # listen beyond loopback without TLS
     retain_events: int | None = None  # per session; None: all
+    max_log: int | None = 8 << 30  # bytes of the event log, after which nothing new is taken; None: as the disk has
     heartbeat: float = 5.0  # between pings; an owner that is silent for twice as long is gone
     stall_timeout: float = 15.0  # a reader that takes nothing for so long is dropped
     close_timeout: float = 1.0  # for the other side to answer a close frame

@@ -4,6 +4,7 @@ What it answers depends on the last prompt of the conversation alone:
 
 - `STUB FILE=/path`, with a tool that writes files on offer: some words, and one call of that tool, its arguments filled
   from its JSON schema; when the tool's result comes back, "done";
+- `STUB RUN=command`, the command quoted as in a URL, with a tool that runs commands on offer: the same with that tool;
 - `SLOW`: words until the client goes away;
 - `SCRIPT [step, …]`, in the OpenAI shape alone: the step for as many answers as the model has given since; a step is
   `{"say": "words", "think": "words", "calls": [[tool, arguments], …], "finish": "length"}`, all of it optional; in
@@ -20,18 +21,19 @@ import asyncio
 import itertools
 import json
 import re
-import shlex
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.agents.scripted_tools import CONTENT, asked_for, codex_tools, command_of, fitting, writer_among
+
+__all__ = ["CONTENT", "WORDS", "model_server"]
+
 JSON = dict[str, Any]
-CONTENT = "hello from the scripted model\n"
 WORDS = ("I ", "will ", "write ", "the ", "file. ")
+REMINDER = re.compile(r"<system-reminder>.*?</system-reminder>", re.DOTALL)  # of the agent, beside what a human said
 SLOW_WORDS, SLOW_SECONDS = 3000, 0.02
-SHELL = "exec_command"  # of codex
-WRITERS = ("write", "write_file", "Write")
 
 
 @dataclass(frozen=True)
@@ -71,17 +73,15 @@ class Asked:
             return Answer(WORDS, cut=True)
         if "GARBAGE" in last:
             return Answer((), garbage=last.partition("GARBAGE")[2].strip())
-        writer = next((name for name in WRITERS if name in self.tools), None)
         if self.has_result:
             return Answer(("All ", "done."))
         if "SLOW" in last:
             return Answer(tuple(f"word{number} " for number in range(SLOW_WORDS)), slow=True)
-        if "RECALL" in last and writer is not None:
+        if "RECALL" in last and writer_among(self.tools) is not None:
             markers = [found for text in self.prompts for found in re.findall(r"MARKER-\w+", text)]
             return Answer((markers[-1] if markers else "nothing",))
-        if "STUB" in last and writer is not None:
-            path = next(iter(re.findall(r"FILE=(\S+)", last)), "")
-            return Answer(WORDS, writer, filled(self.tools[writer], path))
+        if "STUB" in last and (call := asked_for(last, self.tools)) is not None:
+            return Answer(WORDS, *call)
         return Answer(("ok",))
 
     def _scripted(self, steps: list[JSON]) -> Answer:
@@ -93,42 +93,14 @@ class Asked:
         )
 
 
-def filled(schema: JSON, path: str) -> JSON:
-    """Arguments for a tool that writes a file, as its schema wants them."""
-    arguments: JSON = {}
-    for name, its in schema.get("properties", {}).items():
-        if "path" in name.lower():
-            arguments[name] = path
-        elif "content" in name.lower():
-            arguments[name] = CONTENT
-        elif name in schema.get("required", []):
-            arguments[name] = fitting(its)
-    return arguments
-
-
-def fitting(schema: JSON) -> Any:
-    """The plainest value that a JSON schema allows."""
-    if "enum" in schema:
-        return schema["enum"][0]
-    match str(schema.get("type", "string")).lower():
-        case "object":
-            return {name: fitting(its) for name, its in schema.get("properties", {}).items()}
-        case "array":
-            return []
-        case "boolean":
-            return False
-        case "integer" | "number":
-            return 1
-        case _:
-            return "scripted"
-
-
 # --- OpenAI: POST /v1/chat/completions ------------------------------------------------------------------------------
 
 
 def openai_asked(body: JSON) -> Asked:
     messages = body.get("messages", [])
     texts = [(message["role"], _text(message.get("content"))) for message in messages]
+    texts = [(role, REMINDER.sub("", text)) for role, text in texts]
+    texts = [(role, text) for role, text in texts if role != "user" or text.strip()]
     last = max((index for index, (role, _) in enumerate(texts) if role == "user"), default=-1)
     tools = {tool["function"]["name"]: tool["function"].get("parameters", {}) for tool in body.get("tools") or []}
     since = texts[last + 1 :]
@@ -286,8 +258,7 @@ def responses_asked(body: JSON) -> Asked:
     ]
     last = prompts[-1][0] if prompts else -1
     has_result = any(row.get("type") == "function_call_output" for row in rows[last + 1 :])
-    names = {tool.get("name") for tool in body.get("tools") or []}
-    tools = {"write": {"properties": {"path": {}, "content": {}}}} if SHELL in names else {}
+    tools = codex_tools({tool.get("name"): tool for tool in body.get("tools") or []})
     return Asked([text for _, text in prompts], has_result, tools)
 
 
@@ -300,9 +271,9 @@ def responses_events(answer: Answer, number: int, *, free: bool) -> Iterator[JSO
     content = [{"type": "output_text", "text": "".join(answer.words)}]
     yield {"type": "response.output_item.done", "output_index": 0, "item": {**said, "content": content}}
     if answer.tool:
-        command = f"printf %s {shlex.quote(answer.arguments['content'])} > {shlex.quote(answer.arguments['path'])}"
-        arguments = {"cmd": command, **({} if free else {"sandbox_permissions": "require_escalated"})}
-        call = {"type": "function_call", "call_id": f"call_{number}", "name": SHELL, "arguments": json.dumps(arguments)}
+        name, arguments = command_of(answer.tool, answer.arguments)
+        arguments |= {} if free else {"sandbox_permissions": "require_escalated"}
+        call = {"type": "function_call", "call_id": f"call_{number}", "name": name, "arguments": json.dumps(arguments)}
         yield {"type": "response.output_item.done", "output_index": 1, "item": call}
     usage = {"input_tokens": 11, "output_tokens": 7, "total_tokens": 18}
     yield {"type": "response.completed", "response": {"id": f"resp_{number}", "usage": usage}}
@@ -375,7 +346,7 @@ async def _respond(writer: asyncio.StreamWriter, method: str, target: str, body:
         whole = anthropic_whole(answer, number)
     elif path.endswith("/responses"):
         answer = responses_asked(body).answer()
-        events, whole = responses_events(answer, number, free="danger-full-access" in json.dumps(body)), {}
+        events, whole = responses_events(answer, number, free=_is_free(json.dumps(body))), {}
     elif "count" in path.lower():
         answer, events, whole = Answer(()), None, {"totalTokens": 11, "input_tokens": 11}
     else:
@@ -408,6 +379,12 @@ async def _respond(writer: asyncio.StreamWriter, method: str, target: str, body:
             raise ConnectionResetError
     _chunk(writer, b"")
     await writer.drain()
+
+
+def _is_free(body: str) -> bool:
+    """Whether codex now runs without a sandbox: it says so whenever that changes."""
+    modes = re.findall(r"sandbox_mode\W+is\W+([a-z-]+)", body)
+    return modes[-1] == "danger-full-access" if modes else "danger-full-access" in body
 
 
 def _chunk(writer: asyncio.StreamWriter, data: bytes) -> None:

@@ -5,8 +5,9 @@ this installs them:
 
     npm install @google/gemini-cli@0.61.0 opencode-linux-x64@1.18.34
 
-`make agents` installs more of them there, and lets the tests use those too (MYAGENT_TEST_EVERY_AGENT): qwen-code,
-codex-acp, claude-agent-acp and claude itself, of which the last two bring a proprietary program.
+`make agents` installs more of them there, and lets the tests use those too (MYAGENT_TEST_EVERY_AGENT): qwen-code, the
+two codex-acp, claude-agent-acp, claude, copilot, kimi and mistral-vibe, some of which bring a proprietary program. The
+`node` that npm installed there, if any, runs them.
 """
 
 from __future__ import annotations
@@ -36,15 +37,17 @@ class Real:
     command: tuple[str, ...]
     setup: Callable[[Path, str], dict[str, str]]
     extra: bool = False
+    under: str = "node_modules"
 
     @property
     def path(self) -> Path:
-        return AGENTS / "node_modules" / self.command[0]
+        return AGENTS / self.under / self.command[0]
 
     def env(self, home: Path, url: str) -> dict[str, str]:
         """What it needs on top of an inherited environment, so that it sees no home but this, and no model but ours."""
         nowhere = dict.fromkeys(("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"), "")
-        return {"HOME": str(home), **nowhere, **self.setup(home, url)}
+        path = os.pathsep.join((str(self.path.parent), str(AGENTS / "node_modules" / ".bin"), os.environ["PATH"]))
+        return {"HOME": str(home), "PATH": path, **nowhere, **self.setup(home, url)}
 
     def need(self) -> None:
         """Skip the test when it is not installed, or not wanted."""
@@ -86,17 +89,44 @@ def _codex(home: Path, url: str) -> dict[str, str]:
     return {"CODEX_HOME": str(home / "codex"), "STUB_KEY": "x"}
 
 
+def _copilot(home: Path, url: str) -> dict[str, str]:
+    own = {"COPILOT_PROVIDER_BASE_URL": f"{url}/v1", "COPILOT_PROVIDER_API_KEY": "x", "COPILOT_MODEL": "stub"}
+    own["XDG_CACHE_HOME"] = str(home / ".cache")
+    return own | {"COPILOT_HOME": str(home / ".copilot"), "COPILOT_OFFLINE": "true", "COPILOT_AUTO_UPDATE": "false"}
+
+
+def _kimi(home: Path, url: str) -> dict[str, str]:
+    own = {"KIMI_MODEL_NAME": "stub", "KIMI_MODEL_API_KEY": "x", "KIMI_MODEL_PROVIDER_TYPE": "openai"}
+    return own | {"KIMI_MODEL_BASE_URL": f"{url}/v1", "KIMI_CODE_NO_AUTO_UPDATE": "1"}
+
+
+def _vibe(home: Path, url: str) -> dict[str, str]:
+    (home / ".vibe").mkdir(exist_ok=True)
+    provider = f'[[providers]]\nname = "stub"\napi_base = "{url}/v1"\napi_key_env_var = "STUB_KEY"\n'
+    model = '[[models]]\nname = "stub"\nprovider = "stub"\nalias = "stub"\n'
+    (home / ".vibe" / "config.toml").write_text(
+        f'active_model = "stub"\nenable_telemetry = false\nenable_update_checks = false\n{provider}{model}'
+    )
+    return {"VIBE_HOME": str(home / ".vibe"), "STUB_KEY": "x", "MISTRAL_API_KEY": "x"}
+
+
 GEMINI = Real("gemini", (".bin/gemini", "--acp"), _gemini)
 QWEN = Real("qwen", (".bin/qwen", "--acp"), _qwen, extra=True)
 OPENCODE = Real("opencode", ("opencode-linux-x64/bin/opencode", "acp"), _opencode)
 CLAUDE = Real("claude", (".bin/claude-agent-acp",), _claude, extra=True)
 CLAUDE_P = Real("claude-p", (".bin/claude",), _claude, extra=True)
 CODEX = Real("codex", (".bin/codex-acp",), _codex, extra=True)
-EVERY = (GEMINI, OPENCODE, QWEN, CLAUDE, CLAUDE_P, CODEX)
+COPILOT = Real("copilot", (".bin/copilot", "--acp"), _copilot, extra=True)
+KIMI = Real("kimi", (".bin/kimi", "acp"), _kimi, extra=True)
+VIBE = Real("vibe", ("vibe-acp",), _vibe, extra=True, under="vibe/bin")
+ZED_CODEX = Real("codex-zed", (".bin/codex-acp",), _codex, extra=True, under="zed/node_modules")
+EVERY = (GEMINI, OPENCODE, QWEN, CLAUDE, CLAUDE_P, CODEX, ZED_CODEX, COPILOT, KIMI, VIBE)
 
 
 def a_minute_later(home: Path) -> None:
     """Let the clock move on for gemini-cli 0.61: it names the file of a session after the minute in which the session
     was made or loaded, and so overwrites a session that is loaded in the minute in which it was made."""
     for file in home.glob(".gemini/tmp/*/chats/session-*"):
-        file.rename(file.with_name(re.sub(r"T\d\d-\d\d", "T00-00", file.name)))
+        earlier = (file.with_name(re.sub(r"T\d\d-\d\d", f"T24-{minute:02}", file.name)) for minute in range(60))
+        if "T24-" not in file.name:
+            file.rename(next(path for path in earlier if not path.exists()))

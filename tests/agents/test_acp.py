@@ -15,6 +15,7 @@ from tests.agents.contract import check_updates
 from tests.agents.recorder import ALLOW, DENY, Recorder
 
 from myagent.agents import Answer, Turn, TurnEnd
+from myagent.agents.acp.directory import NOT_KNOWN
 from myagent.agents.acp.host import AcpAgent
 from myagent.agents.acp.presets import PRESETS, UNKNOWN, Preset
 from myagent.core.messages import PermissionMode
@@ -86,7 +87,7 @@ def test_start_tells_what_the_agent_is_and_its_session_serves_the_first_prompt(t
         assert (info.name, info.version, info.note) == (
             "fake",
             "7.1",
-            "unverified: it may or may not ask (mode ask)",
+            f"unverified: it may or may not ask (mode ask); {NOT_KNOWN}",
         )
         first, _ = await hosted.run("say x")
         second, _ = await hosted.run("say x", session="two")
@@ -286,7 +287,7 @@ def test_an_agent_that_would_not_ask_is_refused_unless_that_was_accepted(tmp_pat
 
 def test_an_agent_that_never_asks_is_refused_though_it_has_no_modes(tmp_path: Path) -> None:
     async def test(hosted: Hosted) -> None:
-        with pytest.raises(AgentUnavailable, match="may run tools without asking"):
+        with pytest.raises(AgentUnavailable, match="runs tools without asking"):
             await hosted.agent.start()
 
     hosting(test, tmp_path, preset=PRESETS["gptme"])

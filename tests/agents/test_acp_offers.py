@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.agents.test_acp import Hosted, hosting
 
+from myagent.agents.acp.directory import NOT_KNOWN
 from myagent.agents.acp.offers import NotOffered, offer_named, offers_of
 from myagent.exceptions import AgentUnavailable
 
@@ -34,6 +35,7 @@ def test_what_was_chosen_is_set_in_every_session_and_told(
             [
                 "unverified: it may or may not ask (it has no modes)",
                 *(f"{name}={value}" for name, value in options.items()),
+                NOT_KNOWN,
             ]
         )
         for session in ("one", "two"):
@@ -49,7 +51,7 @@ def test_a_choice_leaves_the_mode_alone(tmp_path: Path) -> None:
 
     async def test(hosted: Hosted) -> None:
         await hosted.agent.start()
-        assert hosted.agent.info.note == "unverified: it may or may not ask (mode ask); effort=low"
+        assert hosted.agent.info.note == f"unverified: it may or may not ask (mode ask); effort=low; {NOT_KNOWN}"
         assert await hosted.says("mode") == "ask"
 
     hosting(

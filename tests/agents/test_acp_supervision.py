@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.agents.test_acp import Hosted, hosting
 
+from myagent.agents.acp.directory import NOT_KNOWN
 from myagent.agents.acp.presets import CLAUDE_ASKS, PRESETS
 
 QWEN = "QWEN_CODE_SYSTEM_SETTINGS_PATH"
@@ -33,7 +34,9 @@ def test_an_agent_gets_its_file_anew_with_each_start(
         file.write_text("{}")  # as qwen-code does, which writes its settings in its newest form
         await hosted.run("die 1")
         again = await named(hosted)
-        assert json.loads(again.read_text()) == rules
+        anew = json.loads(again.read_text())
+        assert anew.pop("mcp") != rules.pop("mcp"), "a name that nobody could have guessed"
+        assert anew == rules
         await hosted.agent.close()
         assert not file.exists() and not again.exists()
 
@@ -47,7 +50,7 @@ def test_what_the_operator_set_counts_where_that_was_accepted(tmp_path: Path, mo
     async def test(hosted: Hosted) -> None:
         await hosted.agent.start()
         assert hosted.agent.info.note == (
-            f"UNSUPERVISED: it may run tools without asking, as {QWEN} says (mode default)"
+            f"UNSUPERVISED: it may run tools without asking, as {QWEN} says (mode default); {NOT_KNOWN}"
         )
         assert await named(hosted) == Path("/somewhere/else")
 
@@ -68,7 +71,7 @@ def test_claude_is_told_with_each_session_what_to_ask_for(tmp_path: Path, accept
             options = told["claudeCode"]["options"]
             assert options["settingSources"] == ["user"]
             assert options["settings"]["permissions"]["ask"] == list(CLAUDE_ASKS)
-            assert hosted.agent.info.note == "unverified: it may or may not ask (mode default)"
+            assert hosted.agent.info.note == f"unverified: it may or may not ask (mode default); {NOT_KNOWN}"
 
     arguments = ("--name", "claude-agent-acp", "--modes", "auto,default")
     hosting(test, tmp_path, *arguments, allow_unsupervised=accepted)
@@ -79,7 +82,7 @@ def test_a_model_that_is_asked_without_a_key_is_said(tmp_path: Path) -> None:
         await hosted.agent.start()
         assert hosted.agent.info.note == (
             "unverified: it may or may not ask (mode default); "
-            "no GEMINI_API_KEY: it asks the model at GOOGLE_GEMINI_BASE_URL without a key"
+            f"no GEMINI_API_KEY: it asks the model at GOOGLE_GEMINI_BASE_URL without a key; {NOT_KNOWN}"
         )
 
     nothing = {"GEMINI_API_KEY": "", "GOOGLE_GENAI_USE_VERTEXAI": ""}

@@ -15,6 +15,7 @@ from tests.agents.contract import CHECKS, Check, Subject, check_updates, populat
 from tests.agents.recorder import ALLOW, DENY, Recorder
 
 from myagent.agents import Answer, Turn, TurnEnd
+from myagent.agents.acp.directory import NOT_KNOWN
 from myagent.agents.acp.presets import CLAUDE_P, preset
 from myagent.agents.claude.agent import ClaudePrintAgent
 from myagent.agents.claude.stream import tool_call
@@ -180,13 +181,18 @@ def test_it_is_kept_in_its_asking_mode_unless_that_was_given_up(tmp_path: Path) 
     assert kept[kept.index("--setting-sources") + 1] == "user"
     assert {"Bash", "Edit", "Write"} <= set(json.loads(kept[kept.index("--settings") + 1])["permissions"]["ask"])
     assert not {"--permission-mode", "--setting-sources", "--settings"} & set(free)
-    assert notes[0] == "unverified: it may or may not ask (mode default)" and notes[1].startswith("UNSUPERVISED")
+    assert notes[0] == f"unverified: it may or may not ask (mode default); {NOT_KNOWN}" and notes[1].startswith(
+        "UNSUPERVISED"
+    )
 
 
 def test_options_are_those_that_it_offers(tmp_path: Path) -> None:
     async def test(run: Run, hosted: ClaudePrintAgent) -> None:
         await hosted.start()
-        assert hosted.info.note == "unverified: it may or may not ask (mode default); model=small; effort=low"
+        assert (
+            hosted.info.note
+            == f"unverified: it may or may not ask (mode default); model=small; effort=low; {NOT_KNOWN}"
+        )
         rows = {row["id"]: row["value"] for row in hosted.info.state["config"]}
         assert rows == {"model": "small", "effort": "low"}
         _, told = await run("say x")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from tests.agents.hostile import CELLS, draw_agent, problems
+from tests.agents.random_agent import CELLS, draw_agent, problems
 
 from myagent.agents import Answer, ToolCall
 from myagent.agents.acp import asking

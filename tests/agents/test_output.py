@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from tests.agents.recorder import Recorder
 
+from myagent.agents import UnaskedCall
 from myagent.agents.rendering.turn import Rendering
 from myagent.agents.showing import Showing
+from myagent.agents.tripwire import Tripwire
 
 JSON = dict[str, Any]
 
@@ -110,6 +112,19 @@ async def test_updates_go_with_their_text() -> None:
     for update in (RUNS, piece("a\n"), tool("completed")):
         await showing.show(update)
     assert said.updates == json.loads(json.dumps([RUNS, piece("a\n"), tool("completed")]))
+
+
+async def test_what_ran_unasked_is_told_on_a_line_of_its_own() -> None:
+    class Telling(Recorder):
+        async def unasked(self, call: UnaskedCall) -> None:
+            await self.stderr(f"UNSUPERVISED: {call}\n")
+
+    said = Telling()
+    showing = Showing(said, Tripwire())
+    for update in (tool("in_progress", title="ls", kind="execute"), piece("a\nb."), piece("txt\n")):
+        await showing.show(update)
+    assert said.err == "→ ls\n  a\n  b.\nUNSUPERVISED: ls: it ran and nobody was asked\n  txt\n"
+    await showing.finish()
 
 
 def test_codex_shows_what_its_command_wrote() -> None:

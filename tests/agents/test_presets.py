@@ -11,11 +11,11 @@ import pytest
 from tests.agents.contract import all_gone
 
 from myagent.agents.acp import presets
+from myagent.agents.acp.modes import Modes
 from myagent.agents.acp.presets import (
     CLAUDE_P,
     PRESETS,
     UNKNOWN,
-    Modes,
     Preset,
     UnknownPreset,
     find,

@@ -15,7 +15,20 @@ import psutil
 import pytest
 from tests.agents.contract import check_updates
 from tests.agents.model_server import CONTENT, WORDS, model_server
-from tests.agents.real import CLAUDE, CLAUDE_P, CODEX, EVERY, GEMINI, OPENCODE, Real, a_minute_later
+from tests.agents.real import (
+    CLAUDE,
+    CLAUDE_P,
+    CODEX,
+    COPILOT,
+    EVERY,
+    GEMINI,
+    KIMI,
+    OPENCODE,
+    VIBE,
+    ZED_CODEX,
+    Real,
+    a_minute_later,
+)
 from tests.agents.recorder import ALLOW, DENY, Recorder
 
 from myagent.agents import Turn
@@ -64,7 +77,7 @@ def at_work(real: Real, tmp_path: Path, test: Callable[[Workplace], Awaitable[No
         workspace, home = tmp_path / "workspace", tmp_path / "home"
         workspace.mkdir()
         home.mkdir()
-        async with asyncio.timeout(60), model_server() as url:
+        async with asyncio.timeout(180), model_server() as url:
             await test(Workplace(real, workspace, home, url))
         assert psutil.Process().children(recursive=True) == []
 
@@ -78,7 +91,7 @@ def test_words_stream_and_a_write_is_asked_for(real: Real, tmp_path: Path) -> No
         file = place.workspace / "hello.txt"
         prompt = f"STUB please write FILE={file} now"
         async with place.hosted() as agent:
-            assert re.match(r"asks (?:to leave its sandbox )?\(mode [\w-]+\)", agent.info.note)
+            assert re.match(r"asks (?:to leave its sandbox )?\(mode [\w:/.#-]+\)", agent.info.note)
             denied = Recorder(DENY)
             end = await agent.run(place.turn(prompt), denied)
             assert not file.exists()
@@ -96,7 +109,7 @@ def test_words_stream_and_a_write_is_asked_for(real: Real, tmp_path: Path) -> No
             (call,) = allowed.asked
             assert CONTENT.strip() in call.text
             assert str(file) in call.text
-            assert call.kind == ("execute" if real is CODEX else "edit")
+            assert call.kind == ("execute" if real in (CODEX, ZED_CODEX) else "edit")
             assert "".join(WORDS).strip() in allowed.out
             assert allowed.out.rstrip().endswith("done.")
             check_updates(allowed.updates)
@@ -157,13 +170,20 @@ LENIENT: dict[str, tuple[str, Any]] = {
     "qwen": (".qwen/settings.json", {"permissions": {"allow": ["Edit"]}}),
     "claude": (".claude/settings.json", {"permissions": {"allow": ["Write"]}}),
     "codex": (".codex/config.toml", 'approval_policy = "never"\nsandbox_mode = "danger-full-access"\n'),
+    "codex-zed": (".codex/config.toml", 'approval_policy = "never"\nsandbox_mode = "danger-full-access"\n'),
+    "copilot": (".github/copilot/settings.json", {"allowedTools": ["write"], "permissions": {"allow": ["write"]}}),
+    "kimi": (".kimi-code/config.toml", 'default_permission_mode = "yolo"\n'),
+    "vibe": (".vibe/config.toml", '[tools.write_file]\npermission = "always"\n'),
     "claude-p": (".claude/settings.json", {"permissions": {"defaultMode": "acceptEdits"}}),
 }
 
 
+TRUSTING_NONE = (GEMINI, CODEX, ZED_CODEX, COPILOT, KIMI, VIBE)  # no directory, by themselves
+
+
 @pytest.mark.parametrize("supervised", [True, False])
 def test_it_asks_whatever_the_directory_allows(real: Real, supervised: bool, tmp_path: Path) -> None:
-    """Negative control: without what its preset does for that, it writes; two trust no directory by themselves."""
+    """Negative control: without what its preset does for that, it writes; some trust no directory by themselves."""
     known = preset(real.name)
     bare = replace(
         known, env={"OPENCODE_PERMISSION": known.env.get("OPENCODE_PERMISSION", "")}, files={}, session_meta={}
@@ -172,13 +192,13 @@ def test_it_asks_whatever_the_directory_allows(real: Real, supervised: bool, tmp
 
     async def test(place: Workplace) -> None:
         name, content = LENIENT[real.name]
-        (place.workspace / name).parent.mkdir()
+        (place.workspace / name).parent.mkdir(parents=True)
         (place.workspace / name).write_text(content if isinstance(content, str) else json.dumps(content))
         file = place.workspace / "hello.txt"
         async with place.hosted(on_unasked="tell", **({} if supervised else settings)) as agent:
             told = Recorder(DENY)
             await agent.run(place.turn(f"STUB please write FILE={file} now"), told)
-            asked = supervised or real in (GEMINI, CODEX)
+            asked = supervised or real in TRUSTING_NONE
             assert (len(told.asked), file.exists()) == (int(asked), not asked)
             assert len(told.unasked_calls) == int(not asked and real is not CLAUDE_P), "what it did alone is found out"
 

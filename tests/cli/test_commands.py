@@ -16,10 +16,11 @@ from myagent import __version__
 
 HEAVY = ("asyncio", "websockets", "msgspec", "sqlite3", "ssl")
 SERVE_OPTIONS = {
-    "--agent", "--agent-option", "--allow-unsupervised", "--on-unasked", "--model", "--base-url", "--context",
+    "--agent", "--agent-option", "--allow-unsupervised", "--on-unasked", "--model", "--base-url", "--context", "--mcp",
+    "--trust-directory", "--agent-idle", "--auth-method", "--asking-mode", "--plan-mode",
     "--help", "--host", "--port", "--cwd", "--permission-mode", "--allow-bypass", "--owner-grace", "--on-owner-leave",
     "--permission-timeout", "--tls-cert", "--tls-key", "--insecure-plain", "--allow-origin", "--allowed-host",
-    "--max-connections", "--retain-events", "--base-path", "--metrics-open", "--invite",
+    "--max-connections", "--retain-events", "--max-log", "--base-path", "--metrics-open", "--invite",
     "--notify", "--notify-after", "--notify-details", "--redact", "--redact-known", "--no-redact-known",
 }  # fmt: skip
 CLIENT_OPTIONS = {
@@ -45,7 +46,7 @@ def options(help_text: str) -> set[str]:
 
 def test_help_lists_every_command(myagent: Any) -> None:
     shown = myagent("--help").stdout
-    for command in ("myagent remote serve", "myagent remote client", "myagent remote sessions"):
+    for command in ("myagent serve", "myagent client", "myagent sessions", "myagent remote --help"):
         assert command in shown
     commands = set(myagent("remote", "--help").stdout.partition("{")[2].partition("}")[0].split(","))
     assert commands >= {"serve", "client", "sessions", "invite", "invites", "revoke", "token", "audit", "doctor"}
@@ -89,9 +90,9 @@ def test_version(myagent: Any) -> None:
         ["remote", "client", "--after", "3"],
         ["remote", "client", "--prompt", " "],
         ["remote", "client", "--permission-mode", "plan"],
-        ["remote", "client", "--token", "x", "--url", "http://127.0.0.1:1"],
+        ["remote", "client", "--token", "x", "--url", "ftp://127.0.0.1:1"],
         ["remote", "client", "--port", "70000"],
-        ["remote", "sessions", "--token", "x", "--url", "127.0.0.1"],
+        ["remote", "sessions", "--token", "x", "--url", "ws://"],
         ["remote", "serve", "--port", "-1"],
         ["remote", "serve", "--cwd", "nowhere"],
         ["remote", "serve", "--tls-cert", "cert.pem"],

@@ -15,6 +15,8 @@ from puppet import PATIENCE
 from serving import COMMAND, gone, process, refused
 from wire import Client, decide
 
+from myagent.agents.acp.directory import NOT_KNOWN
+
 FAKE = (sys.executable, "-I", str(Path(__file__).parents[1] / "agents" / "fake_agent.py"))
 SAYS = f"exec:{sys.executable} -c 'import sys; print(sys.argv[1]); open(sys.argv[1], \"w\").close()' {{prompt}}"
 
@@ -26,7 +28,7 @@ def text(client: Client, turn_id: str, kind: str = "agent_stdout") -> str:
 async def test_an_acp_agent_asks_through_the_server(tmp_path: Path) -> None:
     """It begins in a mode that approves by itself, and is put into the one that asks."""
     async with process(tmp_path, "--", *FAKE, "--modes", "yolo,default") as (server, here):
-        assert "agent fake (unverified: it may or may not ask (mode default))" in server.said
+        assert f"agent fake (unverified: it may or may not ask (mode default); {NOT_KNOWN})" in server.said
         owner, follower = await here.join(), await here.join()
         end = await here.turn(owner, "say one two")
         assert (end["exitCode"], text(owner, end["id"])) == (0, "one two ")
@@ -92,7 +94,7 @@ async def test_claude_by_its_own_protocol_asks_through_the_server(tmp_path: Path
     (tmp_path / "store").mkdir()
     options = ("--agent", "claude-p", "--", *claude, "--store", str(tmp_path / "store"))
     async with process(tmp_path, *options) as (server, here):
-        assert "agent Claude Code (unverified: it may or may not ask (mode default))" in server.said
+        assert f"agent Claude Code (unverified: it may or may not ask (mode default); {NOT_KNOWN})" in server.said
         owner, follower = await here.join(), await here.join()
         denied = await here.turn(owner, "write made no", allow=False)
         assert denied["exitCode"] == 0 and not (tmp_path / "made").exists()

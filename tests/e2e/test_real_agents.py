@@ -66,8 +66,7 @@ async def at_work(real: Real, tmp_path: Path) -> AsyncIterator[Workplace]:
     workspace.mkdir()
     home.mkdir()
     async with model_server() as url:
-        path = f"{real.path.parent}{os.pathsep}{os.environ['PATH']}"
-        yield Workplace(real, workspace, home, os.environ | real.env(home, url) | {"PATH": path})
+        yield Workplace(real, workspace, home, os.environ | real.env(home, url))
 
 
 def text(client: Client, turn_id: str) -> str:

@@ -14,9 +14,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tests.faults.floods import FLOODS, target
+from tests.faults.floods import flood as flood_of
 from tests.faults.followers import Verdict
 from tests.faults.kills import kill_and_check
 from tests.faults.resends import resend
@@ -115,8 +117,24 @@ def slow(directory: Path, seed: int, scale: float) -> bool:
     return worst <= BOUND and not verdict.faults and after - before < 64 << 20
 
 
+def floods(directory: Path, seed: int, scale: float) -> bool:
+    each = max(50, round(1000 * scale))
+
+    async def one(name: str, kinds: Sequence[str], rounds: int) -> bool:
+        place = directory / name
+        place.mkdir()
+        async with target(place) as at:
+            figures = await flood_of(at, kinds, each, rounds=rounds)
+        say(f"{name}, {rounds} × {each} sockets of each: {figures}")
+        return figures.within
+
+    quiet = asyncio.run(one("nobody", [], 20))
+    alone = [asyncio.run(one(kind, [kind], 3)) for kind in FLOODS]
+    return quiet and all(alone) and asyncio.run(one("all", [*FLOODS], 3))
+
+
 SECTIONS: dict[str, Callable[[Path, int, float], bool]] = {
-    each.__name__: each for each in (simulation, delivery, kills, resends, ownership, slow)
+    each.__name__: each for each in (simulation, delivery, kills, resends, ownership, slow, floods)
 }
 
 

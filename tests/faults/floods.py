@@ -10,12 +10,13 @@ import resource
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-from tests.faults.wire import Wire
+from tests.faults.wire import Gone, Wire
 
 MEGABYTE = 1 << 20
 MORE_MEMORY = 128  # MB that floods may cost
@@ -130,9 +131,9 @@ def unread_page(at: Target) -> bytes:
 
 
 def coming_and_going(at: Target) -> bytes:
-    """A follower who joins, asks who is there as often as they may, and reads none of it."""
-    who = b'{"type":"who","id":"w"}'
-    return at.upgrade(at.invite) + (b"\x81" + bytes([0x80 | len(who)]) + b"\0\0\0\0" + who) * 20
+    """A follower who joins, asks for a whole session again as often as they may, and reads none of it."""
+    asked = json.dumps({"type": "resume", "id": "r", "sessionId": at.session, "afterSeq": 0}).encode()
+    return at.upgrade(at.invite) + (b"\x81" + bytes([0x80 | len(asked)]) + b"\0\0\0\0" + asked) * 20
 
 
 Flood = Callable[[Target], bytes]
@@ -181,21 +182,35 @@ async def owner_lives(at: Target, figures: Figures, ended: asyncio.Event) -> Non
     """An owner who is connected submits turns, and gets tickets and new connections, for as long as it is flooded."""
     owner = await Wire.open(at.port, at.token)
     figures.before = at.resident()
+    answers: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+
+    async def read() -> None:
+        try:
+            while True:
+                message = await owner.receive()
+                if message["type"] in ("ack", "error"):
+                    answers.put_nowait(message)
+        except Gone as gone:
+            answers.put_nowait({"type": "error", "code": "gone", "message": str(gone)})
+
+    reading = asyncio.create_task(read())
     try:
-        while not ended.is_set() or len(figures.acks) < 3:
+        while not ended.is_set():
             began = time.monotonic()
             await owner.send("user_message", id=f"{began}", prompt="{}", sessionId=at.session)
-            while (message := await owner.receive())["type"] not in ("ack", "error"):
-                pass
+            message = await answers.get()
             figures.acks.append(time.monotonic() - began)
             if message["type"] == "error" and message["code"] != "queue_full":
                 figures.refused.append(str(message))
+            if message.get("code") == "gone":
+                return
             status = await ask(at, "/ticket")
             if status != 200:
                 figures.refused.append(f"/ticket {status}")
-            figures.look(at)
             await asyncio.sleep(0.02)
     finally:
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
         owner.abort()
 
 
@@ -223,30 +238,56 @@ async def settled(at: Target, figures: Figures) -> None:
         await asyncio.sleep(0.05)
 
 
-async def flood(at: Target, kinds: list[Flood], each: int, rounds: int = 1, parallel: int = 64) -> Figures:
-    """Strike with `each` sockets of every kind, some at a time, all of which stay open to the end of the round."""
-    figures, ended, begun = Figures(may_have=at.most_descriptors()), asyncio.Event(), asyncio.Event()
-    turns = asyncio.Semaphore(parallel)
+async def flood(at: Target, kinds: Sequence[str], each: int, *, rounds: int = 1) -> Figures:
+    """Let a process of its own strike with `each` sockets of every kind, some at a time, all of which stay open to the
+    end of the round; and see how the owner fares."""
+    figures, ended = Figures(may_have=at.most_descriptors()), asyncio.Event()
 
-    async def strike(attacker: Attacker) -> None:
+    async def watch() -> None:
+        while not ended.is_set():
+            figures.look(at)
+            await asyncio.sleep(0.01)
+
+    watching = asyncio.create_task(watch())
+    living = asyncio.create_task(owner_lives(at, figures, ended))
+    while len(figures.acks) < 3 and not living.done():
+        await asyncio.sleep(0.01)
+    attackers = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.faults.floods", json.dumps(asdict(at)), str(each), str(rounds), *kinds,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    try:
+        assert await attackers.wait() == 0
+    finally:
+        ended.set()
+        if attackers.returncode is None:
+            attackers.kill()
+    await asyncio.gather(living, watching)
+    return figures
+
+
+async def strike(at: Target, kinds: Sequence[Flood], each: int, parallel: int = 64) -> None:
+    """One round."""
+    turns, unseen = asyncio.Semaphore(parallel), Figures()
+
+    async def one(attacker: Attacker) -> None:
         async with turns:
             await attacker.strike()
-            figures.look(at)
 
-    living = asyncio.create_task(owner_lives(at, figures, ended))
-    while not figures.acks and not living.done():
-        await asyncio.sleep(0.01)
-    begun.set()
-    for _ in range(rounds):
-        async with AsyncExitStack() as stack:
-            striking: list[Awaitable[None]] = []
-            for number in range(each * len(kinds)):
-                kind = kinds[number % len(kinds)]
-                attacker = Attacker(at, kind(at))
-                stack.callback(attacker.close)
-                striking.append(strike(attacker))
-            await asyncio.gather(*striking)
-            await settled(at, figures)
-    ended.set()
-    await living
-    return figures
+    async with AsyncExitStack() as stack:
+        striking: list[Awaitable[None]] = []
+        for number in range(each * len(kinds)):
+            attacker = Attacker(at, kinds[number % len(kinds)](at))
+            stack.callback(attacker.close)
+            striking.append(one(attacker))
+        await asyncio.gather(*striking)
+        await settled(at, unseen)
+
+
+async def main(told: str, each: str, rounds: str, *kinds: str) -> None:
+    for _ in range(int(rounds)):
+        await strike(Target(**json.loads(told)), [FLOODS[kind] for kind in kinds], int(each))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

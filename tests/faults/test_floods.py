@@ -29,7 +29,7 @@ UNBOUNDED = {
 
 async def flooded(workspace: Path, kinds: list[str], each: int, *bounds: str, files: int | None = None) -> Figures:
     async with target(workspace, *bounds, files=files) as at:
-        return await flood(at, [FLOODS[kind] for kind in kinds], each)
+        return await flood(at, kinds, each)
 
 
 @pytest.mark.parametrize("kind", FLOODS)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 from pathlib import Path
+from typing import Any
 
 from browser import PATIENCE, Stage, Viewer, expect, stage
 from puppet import Puppet
 from tests.faults.proxy import Proxy
 
+from myagent.agents.showing import Showing
 from myagent.core.messages import Diff, Option
 from myagent.text.wording import diff_lines
 
@@ -370,6 +372,30 @@ async def test_listings_keep_their_columns_and_a_stopped_call_does_not_run_on(tm
         await expect(owner.at(".item.tool .status")).to_have_text("running")
         await owner.at("#stop").click()
         await expect(owner.at(".item.tool .status")).to_have_text("cancelled")
+
+
+async def test_a_running_commands_output_is_in_its_row_as_it_comes(tmp_path: Path) -> None:
+    puppet = Puppet()
+    async with stage(tmp_path, puppet) as scene:
+        owner = await scene.join()
+        await owner.prompt("run it")
+        turn = await puppet.begun()
+        showing = Showing(turn.io)
+
+        async def told(**fields: Any) -> None:
+            await showing.show({"sessionUpdate": "tool_call_update", "toolCallId": "c", **fields})
+
+        await told(title="ls", kind="execute", status="in_progress", content=[{"type": "terminal", "terminalId": "c"}])
+        await owner.at(".item.tool summary").click()
+        await told(_meta={"terminal_output_delta": {"data": "a.txt\n<b>"}})
+        await expect(owner.at(".item.tool pre")).to_have_text("a.txt\n<b>")
+        await told(_meta={"terminal_output_delta": {"data": ".txt\n"}})
+        await told(status="failed", _meta={"terminal_exit": {"exit_code": 3}})
+        await expect(owner.at(".item.tool pre")).to_have_text("a.txt\n<b>.txt\n")
+        await expect(owner.at(".item.tool .kind")).to_have_text("execute, exit 3")
+        await showing.show({"sessionUpdate": "notice", "severity": "warning", "title": "low on credits"})
+        await expect(owner.at(".item.stderr")).to_contain_text("warning: low on credits")
+        turn.end()
 
 
 async def test_prompts_queue_and_can_be_cancelled_and_a_turn_stopped(tmp_path: Path) -> None:

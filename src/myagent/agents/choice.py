@@ -7,6 +7,7 @@ from pathlib import Path
 
 from myagent.agents import Agent
 from myagent.agents.acp.host import AcpAgent
+from myagent.agents.acp.operator import NOTHING_SAID, Operator
 from myagent.agents.acp.presets import CLAUDE_P, UNKNOWN, preset
 from myagent.agents.acp.resting import IDLE_SECONDS
 from myagent.agents.builtin.command import CommandAgent
@@ -38,24 +39,29 @@ def choose(
     options: Mapping[str, str] | None = None,
     on_unasked: OnUnasked | None = None,
     idle_seconds: float = IDLE_SECONDS,
+    operator: Operator = NOTHING_SAID,
 ) -> Agent:
     """The agent that `--agent NAME` and `-- COMMAND` mean; without either, the command agent.
 
     With both, the command is started in place of the preset's own, and the preset says the rest. `options` are what to
-    choose of what the agent offers, `idle_seconds` is as in `AcpAgent`. Nothing is started here. Raises
-    `UnknownPreset`, `UnusableTemplate` for an `exec:` that is no command, or `NoOptions`.
+    choose of what the agent offers; `operator` and `idle_seconds`, as in `AcpAgent`, are for agents that speak ACP.
+    Nothing is started here. Raises `UnknownPreset`, `UnusableTemplate` for an `exec:` that is no command, or
+    `NoOptions`.
     """
     options = options or {}
+    given = (*options, *operator.named())
     if name is not None and name.startswith(EXEC):
-        if options:
-            raise NoOptions("exec", tuple(options))
+        if given:
+            raise NoOptions("exec", given)
         return ExecAgent(name.removeprefix(EXEC), cwd=cwd)
     if name in (None, "command") and not command:
-        if options:
-            raise NoOptions("command", tuple(options))
+        if given:
+            raise NoOptions("command", given)
         return CommandAgent()
     known = UNKNOWN if name is None else preset(name)
     if known.name == CLAUDE_P:
+        if operator.named():
+            raise NoOptions(CLAUDE_P, operator.named())
         return ClaudePrintAgent(
             command or known.argv,
             cwd=cwd,
@@ -72,4 +78,5 @@ def choose(
         on_unasked=on_unasked,
         options=options,
         idle_seconds=idle_seconds,
+        operator=operator,
     )

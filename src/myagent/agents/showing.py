@@ -117,6 +117,8 @@ class Showing:
 
     async def _tell(self, tripwire: Tripwire, call: JSON) -> None:
         unasked = tripwire.tells(call, call_title(call))
+        if (gap := self._rendering.break_line()) and self._gaps:
+            await self._io.stderr(gap)
         await self._io.unasked(unasked)
         if self._unasked is not None:
             self._unasked(unasked)

@@ -195,8 +195,8 @@ class DiskFull(Refused):
 
     def __str__(self) -> str:
         if self.done is not None:
-            return f"the server's disk is full: {self.done}; that is stored, and told to all, when there is space"
-        return "the server's disk is full: nothing was stored; watching goes on, try again later"
+            return f"the server's disk or log is full: {self.done}; that is stored and told when there is space"
+        return "the server's disk or log is full: nothing was stored; watching goes on, try again later"
 
 
 class Internal(Refused):

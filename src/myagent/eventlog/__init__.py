@@ -88,9 +88,16 @@ class LogRefused(MyagentError):
 
 
 class LogFull(LogRefused):
-    """There is no space: writes are refused until there is; reads go on."""
+    """There is no space: writes are refused until there is; reads go on. `quota`: bytes that the log may have, where
+    that is what there is no more of: then facts are still stored, and whoever makes them is held back."""
+
+    def __init__(self, quota: int | None = None) -> None:
+        super().__init__(quota)
+        self.quota = quota
 
     def __str__(self) -> str:
+        if self.quota is not None:
+            return f"the log has grown to its {self.quota:,} bytes: nothing new is stored (--max-log, --retain-events)"
         return "the disk is full: nothing new can be stored until there is space"
 
 

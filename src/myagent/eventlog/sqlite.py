@@ -1,8 +1,10 @@
-"""The event log in an SQLite file: one thread writes it, one reads it, the event loop never waits for either."""
+"""The event log in an SQLite file: one thread writes it, one reads it, one looks prompts up; the event loop waits for
+none of them."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from myagent.eventlog import QUEUE_BYTES, LogFailed, LogRefused, Opened, PromptKey, Stored, Unit, unit_size
+from myagent.eventlog import QUEUE_BYTES, LogFailed, LogFull, LogRefused, Opened, PromptKey, Stored, Unit, unit_size
 from myagent.eventlog.database import Index, load, open_for_writing
 from myagent.eventlog.reader import Reader, is_damage
 from myagent.eventlog.writer import Call, Flush, Told, Writer, failure
@@ -19,15 +21,23 @@ RETAIN_STEP = 10_000  # events dropped in one transaction, between which others 
 
 T = TypeVar("T")
 
+_log = logging.getLogger(__name__)
+
 
 class SqliteLog:
     """The event log of a workspace, in the file `path`. Whoever opens it keeps others from opening it (`server.lock`).
 
+    Once it has `quota` bytes, what may be refused is refused as on a full disk, and `room` returns when there are fewer
+    again; facts are still stored, so that what runs can be ended, and what was shown is kept.
+
     `synchronous` is for tests and benchmarks: less than FULL breaks the promise that a commit survives power loss.
     """
 
-    def __init__(self, path: Path, *, synchronous: Literal["FULL", "NORMAL", "OFF"] = "FULL") -> None:
+    def __init__(
+        self, path: Path, *, synchronous: Literal["FULL", "NORMAL", "OFF"] = "FULL", quota: int | None = None
+    ) -> None:
         self._path = path
+        self._quota = quota
         self._synchronous = synchronous
         self._refusing: LogRefused | None = None
         self._queued = 0  # bytes given to the writer and not yet told of
@@ -38,13 +48,17 @@ class SqliteLog:
     async def open(self) -> Opened:
         self._loop = asyncio.get_running_loop()
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="event log reader")
+        # Of its own, so that a prompt does not wait behind what followers read.
+        self._finding = ThreadPoolExecutor(max_workers=1, thread_name_prefix="event log finder")
         try:
             connection, index, states, self._reader = await self._loop.run_in_executor(self._threads, self._open)
+            self._finder = await self._loop.run_in_executor(self._finding, Reader, self._path, index)
         except BaseException:
             self._threads.shutdown(wait=False)
+            self._finding.shutdown(wait=False)
             raise
         opened = Opened(states, dict(index.heads), index.pos)
-        self._writer = Writer(connection, index, self._path.parent, self._loop, self._tell)
+        self._writer = Writer(connection, index, self._path.parent, self._loop, self._tell, self._quota)
         self._writer.start()
         self._opened = True
         return opened
@@ -68,7 +82,7 @@ class SqliteLog:
         self._writer.queue.put((unit, size))
 
     async def room(self) -> None:
-        while self._queued >= QUEUE_BYTES:
+        while not self._has_room():
             waiter = self._loop.create_future()
             self._roomless.append(waiter)
             await waiter
@@ -97,10 +111,10 @@ class SqliteLog:
         return await self._read(lambda reader: reader.read_back(session_id, before_seq, limit, max_bytes))
 
     async def find_prompt(self, client_id: str, session_id: str) -> PromptKey | None:
-        return await self._read(lambda reader: reader.find_prompt(client_id, session_id))
+        return await self._read(lambda reader: reader.find_prompt(client_id, session_id), finds=True)
 
     async def find_opening(self, client_id: str, digest: bytes) -> PromptKey | None:
-        return await self._read(lambda reader: reader.find_opening(client_id, digest))
+        return await self._read(lambda reader: reader.find_opening(client_id, digest), finds=True)
 
     async def read_audit(self, after: int, *, max_bytes: int) -> list[tuple[int, bytes]]:
         return await self._read(lambda reader: reader.read_audit(after, max_bytes))
@@ -122,11 +136,19 @@ class SqliteLog:
     async def _close(self) -> None:
         # The writer's connection is the last to go: it moves the -wal into the file and removes it.
         await self._loop.run_in_executor(self._threads, self._reader.close)
+        await self._loop.run_in_executor(self._finding, self._finder.close)
         self._writer.queue.put(None)
         await self._loop.run_in_executor(self._threads, self._writer.join)
         self._threads.shutdown()
+        self._finding.shutdown()
+
+    def _has_room(self) -> bool:
+        over = isinstance(self._refusing, LogFull) and self._refusing.quota is not None
+        return self._queued < QUEUE_BYTES and not over
 
     def _tell(self, told: Told) -> None:
+        if isinstance(told.refusing, LogFull) and not isinstance(self._refusing, LogFull):
+            _log.warning("%s", told.refusing)
         self._refusing = told.refusing
         self._queued -= told.freed
         for callback, argument in told.outcomes:
@@ -134,16 +156,17 @@ class SqliteLog:
                 callback(argument)
             except Exception as error:  # as asyncio does: the others have to be told all the same
                 self._loop.call_exception_handler({"message": "a log callback failed", "exception": error})
-        if self._queued < QUEUE_BYTES:
+        if self._has_room():
             waiters, self._roomless = self._roomless, []
             for waiter in waiters:
                 _settle(waiter, None)
 
-    async def _read(self, query: Callable[[Reader], T]) -> T:
+    async def _read(self, query: Callable[[Reader], T], *, finds: bool = False) -> T:
         if self._closing is not None:
             raise LogFailed("it is closed")
+        threads, reader = (self._finding, self._finder) if finds else (self._threads, self._reader)
         try:
-            return await self._loop.run_in_executor(self._threads, query, self._reader)
+            return await self._loop.run_in_executor(threads, query, reader)
         except sqlite3.Error as error:
             failed = failure(error)
             if is_damage(error) and self._closing is None:

@@ -39,6 +39,7 @@ BATCH_BYTES = 4 << 20  # of one transaction: about 1,100 pages
 CHECKPOINT_BYTES = 4 << 20  # written to the -wal before it is moved into the file; SQLite's own default is 4 MB, too
 COMMIT_BYTES = 24 << 10  # that a commit writes beside the events: the last page of each table and index
 RETRY_SECONDS = 0.25
+WEIGH_BYTES = 256 << 10  # written before it is looked at again how large the log is
 PROBE_BYTES = 256 << 10  # a probe of one page would fit into what the -wal already has, and say nothing
 
 # What SQLite and the sqlite3 module raise for values that cannot be stored, with nothing wrong with the storage.
@@ -88,7 +89,7 @@ class Writer(threading.Thread):
 
     def __init__(
         self, connection: sqlite3.Connection, index: Index, directory: Path, loop: asyncio.AbstractEventLoop,
-        tell: Callable[[Told], None],
+        tell: Callable[[Told], None], quota: int | None = None,
     ) -> None:  # fmt: skip
         # A daemon: a program that forgets `close` ends like one that was killed, which costs nothing that was told.
         super().__init__(name="event log writer", daemon=True)
@@ -100,6 +101,9 @@ class Writer(threading.Thread):
         self._tell_loop = tell
         self._waiting: deque[Item] = deque()
         self._refusing: LogRefused | None = None
+        self._quota = quota  # bytes that the log may have before what may be refused is refused
+        self._over = False  # it has more; facts are still stored, and whoever makes many of them is held back (`room`)
+        self._unweighed = WEIGH_BYTES  # bytes written since that was looked at
         self._unchecked = 0  # bytes in the -wal since the last checkpoint, roughly
 
     def run(self) -> None:
@@ -135,6 +139,8 @@ class Writer(threading.Thread):
     def _store(self) -> None:
         """Commit what waits, in as many transactions as it takes."""
         try:
+            if self._over:
+                self._refuse(LogFull(self._quota))
             while self._waiting:
                 if isinstance(self._refusing, LogFailed):
                     raise self._refusing
@@ -158,6 +164,9 @@ class Writer(threading.Thread):
                 return
             outcomes = self._rejected(error)
         freed = sum([self._waiting.popleft()[1] for _ in range(count)])
+        self._unweighed += freed
+        if self._unweighed >= WEIGH_BYTES:
+            self._weigh()
         self._tell(outcomes, freed)
         self._checkpoint(freed)
 
@@ -175,7 +184,7 @@ class Writer(threading.Thread):
             rows.insert(self._connection)
             self._connection.execute("COMMIT")
             rows.publish()
-            self._refusing = None
+            self._refusing = LogFull(self._quota) if self._over else None
         return outcomes
 
     def _rejected(self, error: Exception) -> list[Outcome]:
@@ -240,6 +249,9 @@ class Writer(threading.Thread):
 
     def _probe(self) -> None:
         """Find out whether there is space, when there is nothing to be stored that would tell."""
+        if self._over:
+            self._weigh()
+            return
         try:
             self._connection.execute("REPLACE INTO meta VALUES ('probe', zeroblob(?))", (PROBE_BYTES,))
             self._connection.execute("DELETE FROM meta WHERE key = 'probe'")
@@ -250,6 +262,21 @@ class Writer(threading.Thread):
         if not isinstance(self._refusing, LogFull):
             self._tell([], 0)
 
+    def _weigh(self) -> None:
+        """Look whether the log has more bytes than it may, without those that retention has freed."""
+        if self._quota is None or isinstance(self._refusing, LogFailed):
+            return
+        self._unweighed = 0
+        (pages,), (free,), (size,) = (
+            self._connection.execute(f"PRAGMA {name}").fetchone()
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        over = (pages - free) * size > self._quota
+        if over != self._over:
+            self._over = over
+            self._refusing = LogFull(self._quota) if over else None
+            self._tell([], 0)
+
     def _call(self, call: Call) -> None:
         try:
             if isinstance(self._refusing, LogFailed):
@@ -257,6 +284,8 @@ class Writer(threading.Thread):
             self._connection.execute("BEGIN IMMEDIATE")
             result = call.run(self._connection, self._index)
             self._connection.execute("COMMIT")
+            if self._over or self._unweighed >= WEIGH_BYTES:
+                self._weigh()
         except Exception as error:
             verdict = self._judge(error)
             self._refusing = verdict

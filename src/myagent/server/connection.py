@@ -9,29 +9,26 @@ a frame.
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import cast
 
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import State
-from websockets.server import ServerProtocol
-from websockets.typing import Subprotocol
 
-from myagent.core.codec import decode, encode
-from myagent.core.messages import Error, Scope
-from myagent.core.refusals import BadMessage, Internal, RateLimited, Refused, StaleOwner, UnknownType
+from myagent.core.messages import Scope
+from myagent.core.refusals import Refused, StaleOwner
 from myagent.delivery.cursor import Cursor
 from myagent.delivery.window import frame as finished_frame
 from myagent.server import process_origin
-from myagent.server.admission import SUBPROTOCOL
 from myagent.server.assembly import Assembly, Breach
 from myagent.server.heartbeat import Heartbeat
 from myagent.server.limits import Allowance
 from myagent.server.listener import Identity, Listener
+from myagent.server.messages import error, receive
 from myagent.server.places import HEADER_BYTES
 from myagent.server.plain_answer import PlainAnswer
+from myagent.server.protocol import make_protocol
 from myagent.server.request_head import RequestHead
 from myagent.settings import follower_limits
 
@@ -39,15 +36,6 @@ OUTBOX_BYTES = 64 * 1024  # of answers that a client does not read, before no mo
 PING = b"\x89\x00"  # a whole frame: a thousand are sent in every heartbeat
 REQUEST_BYTES = 64 * 1024  # of a whole request; as many as h11 takes
 FENCE = b"fence"  # payload of the ping after which a connection that lost ownership is closed
-
-_log = logging.getLogger(__name__)
-_wire_log = logging.getLogger(f"{__name__}.wire")
-_wire_log.setLevel(logging.ERROR)  # its lower levels print headers and frames: tokens, and other people's text
-
-
-def _select_subprotocol(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    """Ours where it is offered; nothing else is ever sent back, since it may be a secret."""
-    return Subprotocol(SUBPROTOCOL) if SUBPROTOCOL in offered else None
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -87,9 +75,7 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._loop = asyncio.get_running_loop()
-        self._protocol = ServerProtocol(
-            max_size=listener.settings.limits.message_bytes, logger=_wire_log, select_subprotocol=_select_subprotocol
-        )
+        self._protocol = make_protocol(listener.settings.limits)
         self._timer: asyncio.TimerHandle | None = None  # for the handshake, then for the close
         self._head = RequestHead()
         self.answer: PlainAnswer | None = None
@@ -157,6 +143,7 @@ class Connection(asyncio.BufferedProtocol):
                 return
             self._take(request)
             if not self._head.whole:
+                self._send_protocol()  # which has an answer of its own to a line that is too long
                 self._count_head()
                 return
         # What comes behind a request is frames once it was accepted. Before, the protocol would answer them unasked.
@@ -167,6 +154,8 @@ class Connection(asyncio.BufferedProtocol):
             self._count_unfinished()
 
     def _count_head(self) -> None:
+        if self._protocol.state is not State.CONNECTING or self._protocol.parser_exc is not None:
+            return  # answered
         if self._head.size > REQUEST_BYTES:
             self.respond(self._protocol.reject(431, "the request is too long\n"), key="too long")
         else:
@@ -250,7 +239,8 @@ class Connection(asyncio.BufferedProtocol):
         """Finish the handshake and join the host; a request that is no valid upgrade is answered as such."""
         response = self._protocol.accept(request)
         if response.status_code != 101:  # its text repeats what was sent
-            self.respond(self._protocol.reject(response.status_code, "not a valid WebSocket request\n"))
+            key = None if self.scope == "owner" else self.credential_id
+            self.respond(self._protocol.reject(response.status_code, "not a valid WebSocket request\n"), key=key)
             return
         self._protocol.send_response(response)
         request.headers.clear()  # the protocol's parser keeps the request as long as the connection: 2 kB of headers
@@ -300,27 +290,10 @@ class Connection(asyncio.BufferedProtocol):
             self._listener.places.messages.drop(self)
 
     def _message_received(self, data: bytes) -> None:
-        message_id = None
-        try:
-            allowed = self._may_send()
-            message = decode(data)
-            message_id = message.id
-            if not allowed:
-                raise RateLimited("messages", self._allowance.retry_after)
-            self._listener.host.receive(self, message)
-        except (BadMessage, UnknownType) as refusal:
-            self.refuse(refusal.message_id or message_id, refusal)
-        except Refused as refusal:
-            self.refuse(message_id, refusal)
-        except Exception:
-            _log.exception("a message could not be handled")
-            self.refuse(message_id, Internal())
-            self.close(1011, "internal error")
-
-    def _may_send(self) -> bool:
-        if self._fence_ends is not None:
-            return self._allowance.fenced_message(self._heartbeat.heard)
-        return self._allowance.message(self._heartbeat.heard, owns=self._owns())
+        allowance, now = self._allowance, self._heartbeat.heard
+        fenced = self._fence_ends is not None
+        allowed = allowance.fenced_message(now) if fenced else allowance.message(now, owns=self._owns())
+        receive(self, self._listener.host, data, wait=None if allowed else allowance.retry_after)
 
     def _owns(self) -> bool:
         return self._listener.host.ownership.role(self.connection_id) == "owner"
@@ -329,7 +302,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def send(self, payload: bytes) -> None:
         """Send one message to this client alone."""
-        if self._protocol.state is not State.OPEN:
+        if self._protocol.state is not State.OPEN or self._transport.is_closing():  # the other side may just be gone
             return
         data = finished_frame(payload)
         if not self.paused:
@@ -343,8 +316,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def refuse(self, message_id: str | None, refusal: Refused) -> None:
         """Answer with an `error`; too many of them end the connection."""
-        wait = refusal.retry_after if isinstance(refusal, RateLimited) else None
-        self.send(encode(Error(id=message_id, message=str(refusal), code=refusal.code, retry_after=wait)))
+        self.send(error(message_id, refusal))
         if self._fence_ends is not None and isinstance(refusal, StaleOwner):
             return  # sent before it could know; how many there may be is what `fence` allows
         if not self._allowance.error(self._loop.time()):

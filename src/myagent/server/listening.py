@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import resource
 import socket
 import ssl
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from myagent.server.addresses import is_loopback
 from myagent.server.tls import QUEUE
 from myagent.settings import Settings
 
-BATCH = 8  # connections accepted in one turn of the event loop; it is some turns before one of them can be let go
+BATCH = 128  # connections accepted in one turn of the event loop; it is some turns before one of them can be let go
 SEND_BUFFER = 128 * 1024  # bytes of each connection that the kernel holds; Linux doubles it for its own use
 
 
@@ -46,7 +47,7 @@ async def listen(settings: Settings, connect: Callable[[], asyncio.BaseProtocol]
     """Take the address; nothing is accepted until `begin`. Raises `CannotListen`."""
     try:
         server = await asyncio.get_running_loop().create_server(
-            connect, settings.host, settings.port, backlog=BATCH, start_serving=False
+            connect, settings.host, settings.port, backlog=batch(), start_serving=False
         )
     except (OSError, OverflowError) as error:
         in_use = getattr(error, "errno", None) == errno.EADDRINUSE
@@ -56,6 +57,13 @@ async def listen(settings: Settings, connect: Callable[[], asyncio.BaseProtocol]
     for listening in server.sockets:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     return server
+
+
+def batch() -> int:
+    """How many connections are accepted in one turn: few where there are few descriptors, since none can be let go
+    before the turn is over; else many, since whoever waits in a kernel's queue that is full waits for seconds."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return BATCH if limit == resource.RLIM_INFINITY else max(4, min(BATCH, limit // 64))
 
 
 async def begin(server: asyncio.Server) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from myagent.access.credentials import Credential
 from myagent.server.admission import Rejected
-from myagent.server.listening import BATCH
+from myagent.server.listening import batch
 from myagent.server.tls import TURNS
 from myagent.settings import Settings
 
@@ -37,7 +37,7 @@ WORK = 16  # answers of one scope that are being made, or were made and are not 
 WORK_EACH = 4  # of one credential that is no owner's
 WAITING = 64  # requests of one scope that wait for that
 WAITING_EACH = 16  # of one credential that is no owner's
-DESCRIPTORS = 0.8  # of those that the process may have are for connections, at most, and for what is open at the start
+DESCRIPTORS = 0.75  # of those that the process may have: for connections, and for what is open at the start
 
 T = TypeVar("T", bound=Hashable)
 
@@ -160,7 +160,7 @@ class Places:
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if limit == resource.RLIM_INFINITY:
             return
-        used = len(os.listdir("/proc/self/fd")) + TURNS * BATCH  # the latter are accepted before they are counted
+        used = len(os.listdir("/proc/self/fd")) + TURNS * batch()  # the latter are accepted before they are counted
         free = max(8, int(limit * DESCRIPTORS) - used)
         self._sockets = min(self._sockets, free)
         self.seats = min(self._most, max(OWNER_PLACES + 2, free - min(LINGERING_SOCKETS, free // 4)))

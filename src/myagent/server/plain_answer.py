@@ -22,6 +22,8 @@ class PlainAnswer:
         self._key = key
         self._drained = False
         self._waiting: asyncio.Future[None] | None = None
+        places.pending.drop(connection)
+        places.requests.drop(connection)
 
     def unread(self, size: int) -> None:
         """So many bytes of it wait to be sent."""

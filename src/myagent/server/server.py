@@ -67,7 +67,7 @@ class Server:
         self._control = ControlSocket(self._state.path, self._access.answer, self._trusts)
         self._tickets = Tickets()
         self.auth_path = self._access.auth_path
-        self._measures = MeasuredLog(log or SqliteLog(self._state.path / "sessions.db"))
+        self._measures = MeasuredLog(log or SqliteLog(self._state.path / "sessions.db", quota=self.settings.max_log))
         self.host = Host(self.workspace, agent, self._measures, self.settings)
         self.places = Places(self.settings)
         self._upgrades = Upgrades(self.host, self._access, self.places)

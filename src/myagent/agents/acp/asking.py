@@ -51,9 +51,9 @@ async def permission(session: Session | None, params: JSON) -> JSON:
     if session is not None and always and answer.kind == "allow":
         session.standing = True
     if answer.kind in ("deny", "expired"):  # ACP has no place for the reason
-        await running.io.stderr(f"{answer.refusal}\n")
+        await running.showing.line(answer.refusal)
     elif answer.kind == "allow" and chosen is None:
-        await running.io.stderr("not allowed: the agent offers no approval for this time only; choose an option\n")
+        await running.showing.line("not allowed: the agent offers no approval for this time only; choose an option")
     if chosen is None:
         return _CANCELLED
     return {"outcome": {"outcome": "selected", "optionId": chosen}}

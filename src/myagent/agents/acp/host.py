@@ -21,6 +21,7 @@ from typing import Any
 from myagent.agents import Agent, AgentInfo, Turn, TurnEnd, TurnIO, UnaskedCall
 from myagent.agents.acp.agent_turn import end_of
 from myagent.agents.acp.asking import permission
+from myagent.agents.acp.operator import NOTHING_SAID, Operator
 from myagent.agents.acp.presets import UNKNOWN, Preset
 from myagent.agents.acp.process import START_SECONDS, Process
 from myagent.agents.acp.resting import IDLE_SECONDS
@@ -54,9 +55,10 @@ class AcpAgent(Agent):
             the turn; `None` is `stop` for an agent that was verified to ask, else `tell`.
         options: What to choose of what each session offers (model, effort, …), by id or category.
         idle_seconds: After so long without a word its sessions are closed, where it can have them again; 0: never.
+        operator: What he says of the agent's modes and signing in, and which programs of the directory may start.
 
-    `tally` counts what became of every line of the agent: response; answered, refused (its requests); rendered, passed
-    (no text, but the structured update), state, replayed, late, dropped, logged (of no session),
+    `tally` counts what became of every line of the agent: response; answered, refused, taken back (its requests);
+    rendered, passed (no text, but the structured update), state, replayed, late, dropped, logged (of no session),
     ignored (of a session that is not ours) (its notifications); garbage.
     """
 
@@ -71,13 +73,19 @@ class AcpAgent(Agent):
         options: Mapping[str, str] | None = None,
         on_unasked: OnUnasked | None = None,
         idle_seconds: float = IDLE_SECONDS,
+        operator: Operator = NOTHING_SAID,
         start_seconds: float = START_SECONDS,
         cancel_seconds: float = CANCEL_SECONDS,
     ) -> None:
         self._cancel_seconds = cancel_seconds
         self._label = preset.name if preset is not UNKNOWN else Path(argv[0]).name
         self._rules = Supervision(
-            self._label, preset, options or {}, allow_unsupervised=allow_unsupervised, on_unasked=on_unasked
+            self._label,
+            preset,
+            options or {},
+            allow_unsupervised=allow_unsupervised,
+            on_unasked=on_unasked,
+            operator=operator,
         )
         self.tally: Counter[str] = Counter()
         self._cwd = cwd

@@ -6,6 +6,7 @@ installs anything: what is missing is said, with the command that would install 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import select
@@ -18,17 +19,27 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from myagent import __version__
-from myagent.core.messages import PermissionMode
 from myagent.exceptions import MyagentError
 
 VERSION_BYTES = 64 << 10  # of what it says
 VERSION_SECONDS = 30.0  # for `COMMAND --version`; gemini-cli took five on two busy cores
 
-# Ids under which agents that we do not know offer a mode that asks: ACP's own example, then what most agents use.
-ASKING_IDS = ("ask", "default", "manual")
-
 # The tools of Claude Code that change something, or reach out: named in rules, they ask whatever its settings allow.
 CLAUDE_ASKS = ("Bash", "Edit", "MultiEdit", "NotebookEdit", "WebFetch", "WebSearch", "Write")
+
+# Stands in `files` for a name that nobody could have guessed: another one for each start.
+NOBODY = "{nobody}"
+
+# What has qwen-code ask, and start no hooks, MCP servers or commands that discover tools: neither the directory's nor
+# the user's own.
+_QWEN = {
+    "permissions": {"ask": ["Edit", "Bash", "WebFetch"]},
+    "disableAllHooks": True,
+    "mcp": {"allowed": [NOBODY]},
+    "tools": {"discoveryCommand": "", "callCommand": ""},
+}
+
+_COPILOT_MODES = "https://agentclientprotocol.com/protocol/session-modes#"
 
 # opencode allows everything that its configuration does not mention; this asks for everything but reading.
 _OPENCODE_READS = ("read", "glob", "grep", "list", "lsp", "todoread", "todowrite", "task", "skill", "question")
@@ -54,7 +65,9 @@ class Preset:
     `gateway` is the variable with a model's address at which it takes itself to be signed in, also without a key.
     `verified` is the first and the last version with which all this was tried; another one may do otherwise.
     `sandboxed`: it runs commands unasked in a sandbox that lets them change nothing, and asks to leave that.
-    `note` is said when it cannot be used: what people run into.
+    `directory_known`: with these versions we know what the settings of the directory that it works in can start:
+    nothing, or what `directory.programs` finds.
+    `why` says why it is not taken to ask. `note` is said when it cannot be used: what people run into.
     """
 
     name: str
@@ -73,6 +86,8 @@ class Preset:
     gateway: str = ""
     verified: tuple[str, str] | None = None
     sandboxed: bool = False
+    directory_known: bool = False
+    why: str = ""
     note: str = ""
 
     def is_verified(self, version: str) -> bool:
@@ -110,6 +125,7 @@ PRESETS: dict[str, Preset] = {
             argv=("opencode", "acp"),
             names=("opencode",),
             verified=("1.18.33", "1.18.34"),
+            directory_known=True,
             install="npm install -g opencode-ai",
             env={
                 "OPENCODE_PERMISSION": _opencode_permission(),
@@ -125,6 +141,7 @@ PRESETS: dict[str, Preset] = {
             argv=("gemini", "--acp"),
             names=("gemini-cli",),
             verified=("0.61.0", "0.61.0"),
+            directory_known=True,  # it does not trust it
             install="npm install -g @google/gemini-cli",
             env={"GEMINI_CLI_NO_RELAUNCH": "1"},
             auth=(("GEMINI_API_KEY", "gemini-api-key"), ("GOOGLE_GENAI_USE_VERTEXAI", "vertex-ai")),
@@ -138,9 +155,10 @@ PRESETS: dict[str, Preset] = {
             name="qwen",
             argv=("qwen", "--acp"),
             names=("qwen-code",),
-            verified=("0.15.10", "0.15.10"),
-            install="npm install -g @qwen-code/qwen-code (0.15.10 is the last one for Node 20)",
-            files={"QWEN_CODE_SYSTEM_SETTINGS_PATH": '{"permissions": {"ask": ["Edit", "Bash", "WebFetch"]}}'},
+            verified=("0.24.4", "0.24.4"),  # 0.15.10 starts the MCP servers of the directory all the same
+            directory_known=True,
+            install="npm install -g @qwen-code/qwen-code (Node 22 or newer)",
+            files={"QWEN_CODE_SYSTEM_SETTINGS_PATH": json.dumps(_QWEN)},
             auth=(("OPENAI_API_KEY", "openai"),),
             login="set OPENAI_API_KEY (and OPENAI_BASE_URL, OPENAI_MODEL)",
             asking="default",
@@ -151,7 +169,8 @@ PRESETS: dict[str, Preset] = {
             name="claude",
             argv=("claude-agent-acp",),
             names=("@agentclientprotocol/claude-agent-acp", "@zed-industries/claude-code-acp", "claude-agent-acp"),
-            verified=("0.49.0", "0.49.0"),
+            verified=("0.49.0", "0.101.0"),
+            directory_known=True,
             install="npm install -g @agentclientprotocol/claude-agent-acp",
             login="set ANTHROPIC_API_KEY, or run `claude /login`",
             asking="default",
@@ -167,7 +186,8 @@ PRESETS: dict[str, Preset] = {
         Preset(
             name=CLAUDE_P,
             argv=("claude",),
-            verified=("2.1.197", "2.1.197"),
+            verified=("2.1.197", "2.1.332"),
+            directory_known=True,
             install="npm install -g @anthropic-ai/claude-code",
             login="set ANTHROPIC_API_KEY, or run `claude` once and sign in",
             asking="default",
@@ -175,8 +195,9 @@ PRESETS: dict[str, Preset] = {
         Preset(
             name="codex",
             argv=("codex-acp",),
-            names=("@agentclientprotocol/codex-acp", "codex-acp"),
+            names=("@agentclientprotocol/codex-acp",),
             verified=("2.6.0", "2.6.0"),
+            directory_known=True,
             sandboxed=True,
             install="npm install -g @agentclientprotocol/codex-acp",
             env={"NO_BROWSER": "1", "INITIAL_AGENT_MODE": "read-only"},
@@ -184,6 +205,65 @@ PRESETS: dict[str, Preset] = {
             login="set OPENAI_API_KEY, or run `codex login`",
             asking="read-only",
             bypass="agent-full-access",
+        ),
+        Preset(
+            name="codex-zed",
+            argv=("codex-acp",),
+            names=("codex-acp",),
+            verified=("0.16.0", "0.16.0"),
+            directory_known=True,
+            sandboxed=True,
+            install="npm install -g @zed-industries/codex-acp",
+            env={"NO_BROWSER": "1"},
+            auth=(("OPENAI_API_KEY", "openai-api-key"), ("CODEX_API_KEY", "codex-api-key")),
+            login="set OPENAI_API_KEY, or run `codex login`",
+            asking="read-only",
+            bypass="full-access",
+        ),
+        Preset(
+            name="copilot",
+            argv=("copilot", "--acp"),
+            names=("copilot",),
+            verified=("1.0.102", "1.0.102"),
+            directory_known=True,
+            install="npm install -g @github/copilot",
+            env={"COPILOT_ALLOW_ALL": "", "COPILOT_AUTO_UPDATE": "false"},  # the first: it would ask in no mode
+            login="run `copilot login` once",
+            asking=f"{_COPILOT_MODES}agent",
+            plan=f"{_COPILOT_MODES}plan",
+            bypass=f"{_COPILOT_MODES}autopilot",
+        ),
+        Preset(
+            name="vibe",
+            argv=("vibe-acp",),
+            names=("@mistralai/mistral-vibe",),
+            verified=("3.0.2", "3.0.2"),
+            directory_known=True,  # it does not trust it
+            install="pip install mistral-vibe (Python 3.12 or newer)",
+            login="set MISTRAL_API_KEY, or run `vibe-acp --setup` once",
+            asking="ask",
+            bypass="auto-approve",
+        ),
+        Preset(
+            name="kimi",
+            argv=("kimi", "acp"),
+            names=("kimi code cli",),
+            verified=("2.1.0", "2.1.0"),
+            directory_known=True,
+            install="npm install -g @moonshot-ai/kimi-code (Node 22.19 or newer)",
+            env={"KIMI_CODE_NO_AUTO_UPDATE": "1"},
+            login="run `kimi login` once",
+            asking="default",
+            plan=None,  # 2.1.0 wrote in its plan mode without asking
+            bypass="yolo",
+        ),
+        Preset(
+            name="hermes",
+            argv=("hermes-acp",),
+            names=("hermes-agent",),
+            install="pip install hermes-agent",
+            asks=False,
+            why="its terminal and its Python run without asking, in every mode",
         ),
         Preset(
             name="goose",
@@ -201,6 +281,7 @@ PRESETS: dict[str, Preset] = {
             names=("gptme",),
             install="pip install gptme-acp",
             asks=False,
+            why="it runs tools without asking, in every mode",
         ),
     )
 }
@@ -291,45 +372,3 @@ def _ends_within(pid: int, seconds: float) -> bool:
 def hosted_env(env: Mapping[str, str], extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """What a hosted agent inherits: everything of ours (it needs its keys) but our own variables, and its preset's."""
     return {key: value for key, value in env.items() if not key.startswith("MYAGENT_")} | dict(extra or {})
-
-
-@dataclass(slots=True)
-class Modes:
-    """The permission modes of an agent's session: from `modes`, or from the config option whose category is mode."""
-
-    current: str
-    available: tuple[str, ...]
-    config_id: str | None = None  # set with `session/set_config_option`; `None`: with `session/set_mode`
-
-    @classmethod
-    def of(cls, result: Mapping[str, Any]) -> Modes | None:
-        """The modes in the result of `session/new` or `session/load`; `None` for an agent without any."""
-        match result.get("modes"):
-            case {"currentModeId": str(current), "availableModes": list(rows)} if rows:
-                return cls(current, tuple(str(row.get("id")) for row in rows if isinstance(row, dict)))
-        options = result.get("configOptions")
-        for option in options if isinstance(options, list) else []:
-            match option:
-                case {"category": "mode", "id": str(ident), "currentValue": str(current), "options": list(rows)}:
-                    return cls(current, tuple(str(row.get("value")) for row in rows if isinstance(row, dict)), ident)
-        return None
-
-    def wanted(self, mode: PermissionMode, preset: Preset) -> str | None:
-        """The agent's mode for ours; `None` when no mode that asks is known, and so none may be used."""
-        asking = self._first(preset.asking, *(ASKING_IDS if preset is UNKNOWN else ()))
-        match mode:
-            case "plan":
-                # Without one of its own it asks, and the host denies.
-                return self._first(preset.plan) or asking
-            case "bypassPermissions":
-                # Without one of its own it asks, and the host allows.
-                return self._first(preset.bypass) or asking
-            case _:
-                return asking
-
-    def planning(self) -> str | None:
-        """The mode that the agent itself takes for planning: `plan`, or an address that ends so (copilot)."""
-        return next((mode for mode in self.available if re.split(r"[#/]", mode)[-1] == "plan"), None)
-
-    def _first(self, *candidates: str | None) -> str | None:
-        return next((mode for mode in candidates if mode is not None and mode in self.available), None)

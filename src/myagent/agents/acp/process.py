@@ -49,7 +49,7 @@ class Process:
         on_notification: Notified,
         on_request: Requested,
     ) -> None:
-        self._argv, self._rules, self._cwd, self._own_env = tuple(argv), rules, cwd, dict(env)
+        self._argv, self._rules, self._cwd, self.own_env = tuple(argv), rules, cwd, dict(env)
         self._start_seconds, self._tally = start_seconds, tally
         self._is_busy, self._started = is_busy, started
         self._on_notification, self._on_request = on_notification, on_request
@@ -105,7 +105,7 @@ class Process:
 
     def env(self) -> dict[str, str]:
         """What the agent's environment is made of, without the files that its preset names."""
-        return self._rules.env(self._own_env)
+        return self._rules.env(self.own_env)
 
     def unavailable(self, error: AgentGone | RpcError) -> AgentUnavailable:
         """Why it cannot be had, and what to do about that."""
@@ -115,6 +115,7 @@ class Process:
         return AgentUnavailable(self._rules.label, str(error).rstrip("."), remedy)
 
     async def _open(self) -> Connection:
+        self._rules.check_directory(self._cwd, self.own_env)
         try:
             return await Connection.open(
                 self._argv,
@@ -135,7 +136,7 @@ class Process:
             return self.env()
         if self._files is None:
             self._files = TemporaryDirectory(prefix="myagent-")
-        return self._rules.env(self._rules.write_files(Path(self._files.name)) | self._own_env)
+        return self._rules.env(self._rules.write_files(Path(self._files.name)) | self.own_env)
 
     async def _initialize(self, connection: Connection) -> bool:
         """Get to know the agent and sign in; true when it must be started again, with what its preset sets."""
@@ -156,8 +157,9 @@ class Process:
             )
         said = result.get("agentInfo")
         said = said if isinstance(said, dict) else {}
-        if self._rules.preset is UNKNOWN:
-            self._rules.preset = recognised(str(said.get("name")))
+        told, known = recognised(str(said.get("name"))), self._rules.known
+        if told.name not in (UNKNOWN.name, known.name) and (known is UNKNOWN or told.argv[:1] == known.argv[:1]):
+            self._rules.known = told
             if self.env() != before or self._rules.preset.files:
                 return True
         self.methods = _offered(result.get("agentCapabilities"))
@@ -169,7 +171,8 @@ class Process:
         self._login = self._rules.preset.login or "; or ".join(
             str(row.get("description") or row.get("name") or row.get("id")) for row in methods
         )
-        method = self._rules.preset.auth_method(before, [str(row.get("id")) for row in methods])
+        ids = [str(row.get("id")) for row in methods]
+        method = self._rules.operator.method(self._rules.label, ids) or self._rules.preset.auth_method(before, ids)
         if method is not None:
             await self.call(connection, "authenticate", {"methodId": method})
         return False

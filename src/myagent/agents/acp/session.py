@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from myagent.agents import Answer, TurnIO
+from myagent.agents.acp.modes import Modes
 from myagent.agents.acp.offers import Offer, offers_of
-from myagent.agents.acp.presets import Modes
 from myagent.agents.rendering import JSON
 from myagent.agents.rendering.bounds import cut, dicts
 from myagent.agents.rendering.state import STATE_CHARS, config_state, state_of

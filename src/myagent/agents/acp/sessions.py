@@ -91,6 +91,7 @@ class Sessions:
 
     async def new(self, process: Process, connection: Connection, cwd: Path) -> Session:
         """A session that nobody has used yet, set to what the operator chose."""
+        self._rules.check_directory(cwd, process.own_env)
         self._opening += 1
         try:
             result = await process.call(connection, "session/new", self._rules.opening(cwd))
@@ -113,6 +114,7 @@ class Sessions:
         if not ways:
             await io.stderr(f"{name} cannot load its earlier session; this prompt begins a new one\n")
             return None
+        self._rules.check_directory(session.cwd, process.own_env)
         self._by_agent_id[session.agent_id] = session
         for way in ways:
             session.replaying = True

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
+from myagent.agents.acp.directory import StartsPrograms, programs, untold
+from myagent.agents.acp.modes import Modes
 from myagent.agents.acp.offers import NotOffered, offer_named
-from myagent.agents.acp.presets import Modes, Preset, hosted_env
+from myagent.agents.acp.operator import NOTHING_SAID, Operator
+from myagent.agents.acp.presets import NOBODY, Preset, hosted_env
 from myagent.agents.acp.rpc import RpcError
 from myagent.agents.acp.session import Session
 from myagent.agents.rendering import JSON
@@ -16,7 +20,7 @@ from myagent.agents.tripwire import OnUnasked
 from myagent.core.messages import PermissionMode
 from myagent.exceptions import AgentUnavailable
 
-Verdict = Literal["verified", "unverified", "unsupervised"]
+Verdict = Literal["verified", "unverified", "operator", "unsupervised"]
 Call = Callable[[str, JSON], Awaitable[JSON]]  # a request to the agent that is at hand
 
 
@@ -32,7 +36,7 @@ class PlanUnverified(AgentUnavailable):
 
 
 class Supervision:
-    """The wishes of the preset and the operator. `preset` changes when the agent is recognised by its own words."""
+    """The wishes of the preset and the operator. `known` changes when the agent is recognised by its own words."""
 
     def __init__(
         self,
@@ -42,11 +46,25 @@ class Supervision:
         *,
         allow_unsupervised: bool,
         on_unasked: OnUnasked | None = None,
+        operator: Operator = NOTHING_SAID,
     ) -> None:
-        self.label, self.preset, self.options = label, preset, dict(options)
+        self.label, self.known, self.options, self.operator = label, preset, dict(options), operator
         self.allow_unsupervised = allow_unsupervised
         self.version = ""  # what the agent says that it is
         self._on_unasked = on_unasked
+
+    @property
+    def preset(self) -> Preset:
+        """What is known of the agent, or said by the operator."""
+        return self.operator.over(self.known)
+
+    def check_directory(self, cwd: Path, own: Mapping[str, str]) -> None:
+        """Look for what the directory's settings would start; raises `StartsPrograms` where nobody accepted that."""
+        if self.operator.trusts_directory:
+            return
+        found = programs(self.known, cwd, self.env(own))
+        if not set(found) <= self.operator.accepted:
+            raise StartsPrograms(self.label, found)
 
     def env(self, own: Mapping[str, str]) -> dict[str, str]:
         """The agent's environment: inherited, with what its preset sets, and what we were given for it."""
@@ -59,7 +77,7 @@ class Supervision:
         given = self._given()
         paths = {key: directory / f"{key.lower()}.json" for key in self.preset.files if key not in given}
         for key, path in paths.items():
-            path.write_text(self.preset.files[key])
+            path.write_text(self.preset.files[key].replace(NOBODY, secrets.token_hex(8)))
         return {key: str(path) for key, path in paths.items()}
 
     def why_unsupervised(self, session: Session) -> str | None:
@@ -77,6 +95,8 @@ class Supervision:
         """What we know of whether a session's agent asks before it changes or runs anything."""
         if self.why_unsupervised(session) is not None:
             return "unsupervised"
+        if self.operator.says():
+            return "operator"
         return "verified" if self.preset.is_verified(self.version) else "unverified"
 
     def stops(self) -> bool:
@@ -90,13 +110,17 @@ class Supervision:
         match self.verdict(session):
             case "unsupervised":
                 said = f"UNSUPERVISED: it may run tools without asking{self.why_unsupervised(session)} ({mode})"
+            case "operator":
+                said = f"not verified: {self.operator.says()}, as the operator says ({mode})"
             case "verified":
                 what = "asks to leave its sandbox" if self.preset.sandboxed else "asks"
                 said = f"{what} ({mode}), as verified with this version"
             case _:
                 said = f"unverified: it may or may not ask ({mode})"
         chosen = (f"{name}={value}" for name, value in self.options.items())
-        return "; ".join(part for part in (said, *chosen, self.preset.caution(env)) if part)
+        return "; ".join(
+            part for part in (said, *chosen, self.preset.caution(env), untold(self.known, self.version)) if part
+        )
 
     def opening(self, cwd: Path) -> JSON:
         """What session/new and session/load are told of every session."""
@@ -120,8 +144,9 @@ class Supervision:
     async def supervise(self, session: Session, mode: PermissionMode, call: Call) -> None:
         """Put the session into the agent's mode for ours; raises `AgentUnavailable` when it would not ask."""
         modes = session.modes
+        self._check_modes(modes)
         wanted = modes.wanted(mode, self.preset) if modes else None
-        if mode == "plan" and not self.allow_unsupervised and self.verdict(session) != "verified":
+        if mode == "plan" and not self.allow_unsupervised and not self._may_plan(session):
             raise PlanUnverified(self.label)
         if not self.preset.asks or (modes is not None and wanted is None):
             if self.allow_unsupervised:
@@ -132,7 +157,7 @@ class Supervision:
             offers = f" (it is in mode {modes.current}, and offers {', '.join(modes.available)})" if modes else ""
             raise AgentUnavailable(
                 self.label,
-                f"it may run tools without asking, and no mode of it that asks is known{offers}",
+                self.preset.why or f"it may run tools without asking, and no mode of it that asks is known{offers}",
                 "--allow-unsupervised hosts it all the same",
             )
         if modes is None or wanted is None or wanted == modes.current:
@@ -144,6 +169,20 @@ class Supervision:
                 await self.supervise(session, "default", call)
                 return
             raise AgentUnavailable(self.label, f"it refused the mode {wanted}: {error}") from error
+
+    def _may_plan(self, session: Session) -> bool:
+        """Whether it was seen, or the operator says, that it changes nothing in plan mode."""
+        verdict = self.verdict(session)
+        return verdict == "verified" or (verdict == "operator" and self.operator.plan_mode is not None)
+
+    def _check_modes(self, modes: Modes | None) -> None:
+        """See that the modes exist that the operator names."""
+        offered = modes.available if modes is not None else ()
+        for mode in (self.operator.asking_mode, self.operator.plan_mode):
+            if mode is not None and mode not in offered:
+                raise AgentUnavailable(
+                    self.label, f"it offers no mode {mode}; it offers {', '.join(offered) or 'none'}"
+                )
 
     def _given(self) -> list[str]:
         """Variables of the preset that the operator set otherwise; they count for more only when that was accepted."""

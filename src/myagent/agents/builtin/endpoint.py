@@ -47,7 +47,7 @@ ANSWER_SECONDS = 600.0  # without a byte of the answer; a large prompt on a smal
 CONNECT_SECONDS = 10.0
 TRIES = 2  # after a failure that may pass by itself: no connection, a rate limit, 5xx
 WAIT_SECONDS = 60.0  # at most before trying again; who is to wait longer decides that for himself
-LIST_SECONDS = 5.0  # for the list of its models, which is a convenience
+LIST_SECONDS = 3.0  # for the list of its models, which is a convenience
 MODELS = 200  # of it
 SAID_CHARACTERS = 300  # of an endpoint's own words in a sentence of ours
 

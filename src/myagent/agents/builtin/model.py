@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import StringIO
@@ -20,6 +20,7 @@ from myagent.agents import Agent, AgentInfo, Turn, TurnEnd, TurnIO
 from myagent.agents.builtin import conversation
 from myagent.agents.builtin.compaction import Room
 from myagent.agents.builtin.conversation import Files, InMemory
+from myagent.agents.builtin.mcp_config import McpServer, mcp_servers
 from myagent.agents.builtin.model_turn import COMPACT, ModelTurn, messages
 from myagent.agents.builtin.surroundings import surroundings
 from myagent.agents.rendering import JSON
@@ -29,6 +30,7 @@ from myagent.exceptions import AgentUnavailable, MyagentError
 
 if TYPE_CHECKING:
     from myagent.agents.builtin.endpoint import Endpoint
+    from myagent.agents.builtin.mcp_servers import McpServers
 
 BASE_URL = "https://api.openai.com/v1"
 CONTEXT_CHARACTERS = 400_000  # of earlier turns, as they are kept; some 100,000 tokens
@@ -49,11 +51,13 @@ would do. Answer briefly.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """Which model, where, and how much of a conversation it is told again."""
+    """Which model, where, how much of a conversation it is told again, and which MCP servers (`mcp_config.py`)."""
 
     model: str | None = None
     base_url: str | None = None
     context: int = CONTEXT_CHARACTERS
+    mcp: tuple[str, ...] = ()
+    trust_directory: bool = False
 
 
 class ModelAgent(Agent):
@@ -82,6 +86,7 @@ class ModelAgent(Agent):
         self._files: Callable[[Path], Files] = files or (lambda _: here)
         self._work = Work()
         self._endpoint: Endpoint | None = None
+        self._mcp: McpServers | None = None
         self._rooms: dict[str, Room] = {}  # by model
         self._models: dict[str, str] = {}  # of the sessions that have one of their own
         self._offered: list[str] | None = None
@@ -116,7 +121,19 @@ class ModelAgent(Agent):
             note += "; THE KEY IS SENT UNENCRYPTED"
         if (proxy := proxy_of(base_url, self._env)) is not None:
             note += f"; through the proxy {urlsplit(proxy).netloc.rpartition('@')[2]}"
-        secrets = () if key is None or len(key) < SECRET_CHARACTERS else (key,)
+        wanted = await asyncio.to_thread(
+            mcp_servers, self._choice.mcp, self._cwd, self._env, trust_directory=self._choice.trust_directory
+        )
+        if wanted:
+            self._mcp = await asyncio.to_thread(_mcp_library, wanted, self._env)
+            try:
+                await self._mcp.start()
+            except BaseException:
+                await self.close()
+                raise
+            note += f"; MCP servers: {', '.join(f'{each.name} ({each.shown})' for each in wanted)}"
+        known = (key or "", *(secret for server in wanted for secret in server.secrets))
+        secrets = tuple(secret for secret in known if len(secret) >= SECRET_CHARACTERS)
         self._info = AgentInfo(name="model", note=note, state={"model": model}, secrets=secrets)
 
     async def run(self, turn: Turn, io: TurnIO) -> TurnEnd:
@@ -128,6 +145,7 @@ class ModelAgent(Agent):
             await self.start()
         assert self._endpoint is not None
         model = self._models.get(turn.session_id, self._endpoint.model)
+        trouble = await self._servers_run()
         here = await surroundings(turn.cwd, datetime.now().astimezone())
         running = ModelTurn(
             turn,
@@ -138,7 +156,10 @@ class ModelAgent(Agent):
             context=self._choice.context,
             files=self._files(turn.cwd),
             cover=self._cover,
+            externals={} if self._mcp is None else self._mcp.tools(),
         )
+        if trouble:
+            await running.line(trouble)
         if here.agents_file != self._shown.get(turn.session_id, ""):
             self._shown[turn.session_id] = here.agents_file
             await running.line(here.agents_file or "AGENTS.md is gone")
@@ -184,8 +205,20 @@ class ModelAgent(Agent):
         """The model of the turns of a session from now on."""
         self._models[session_id] = model
 
+    async def _servers_run(self) -> str:
+        """Start again what has ended of the MCP servers; why not, for a human."""
+        try:
+            if self._mcp is not None:
+                await self._mcp.start()
+        except AgentUnavailable as error:
+            return error.reason
+        return ""
+
     async def close(self) -> None:
         await self._work.close()
+        servers, self._mcp = self._mcp, None
+        if servers is not None:
+            await servers.close()
         endpoint, self._endpoint = self._endpoint, None
         if endpoint is not None:
             await endpoint.close()
@@ -220,3 +253,12 @@ def _library() -> tuple[type[Endpoint], Callable[[str, Mapping[str, str]], str |
         remedy = "install it with: pip install 'myagent[models]'"
         raise AgentUnavailable("model", f"{error.name} is not installed", remedy) from error
     return Endpoint, proxy_of
+
+
+def _mcp_library(servers: Sequence[McpServer], env: Mapping[str, str]) -> McpServers:
+    try:
+        from myagent.agents.builtin.mcp_servers import McpServers
+    except ImportError as error:
+        remedy = "install it with: pip install 'myagent[mcp]'"
+        raise AgentUnavailable("model", f"{error.name} is not installed", remedy) from error
+    return McpServers(servers, env)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from myagent.agents.builtin import conversation
 from myagent.agents.builtin.compaction import SUMMARY_CHARACTERS, Room, compacted, summed_up
 from myagent.agents.builtin.conversation import Files
 from myagent.agents.showing import Showing
-from myagent.agents.tools.toolbox import Offer, Toolbox, Withdrawn
+from myagent.agents.tools.toolbox import External, Offer, Toolbox, Withdrawn
 from myagent.exceptions import MyagentError
 
 if TYPE_CHECKING:
@@ -41,11 +41,12 @@ class ModelTurn:
         context: int,
         files: Files,
         cover: Callable[[Any], Any],
+        externals: Mapping[str, External],
     ) -> None:
         self._turn, self._endpoint, self._instructions, self._context = turn, endpoint, instructions, context
         self._room, self._files, self._cover = room, files, cover
         self._showing = Showing(io)
-        self._toolbox = Toolbox(turn.cwd, turn.mode, self._showing, io.ask, turn.turn_id)
+        self._toolbox = Toolbox(turn.cwd, turn.mode, self._showing, io.ask, turn.turn_id, externals)
         self._io = io
         self._name = turn.session_id  # of the conversation
         self._earlier: list[bytes] = []

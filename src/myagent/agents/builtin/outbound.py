@@ -81,7 +81,7 @@ def _is_excepted(host: str, netloc: str, excepted: str) -> bool:
     return False
 
 
-class Outbound(httpx2.AsyncBaseTransport):
+class Routed(httpx2.AsyncBaseTransport):
     """Sends each request the way that is right for its address."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
@@ -100,7 +100,18 @@ class Outbound(httpx2.AsyncBaseTransport):
             way = self.way(str(request.url))
         except ProxyUnusable as error:  # only behind a redirection: the start has looked at the address itself
             raise httpx2.ConnectError(str(error)) from error
-        response = await way.handle_async_request(request)
+        return await way.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        for way in self._ways.values():
+            await way.aclose()
+
+
+class Outbound(Routed):
+    """For an endpoint, whose answers are made what OpenAI's are."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        response = await super().handle_async_request(request)
         if not response.is_success or request.method != "POST":
             return response
         return httpx2.Response(
@@ -109,10 +120,6 @@ class Outbound(httpx2.AsyncBaseTransport):
             stream=_Chunks(response),
             extensions=response.extensions,
         )
-
-    async def aclose(self) -> None:
-        for way in self._ways.values():
-            await way.aclose()
 
 
 class _Chunks(httpx2.AsyncByteStream):

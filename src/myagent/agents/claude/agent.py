@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from myagent.agents import Agent, AgentInfo, Answer, Turn, TurnEnd, TurnIO, UnaskedCall
+from myagent.agents.acp.directory import untold
 from myagent.agents.acp.offers import NotOffered, Offer, offer_named
 from myagent.agents.acp.presets import CLAUDE_ASKS, Preset, hosted_env, version_of
 from myagent.agents.acp.skills import with_skills
@@ -115,7 +116,8 @@ class ClaudePrintAgent(Agent):
             asks = "UNSUPERVISED: it may run tools without asking, as its settings say"
         elif self._verified:
             asks = "asks (mode default), as verified with this version"
-        note = "; ".join([asks, *(f"{name}={value}" for name, value in self._options.items())])
+        chosen = (f"{name}={value}" for name, value in self._options.items())
+        note = "; ".join(part for part in (asks, *chosen, untold(self._preset, version)) if part)
         config = [offer.state() | {"value": self._options.get(offer.names[0])} for offer in offers]
         state = {"mode": "default", "config": config, "supervision": self._verdict()}
         self._info = AgentInfo(name="Claude Code", version=version, note=note, state=state)

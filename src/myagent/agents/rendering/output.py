@@ -36,15 +36,16 @@ class Output:
         """What an update carries of the output of something that runs."""
         text = live_piece(update)
         if text:
-            self.live = True
             self.heard(text)
         return text
 
     def heard(self, text: str) -> None:
         """Take note of output that was said as it came, so that the call's result does not say it again."""
-        if not self._told:
-            self._told.append("")
-        self._told[0] = (self._told[0] + _squeezed(text))[:HEAD_CHARS]
+        if not self.live:
+            self.live = True
+            self._told.insert(0, "")
+        if len(self._told[0]) < HEAD_CHARS:
+            self._told[0] = (self._told[0] + _squeezed(text))[:HEAD_CHARS]
 
     def results(self, call: JSON) -> Iterable[str]:
         """What a call that has ended shows and was not told yet: files that it changed, its words, how it exited."""

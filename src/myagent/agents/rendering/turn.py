@@ -57,7 +57,11 @@ class Rendering:
             case "agent_message_chunk":
                 return self._say(update)
             case "agent_thought_chunk" if _is_beside(update):
-                return self.beside(content_text(update.get("content")))
+                text = content_text(update.get("content"))
+                for call_id, call in self.calls.items():  # it may be the output of any of those that run
+                    if call.get("status") == "in_progress" and text:
+                        self._outputs.setdefault(call_id, Output()).heard(text)
+                return self.beside(text)
             case "agent_thought_chunk":
                 return self._think(content_text(update.get("content")))
             case "user_message_chunk":
@@ -78,6 +82,13 @@ class Rendering:
         on_new_line = on_new_line or self._thinking or self._running is not None
         self._interrupt()
         return self._out("stderr", text, on_new_line)
+
+    def break_line(self) -> str:
+        """What ends the line on stderr, where one is open: somebody else says something there now."""
+        gap = "\n" if self._line_open["stderr"] else ""
+        self._line_open["stderr"] = False
+        self._interrupt()
+        return gap
 
     def merge(self, call: JSON) -> JSON:
         """Take over what a tool call now says of itself: absent or null means unchanged. The call as it stands."""

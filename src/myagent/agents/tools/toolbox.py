@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Sequence
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +22,7 @@ from myagent.agents.rendering import JSON
 from myagent.agents.rendering.bounds import cut
 from myagent.agents.showing import Showing
 from myagent.agents.tools.tools import CommandProposal, FileProposal, Tools
+from myagent.agents.tools.workspace import ToolFailed
 from myagent.core.messages import PermissionMode
 from myagent.exceptions import MyagentError
 
@@ -96,6 +98,29 @@ class Call:
     call_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class External:
+    """A tool of somebody else's, an MCP server: `program` is what the server is. `call` takes the tool's own name and
+    its arguments, and raises `ToolFailed`. Each call of it is asked for, whatever the server says of the tool."""
+
+    offer: Offer
+    server: str
+    name: str
+    program: str
+    call: Callable[[str, JSON], Awaitable[str]]
+
+    def asked(self, arguments: JSON) -> ToolCall:
+        given = json.dumps(arguments, indent=2, ensure_ascii=False)
+        return ToolCall(
+            tool_name=self.offer.name,
+            input=arguments,
+            text=f"tool {self.name} of the MCP server {self.server} ({self.program})\n{given}",
+            title=cut(f"{self.name} (MCP server {self.server})", NAME_CHARACTERS),
+            kind="other",
+            plan={"server": self.server, "program": self.program, "tool": self.name},
+        )
+
+
 class Unusable(MyagentError):
     """A tool call that means nothing here."""
 
@@ -124,9 +149,11 @@ class Toolbox:
         showing: Showing,
         ask: Callable[[ToolCall], Awaitable[Answer]],
         turn_id: str,
+        externals: Mapping[str, External] | None = None,
     ) -> None:
         kinds = READING if mode == "plan" else (*READING, *CHANGING)
         self._kinds: dict[str, type[Request]] = {kind.__name__: kind for kind in kinds}
+        self._externals = {} if mode == "plan" else dict(externals or {})
         self._tools, self._showing, self._ask = Tools(root), showing, ask
         self._ids = (f"{turn_id}-{number}" for number in itertools.count(1))
 
@@ -135,7 +162,7 @@ class Toolbox:
         return [
             Offer(name, " ".join(str(schema.pop("description")).split()), {**schema, "additionalProperties": False})
             for name, schema in schemas.items()
-        ]
+        ] + [external.offer for external in self._externals.values()]
 
     async def run(self, calls: Sequence[Call]) -> list[str]:
         """What to tell the model of each call. Neighbours that only read run together; what changes something runs by
@@ -154,6 +181,8 @@ class Toolbox:
 
     async def _run(self, call: Call) -> str:
         shown_as = next(self._ids)
+        if (external := self._externals.get(call.name)) is not None:
+            return await self._external(shown_as, external, call)
         try:
             request = self._understood(call)
         except Unusable as error:
@@ -216,9 +245,24 @@ class Toolbox:
             await self._showing.beside(text, call_id=shown_as)
 
         code = await proposal.launch(heard, heard)
-        result = {"exitCode": code, "output": output.text}
-        await self._update(shown_as, "completed" if code == 0 else "failed", rawOutput=result)
+        # What it wrote was shown as it came; said again here, a host would show it twice.
+        await self._update(shown_as, "completed" if code == 0 else "failed", rawOutput={"exitCode": code})
         return f"exit code {code}\n{output.text}"
+
+    async def _external(self, shown_as: str, external: External, call: Call) -> str:
+        try:
+            arguments = msgspec.json.decode(call.arguments, type=dict[str, Any])
+        except (msgspec.DecodeError, RecursionError, UnicodeEncodeError) as error:
+            await self._announce(shown_as, cut(call.name, NAME_CHARACTERS), "other", {}, "pending")
+            return await self._failed(shown_as, str(Unusable(call.name, f"its arguments do not fit: {error}")))
+        if (refusal := await self._leave(shown_as, external.asked(arguments))) is not None:
+            return await self._failed(shown_as, refusal)
+        try:
+            told = _bounded(await external.call(external.name, arguments))
+        except ToolFailed as error:
+            return await self._failed(shown_as, _bounded(str(error)))
+        await self._update(shown_as, "completed", rawOutput={"output": told})
+        return told or "(nothing)"
 
     async def _leave(self, shown_as: str, call: ToolCall) -> str | None:
         """Ask permission for a call; why it may not run, or `None`."""

@@ -72,6 +72,28 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
         "`myagent remote agents`), or 'exec:COMMAND {prompt}'",
     )
     add(
+        "--trust-directory",
+        action="store_true",
+        help="host an agent although the settings of this directory have it start programs (hooks, MCP servers) that "
+        "nobody is asked about; without it they are named, and asked about once, on a terminal, else refused; of the "
+        "model agent: take the MCP servers of the directory's .mcp.json",
+    )
+    add(
+        "--asking-mode",
+        metavar="ID",
+        help="of an agent that speaks ACP: its mode in which it asks, if you know that better than we do",
+    )
+    add(
+        "--plan-mode",
+        metavar="ID",
+        help="of an agent that speaks ACP: its mode for plan turns, in which you know it to change nothing",
+    )
+    add(
+        "--auth-method",
+        metavar="ID",
+        help="of an agent that speaks ACP: what to authenticate with, of the methods that it offers",
+    )
+    add(
         "--model",
         metavar="NAME",
         help="of the model agent, which it implies (pip install 'myagent[models]'): its name at the endpoint",
@@ -89,4 +111,13 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
         type=count,
         help="of the model agent: how much of a conversation it is told again; older turns are forgotten, and it is "
         "said (default 400000, some 100000 tokens)",
+    )
+    add(
+        "--mcp",
+        metavar="SERVER",
+        action="append",
+        default=[],
+        help="of the model agent (pip install 'myagent[mcp]'): an MCP server for its tools, each call asked for: a "
+        "command line or an address, with NAME= before it or without, or a FILE.json with mcpServers; may be repeated; "
+        "nothing that lies in the directory itself without --trust-directory",
     )

@@ -125,6 +125,14 @@ def count(text: str) -> int:
     return _number(text, 1, 10**9, "a number from 1 on")
 
 
+def size(text: str) -> int:
+    """Bytes: `500M`, `8G`; 0 is no limit."""
+    matched = re.fullmatch(r"(\d{1,12})([KMGT]?)", text.upper())
+    if matched is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 500M or 8G")
+    return int(matched[1]) << 10 * " KMGT".index(matched[2] or " ")
+
+
 def seq(text: str) -> int:
     return _number(text, 0, 2**53 - 1, "an event's number, from 0 on")
 

@@ -19,6 +19,7 @@ from myagent.cli.arguments.parsing import (
     port,
     seconds,
     seq,
+    size,
 )
 from myagent.cli.arguments.session import add_attach, add_session_parsers
 
@@ -271,6 +272,13 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         help="cover keys that show what they are, such as ghp_… and AKIA… (default: on)",
     )  # fmt: skip
     add("--retain-events", metavar="N", type=count, help="keep the last N events of each session (default: all)")
+    add(
+        "--max-log",
+        metavar="SIZE",
+        type=size,
+        default="8G",
+        help="take nothing new once the event log is so large (default: 8G; 0: until the disk is full)",
+    )
 
 
 def _add_client(parser: argparse.ArgumentParser) -> None:

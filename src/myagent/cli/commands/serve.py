@@ -22,6 +22,7 @@ from myagent.core.display import escape
 from myagent.exceptions import MyagentError
 from myagent.host.notifications import Caller, Notifications, NotifyUnusable
 from myagent.redaction.redactor import BadPattern, RedactingFormatter, Redactor
+from myagent.server.log_rate import LogRate
 from myagent.server.server import ExposedPlain, Server
 from myagent.settings import Settings
 
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
             )
         asyncio.run(_serve(server, agent, caller, invite=arguments.invite))
     except MyagentError as error:
-        print(f"[remote] {error}", file=sys.stderr)
+        print("\n".join(f"[remote] {line}" for line in str(error).splitlines()), file=sys.stderr)
         return 2 if isinstance(error, _USAGE) else 3
     return 0
 
@@ -81,6 +82,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         tls_key=Path(arguments.tls_key) if arguments.tls_key else None,
         insecure_plain=arguments.insecure_plain,
         retain_events=arguments.retain_events,
+        max_log=arguments.max_log or None,
         redact=tuple(arguments.redact),
         redact_known=arguments.redact_known,
     )
@@ -105,6 +107,7 @@ def _raise_open_files() -> None:
 def _log_to_stderr(redactor: Redactor) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(RedactingFormatter(redactor, "[remote] %(levelname)s %(name)s: %(message)s"))
+    handler.addFilter(LogRate())
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
 
 

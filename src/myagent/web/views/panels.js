@@ -61,7 +61,7 @@ function stateText({ state, lastExitCode }, waits) {
   return state === "failed" ? `failed, exit ${lastExitCode}` : state;
 }
 
-const SUPERVISION = { verified: "asks first", unverified: "may or may not ask", unsupervised: "UNSUPERVISED" };
+const SUPERVISION = { verified: "asks first", unverified: "may or may not ask", operator: "asks first, says the operator", unsupervised: "UNSUPERVISED" };
 
 export function drawSessionHead(session) {
   setText(byId("session-name"), session ? escapeLine(session.title) || session.sessionId : "New session");
