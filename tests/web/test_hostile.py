@@ -30,6 +30,11 @@ HOSTILE = [
     "[click](javascript:alert(1))", "![x](javascript:alert(1))", "[x](https://example.org/\"onmouseover=alert(1))",
     "https://user:secret@127.0.0.1/", "https://example.org/<script>alert(1)</script>", "http://\u0430pple.com/",
     "```<script>alert(1)</script>\n<img src=x onerror=1>\n```", "**<b onclick=alert(1)>**", "`<script>1</script>`",
+    "[https://bank.example/](https://evil.example/x)", "[x]: javascript:alert(1)\n\n[x]", "<javascript:alert(1)>",
+    "![i](https://127.0.0.1:9/x.png)", "[![i](//127.0.0.1:9/x)](data:text/html,1)", "&#x202e;evil&#8238;",
+    "&#x3c;script&#x3e;alert(1)&lt;/script>", "|<img src=x onerror=alert(1)>|\n|-|\n|<script>1</script>|",
+    "- [ ] <input onfocus=alert(1) autofocus>", "[a](https://user:secret@127.0.0.1/)", ">" * 10_000 + " x",
+    "*" * 5000 + "x" + "*" * 5000, "![" * 2000 + "](a)" * 2000, "|" + "a|" * 1000 + "\n|" + "-|" * 1000 + "\n|x" * 100,
     "{{constructor.constructor('alert(1)')()}}", "${alert(1)}", "__proto__", "constructor",
     "\u202e)1(tre\u202c", "a\u200bb\u2066c\u2069", "\x1b]8;;javascript:1\x07x\x1b]8;;\x07", "\x1b[2J\x1b[H\x00\x9b31m",
     "[Permission asked] Allow? <button onclick=alert(1)>Allow</button>", "<script>" + "A" * 300_000 + "</script>",
@@ -44,7 +49,10 @@ STRUCTURE = """() => {
         elements: nodes.filter((node) => node.matches(bad)).map((node) => node.outerHTML.slice(0, 200)),
         handlers: attributes.filter((name) => name.startsWith("on")),
         styled: nodes.filter((node) => node.hasAttribute("style")).length,
-        links: [...document.links].map((node) => [node.protocol, node.href.startsWith(node.textContent), node.rel]),
+        links: [...document.links].map((node) => {
+            const told = node.nextSibling?.textContent === ` (${node.host})` || node.protocol === "mailto:";
+            return [node.protocol, told || node.href.startsWith(node.textContent), node.rel];
+        }),
         scripts: document.scripts.length,
         bases: document.querySelectorAll("base").length,
     };
@@ -106,7 +114,7 @@ async def test_hostile_texts_stay_text(tmp_path: Path) -> None:
             assert found["elements"] == found["handlers"] == []
             assert (found["styled"], found["scripts"], found["bases"]) == (0, 1, 0)
             assert all(rel == "noopener noreferrer" and same for _, same, rel in found["links"])
-            assert {protocol for protocol, _, _ in found["links"]} <= {"http:", "https:"}
+            assert {protocol for protocol, _, _ in found["links"]} <= {"http:", "https:", "mailto:"}
             shown = await viewer.page.evaluate("page.view._list.textContent")
             for text in HOSTILE:
                 if UNSEEN.search(text) is None and "```" not in text:

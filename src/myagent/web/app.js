@@ -1,14 +1,18 @@
 // The page: joins its parts. Messages come in, state changes, what changed is drawn; actions go out.
 
+import { addressOf, sessionIn } from "./state/address.js";
+import { Answers } from "./state/answers.js";
 import { Connection, randomId } from "./state/connection.js";
-import { Credential, Keeping } from "./state/credential.js";
+import { Credential } from "./state/credential.js";
+import { Drafts } from "./state/drafts.js";
+import { TabStorage } from "./state/storage.js";
 import { byId, setText } from "./views/dom.js";
 import { escapeLine } from "./parsing/escape.js";
 import { Notices } from "./views/notice.js";
 import * as panels from "./views/panels.js";
 import { PeopleDialog } from "./views/people.js";
 import { PermissionDialog } from "./views/permission.js";
-import { PromptBox } from "./views/prompt.js";
+import { PromptBox, tooLong } from "./views/prompt.js";
 import { resolutionText } from "./views/render.js";
 import { Search } from "./views/search.js";
 import { SessionView } from "./views/session.js";
@@ -20,27 +24,30 @@ const MANY = 50; // sessions that a welcome tells of at most
 class Page {
   constructor() {
     this.workspace = new Workspace();
-    this.storage = new Keeping(() => sessionStorage);
+    this.storage = new TabStorage(() => sessionStorage);
     this.credential = new Credential(this.storage, BASE.pathname);
     this.connection = new Connection(BASE, this.credential, {
       opened: () => this.workspace.reconnected(),
       message: (message) => this.receive(message),
       ready: () => this.resume(),
+      tooLarge: () => (this.sending = null),
       waiting: (say, seconds) => this.status({ state: "waiting", say: `${say}; next try in ${seconds} s` }),
       ended: (say, gone) => this.ended(say, gone),
     });
     this.view = new SessionView(byId("stream"), (id, query) => this.fetchEvents(id, query), () => this.drawEnds());
     this.search = new Search(this.view);
-    this.prompts = new PromptBox((prompt, mode) => this.send(prompt, mode));
+    this.prompts = new PromptBox((prompt, mode) => this.send(prompt, mode), new Drafts(this.storage, BASE.pathname));
     this.dialog = new PermissionDialog((entry, decision) => this.decide(entry, decision), () => this.now(), (entry) => this.putAside(entry));
     this.people = new PeopleDialog((to) => this.ask({ type: "handover", to }, () => this.people.hide(), (why) => this.people.failed(why)));
     this.notices = new Notices();
-    this.answers = new Map(); // id of what was asked → what to do with the answer
+    this.answers = new Answers();
     this.aside = new Set(); // requests that the owner has put aside
     this.sending = null; // the prompt that the server has not acknowledged
+    this.unsure = null; // the last prompt of which it is not known whether it arrived
     this.link = { state: "connecting" };
     this.replay = null; // id of the `resume` that is being answered
     this.session = null; // the session that was chosen; null: a new one, or none yet
+    this.wanted = sessionIn(location.href); // the session that the address asks for, until it is found
     this.fresh = false; // somebody chose to begin a new session
     this._frame = null;
     this._listen();
@@ -77,9 +84,9 @@ class Page {
   // --- what comes ---
 
   receive(message) {
-    if (message.id !== undefined && (message.type === "ack" || message.type === "error" || message.type === "connections")) {
-      this._answered(message);
-    }
+    this.answers.receive(message);
+    if (message.type === "prompt") this._taken(message.id, message.sessionId);
+    if (message.type === "session_metadata") message.session.queue.forEach(({ id }) => this._taken(id, message.session.sessionId));
     if (message.type === "replayed" && message.id === this.replay) this.replay = null;
     const news = this.workspace.receive(message, this.now());
     this.view.plain = this.workspace.speaksPlain(this.session);
@@ -90,13 +97,6 @@ class Page {
     else this._schedule();
   }
 
-  _answered(message) {
-    const then = this.answers.get(message.id);
-    this.answers.delete(message.id);
-    if (message.type !== "error") then?.done(message);
-    else if (then) then.failed(message.message);
-  }
-
   /** The connection is complete: go on where we were. */
   resume() {
     this.status({ state: "live" });
@@ -104,6 +104,7 @@ class Page {
     if (!this.workspace.sessions.has(this.session)) this.session = null;
     if (this.session !== null) this._resumeFrom(this.view.resumeAfter(this.workspace.sessions.get(this.session).head));
     if (this.sending !== null) this._sendAgain();
+    if (this.wanted !== null && !this.workspace.sessions.has(this.wanted)) this._findWanted();
     if (this.workspace.sessions.size >= MANY) byId("all-sessions").hidden = false;
     this._schedule();
   }
@@ -129,8 +130,7 @@ class Page {
     this.link = link;
     if (link.state !== "live") {
       this.replay = null;
-      for (const { failed } of [...this.answers.values()]) failed("the connection was lost; it is not known whether this arrived");
-      this.answers.clear();
+      this.answers.lost();
     }
     this._schedule();
   }
@@ -160,46 +160,82 @@ class Page {
   /** Send a message that is answered; returns its id. */
   ask(message, done, failed) {
     const id = message.id ?? randomId();
-    this.answers.set(id, { done, failed });
-    if (!this.connection.send({ ...message, id })) {
-      this.answers.delete(id);
-      failed("not connected");
-    }
+    this.answers.expect(id, done, failed);
+    if (!this.connection.send({ ...message, id })) this.answers.fail(id, "not connected");
     return id;
   }
 
-  choose(sessionId) {
+  /** Show a session; `null`: the one that a prompt will begin. `history`: what the address becomes. */
+  choose(sessionId, { history: way = "push", carry = false } = {}) {
     this.session = sessionId;
+    this.wanted = null;
     this.fresh = sessionId === null && this.workspace.sessions.size > 0;
+    const address = addressOf(location.href, sessionId);
+    if (way === "push" && address !== location.pathname + location.search) history.pushState(null, "", address);
+    if (way === "replace") history.replaceState(null, "", address);
     byId("sessions").classList.remove("open");
     byId("menu").setAttribute("aria-expanded", "false");
     this.search.reset();
+    this.prompts.turnTo(sessionId, carry);
     this.view.open(sessionId, this.workspace.sessions.get(sessionId)?.head ?? 0);
     this.view.plain = this.workspace.speaksPlain(sessionId);
     if (sessionId !== null && this.connection.ready) this._resumeFrom(this.view.window.after);
     this._schedule();
   }
 
+  /** The address asks for a session that the welcome did not tell of: there may be more. */
+  async _findWanted() {
+    try {
+      await this._allSessions();
+    } catch {
+      return; // the connection tells that the server is gone, and this is done again when it is back
+    }
+    if (this.wanted !== null && !this.workspace.sessions.has(this.wanted)) {
+      this._say("The session of this address is not here; the latest one is shown");
+      this.prompts.note("The session of this address is not here.");
+      this.wanted = null;
+    }
+    this._schedule();
+  }
+
   send(prompt, mode) {
-    this.sending = { id: randomId(), prompt, mode, sessionId: this.session };
+    const why = tooLong(prompt, this.workspace.limits);
+    if (why !== null) {
+      this.prompts.note(why);
+      return;
+    }
+    const sending = { id: randomId(), prompt, mode, sessionId: this.session };
+    const again = this.unsure?.prompt === prompt && this.unsure.sessionId === sending.sessionId && this.unsure.mode === mode;
+    this.sending = again ? this.unsure : sending;
     this._sendAgain();
   }
 
   /** The same id, so that a prompt whose answer was lost does not run twice. */
   _sendAgain() {
-    const { id, prompt, mode, sessionId } = this.sending;
+    const sending = this.sending;
+    const { id, prompt, mode, sessionId } = sending;
     const message = { type: "user_message", id, prompt };
     if (sessionId !== null) message.sessionId = sessionId;
     if (mode !== "") message.permissionMode = mode;
     this.prompts.note("sending");
     this.ask(message, (ack) => {
-      this.sending = null;
-      this.prompts.sent(prompt);
-      if (sessionId === null && this.session === null) this.choose(ack.sessionId);
+      this._taken(id, ack.sessionId);
     }, (why) => {
+      this.unsure = sending;
       if (this.link.state === "live") this.sending = null;
       this.prompts.note(why);
     });
+    this._schedule();
+  }
+
+  /** A prompt has become a turn: by its answer, or because the turn is there and the answer was lost. */
+  _taken(id, sessionId) {
+    const taken = [this.sending, this.unsure].find((each) => each?.id === id);
+    if (taken === undefined) return;
+    this.sending = this.unsure = null;
+    this.answers.forget(id);
+    this.prompts.sent(taken.sessionId, taken.prompt);
+    if (taken.sessionId === null && this.session === null) this.choose(sessionId, { carry: true });
     this._schedule();
   }
 
@@ -214,14 +250,13 @@ class Page {
   }
 
   async fetchEvents(sessionId, query) {
-    const response = await this.connection.fetch(`sessions/${encodeURIComponent(sessionId)}/events?${query}&wants=updates`);
-    const text = await response.text();
+    const { text } = await this.connection.fetch(`sessions/${encodeURIComponent(sessionId)}/events?${query}&wants=updates`);
     return text.split("\n").filter(Boolean).map((line) => JSON.parse(line));
   }
 
   async _allSessions() {
-    const response = await this.connection.fetch("sessions");
-    this.workspace.know((await response.json()).sessions);
+    const { text } = await this.connection.fetch("sessions");
+    this.workspace.know(JSON.parse(text).sessions);
     byId("all-sessions").hidden = true;
     this._schedule();
   }
@@ -238,7 +273,8 @@ class Page {
     const { workspace } = this;
     const connected = this.link.state === "live" && this.connection.ready;
     if (connected && this.session === null && !this.fresh && workspace.sessions.size > 0) {
-      this.choose(workspace.listed[0].sessionId);
+      if (workspace.sessions.has(this.wanted)) this.choose(this.wanted, { history: "replace" });
+      else if (this.wanted === null) this.choose(workspace.listed[0].sessionId, { history: "replace" });
     }
     const owns = connected && workspace.owns;
     const entries = connected ? [...workspace.waiting.values()] : [];
@@ -326,7 +362,12 @@ class Page {
       this.draw();
       this.prompts.focus();
     });
-    byId("all-sessions").addEventListener("click", () => this._allSessions());
+    byId("all-sessions").addEventListener("click", () => this._allSessions().catch(() => this._say("The sessions could not be fetched")));
+    byId("raw").addEventListener("click", ({ currentTarget }) => {
+      const raw = currentTarget.getAttribute("aria-pressed") !== "true";
+      currentTarget.setAttribute("aria-pressed", String(raw));
+      this.view.raw = raw;
+    });
     byId("latest").addEventListener("click", () => this.view.toLatest());
     byId("stop").addEventListener("click", () => this._cancel(null));
     byId("claim").addEventListener("click", () => this.ask({ type: "claim" }, () => {}, (why) => this._say(why)));
@@ -340,6 +381,11 @@ class Page {
     });
     addEventListener("hashchange", () => {
       if (this.credential.takeFrom(location, history)) location.reload();
+    });
+    addEventListener("popstate", () => {
+      const asked = sessionIn(location.href);
+      if (asked === this.session) return;
+      if (asked === null || this.workspace.sessions.has(asked)) this.choose(asked, { history: "keep" });
     });
     addEventListener("online", () => this.connection.hurry());
     document.addEventListener("visibilitychange", () => {

@@ -6,10 +6,14 @@ import { test } from "node:test";
 const web = new URL(`${process.env.MYAGENT_WEB}/`);
 const load = (name) => import(new URL(name, web));
 
-const { escape, escapeLine, readable } = await load("parsing/escape.js");
-const { Markdown, spans } = await load("parsing/markdown.js");
+const { escape, escapeLine, visible, whole } = await load("parsing/escape.js");
+const { Printed, printed } = await load("parsing/printed.js");
 const { compare } = await load("parsing/diff.js");
-const { Credential, Keeping } = await load("state/credential.js");
+const { addressOf, sessionIn } = await load("state/address.js");
+const { Answers } = await load("state/answers.js");
+const { Drafts } = await load("state/drafts.js");
+const { TabStorage } = await load("state/storage.js");
+const { Credential } = await load("state/credential.js");
 const { pause, verdict } = await load("state/connection.js");
 const { Window } = await load("state/window.js");
 const { Timeline, toolDetails } = await load("views/timeline.js");
@@ -26,32 +30,35 @@ test("escape agrees with core/display.py on every case it was given", () => {
 });
 
 test("an agent's text keeps what can be read and shows what steers or reorders", () => {
-  assert.equal(readable("a\x1b[31mred\x1b[0m\r\nb\u00a0c\td"), "ared\nb\u00a0c\td");
-  assert.equal(readable("\x1b]0;title\x07"), "\\u{1b}]0;title\\u{7}");
-  assert.equal(readable("a\u202eb"), "a\\u{202e}b");
+  assert.equal(printed("a\x1b[31mred\x1b[0m\r\nb\u00a0c\td"), "ared\nb\u00a0c\td");
+  assert.equal(printed("\x1b]0;title\x07"), "\\u{1b}]0;title\\u{7}");
+  assert.equal(printed("a\u202eb"), "a\\u{202e}b");
 });
 
-test("markdown arriving in any pieces is cut into the same segments", () => {
-  const text = "# Title\nsome `code` and **bold**\n\n```py\nx = 1\n```\nafter\n~~~\nopen";
-  const whole = new Markdown();
-  whole.push(text);
-  for (const size of [1, 2, 3, 7]) {
-    const pieces = new Markdown();
-    for (let at = 0; at < text.length; at += size) pieces.push(text.slice(at, at + size));
-    assert.deepEqual(pieces.segments, whole.segments);
+const PRINTED = [
+  [["10%\r50%\r", "100%"], "100%"], [["10%\r", "\n"], "10%\n"], [["abcdef\rxy\n"], "xycdef\n"], [["a\r\nb\r\n"], "a\nb\n"],
+  [["ab\b", "c\n"], "ac\n"], [["a\b\b\bz"], "z"], [["\x1b[3", "2mgreen\x1b[0m\n"], "green\n"], [["\x1b[31mred\x1b[0m\rX"], "Xed"],
+  [["日本\rab"], "ab本"], [["日本\ra"], "a 本"], [["a\tb\rX"], "X\tb"], [["Reading\r\x1b[Kok\n"], "ok\n"], [["e\u0301x\rf"], "fx"],
+  [["👩‍👩‍👧‍👦 family\n"], "👩‍👩‍👧‍👦 family\n"], [["👩‍👩‍👧‍👦x\rab"], "abx"], [["line\nab\b\b", "X\n"], "line\nXb\n"],
+  [["🏴\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}"], "🏴\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}"], [["a\u{e0041}"], "a\\u{e0041}"],
+];
+
+test("within a line, what follows a carriage return overwrites, in whatever pieces it comes", () => {
+  const shared = JSON.parse(process.env.MYAGENT_OVERWRITES ?? "[]").map(([chunks, lines]) => [chunks, lines.join("\n")]);
+  for (const [chunks, shown] of [...PRINTED, ...shared]) {
+    const output = new Printed();
+    chunks.forEach((chunk) => output.push(chunk));
+    assert.equal(output.text, shown, JSON.stringify(chunks));
+    const pieces = new Printed();
+    for (const character of chunks.join("")) pieces.push(character);
+    assert.equal(pieces.text, output.text, JSON.stringify(chunks));
   }
-  assert.deepEqual(whole.segments.map(({ kind }) => kind), ["text", "code", "text", "code"]);
-  assert.deepEqual(whole.segments[1], { kind: "code", language: "py", text: "x = 1\n" });
 });
 
-test("spans of a text are the text, character for character", () => {
-  for (const text of ["# a\n**b** `c`", "2 ** 3 ** 4", "`` a`b ``", "see https://example.org/x?y=1.", "<b>**</b>", "***x***", "`open"]) {
-    assert.equal(spans(text).map((span) => span.text).join(""), text);
-  }
-  assert.deepEqual(spans("go to https://example.org/a, then").filter(({ kind }) => kind === "link"), [
-    { kind: "link", text: "https://example.org/a" },
-  ]);
-  assert.ok(!spans("javascript:alert(1)").some(({ kind }) => kind === "link"));
+test("what was printed can be had as it came, and prompts obey nothing", () => {
+  assert.equal(printed("10%\r50%\b\x1b[31m\r\n", true), "10%\\u{d}50%\\u{8}\\u{1b}[31m\\u{d}\n");
+  assert.equal(visible("safe\rrm -rf"), "safe\\u{d}rm -rf");
+  assert.equal(whole("a\ud83db😀"), "a\ufffdb😀");
 });
 
 test("a diff leads from the old text to the new one", () => {
@@ -106,16 +113,40 @@ test("an invite is exchanged once, with the same nonce until there is an answer"
   assert.equal(credential.token, "y".repeat(43), "what was pasted meanwhile stays");
 });
 
-test("storages that throw keep for as long as the page is open", () => {
-  const no = () => { throw new Error("denied"); };
-  for (const open of [no, () => ({ getItem: no, setItem: no, removeItem: no }), () => null]) {
-    const kept = new Keeping(open);
-    assert.equal(kept.getItem("a"), null);
-    kept.setItem("a", "1");
-    assert.equal(kept.getItem("a"), "1");
-    kept.removeItem("a");
-    assert.equal(kept.getItem("a"), null);
+test("an address shows a session and no token", () => {
+  assert.equal(addressOf("https://host/agent/?session=a&x=1#frag", "b c&d"), "/agent/?session=b+c%26d&x=1");
+  assert.equal(sessionIn("https://host/agent/?session=b+c%26d"), "b c&d");
+  assert.equal(addressOf("https://host/?session=a", null), "/");
+  assert.equal(sessionIn("https://host/?session="), null);
+});
+
+test("a storage that throws, or is full, forgets nothing while the page is open", () => {
+  const full = { getItem: () => null, setItem: () => { throw new Error("QuotaExceededError"); }, removeItem: () => { throw new Error("no"); } };
+  for (const find of [() => { throw new Error("SecurityError"); }, () => null, () => full]) {
+    const storage = new TabStorage(find);
+    const drafts = new Drafts(storage, "/");
+    drafts.keep("s1", "one");
+    drafts.keep(null, "new");
+    assert.deepEqual([drafts.of("s1"), drafts.of(null), drafts.of("s2")], ["one", "new", ""]);
+    drafts.keep("s1", "");
+    assert.equal(drafts.of("s1"), "");
   }
+});
+
+test("whatever is asked is answered, or told that it was not", async () => {
+  const answers = new Answers(1);
+  const told = [];
+  const ask = (id) => answers.expect(id, () => told.push(`${id} done`), (why) => told.push(`${id} ${why.split(";")[0]}`));
+  for (const id of ["a", "b", "c"]) ask(id);
+  answers.receive({ type: "ack", id: "a" });
+  answers.receive({ type: "error", id: "b", message: "refused" });
+  answers.receive({ type: "pong", id: "c" });
+  await new Promise((done) => answers.expect("d", done, done));
+  assert.deepEqual(told, ["a done", "b refused", "c no answer within 0.001 s"]);
+  answers.receive({ type: "ack", id: "c" });
+  ask("e");
+  answers.lost();
+  assert.deepEqual(told.slice(3), ["e the connection was lost"]);
 });
 
 test("a close code says whether to come back, and how", () => {
@@ -123,8 +154,8 @@ test("a close code says whether to come back, and how", () => {
   assert.match(verdict(4401, "the credential was revoked").say, /^this link was revoked/);
   assert.match(verdict(4401, "the credential has expired").say, /^this link has expired;/);
   assert.ok(verdict(4409, "").asFollower && verdict(4409, "").retry);
-  for (const code of [1002, 1003, 1007, 1009]) assert.equal(verdict(code, "").retry, false);
-  for (const code of [1001, 1006, 1011, 1012, 4408]) assert.ok(verdict(code, "").retry && !verdict(code, "").later);
+  for (const code of [1002, 1003, 1007]) assert.equal(verdict(code, "").retry, false);
+  for (const code of [1001, 1006, 1009, 1011, 1012, 4408]) assert.ok(verdict(code, "").retry && !verdict(code, "").later);
   for (const code of [1008, 1013]) assert.ok(verdict(code, "").later);
 });
 
@@ -180,10 +211,35 @@ test("text merges, a tool call is one row, a question is resolved in its place",
   timeline.apply(event(7, "agent_stderr", { chunk: "", update: { sessionUpdate: "tool_call_update", toolCallId: "c", status: "completed" } }));
   timeline.apply(event(8, "terminal_state", { exitCode: 0, stopReason: "end_turn" }));
   assert.deepEqual(timeline.items.map(({ kind }) => kind), ["prompt", "message", "tool", "question", "end"]);
-  assert.equal(timeline.items[1].text, "ab");
+  assert.equal(timeline.items[1].printed.text, "ab");
   assert.equal(timeline.items[2].status, "completed");
   assert.equal(timeline.items[3].resolution.by, "ann");
   assert.equal(timeline.items[0].end.exitCode, 0);
+});
+
+test("items end only where lines do", () => {
+  const text = Array.from({ length: 12_000 }, (_, n) => `${n + 1} the quick brown fox jumps over the lazy dog\n`).join("");
+  for (const size of [1000, 16_384, 40_000]) {
+    const timeline = new Timeline();
+    for (let at = 0; at < text.length; at += size) timeline.apply(event(at + 1, "agent_stdout", { chunk: text.slice(at, at + size) }));
+    const shown = timeline.items.map(({ printed }) => printed.text);
+    assert.ok(shown.length > 5);
+    assert.ok(shown.every((each) => each.endsWith("\n")));
+    assert.equal(shown.join(""), text);
+  }
+});
+
+test("a line of one stream goes on after lines of the other, and not after anything else", () => {
+  const timeline = new Timeline();
+  timeline.apply(event(1, "agent_stdout", { chunk: "77" }));
+  timeline.apply(event(2, "agent_stderr", { chunk: "warning\n" }));
+  timeline.apply(event(3, "agent_stdout", { chunk: "14\nnext\n" }));
+  const shown = () => timeline.items.map(({ kind, printed }) => `${kind}: ${printed?.text}`);
+  assert.deepEqual(shown(), ["output: 7714\n", "stderr: warning\n", "output: next\n"]);
+  timeline.apply(event(4, "agent_stdout", { chunk: "open" }));
+  timeline.apply(event(5, "agent_stdout", { chunk: "", update: { sessionUpdate: "tool_call", toolCallId: "c" } }));
+  timeline.apply(event(6, "agent_stdout", { chunk: "other\n" }));
+  assert.deepEqual(shown().slice(2), ["output: next\nopen", "tool: undefined", "output: other\n"]);
 });
 
 test("a running command's output and how it ended are in its row", () => {
@@ -197,6 +253,8 @@ test("a running command's output and how it ended are in its row", () => {
   assert.equal(item.exit, "exit 3");
   told(4, { _meta: { terminal_output: { data: "x".repeat(100_000) } } });
   assert.equal(item.output.length, 32_768);
+  told(5, { _meta: { terminal_output: { data: `\n${"a whole line\n".repeat(5000)}` } } });
+  assert.match(item.output, /^(a whole line\n){2000,}$/);
   assert.equal(toolDetails({ rawOutput: "alone" }).output, "alone");
 });
 
@@ -253,16 +311,9 @@ test("only new requests wait; a replayed one never asks again", () => {
   assert.equal(workspace.waiting.size, 0);
 });
 
-// Where each place was tried anew, time grew with the square of these, and the page could not be used any more.
+// Where each place was tried anew, time grew with the square of it, and the page could not be used any more.
 test("a line that repeats one character does not hang the page", () => {
   const n = 1_000_000;
-  for (const line of ["~".repeat(n) + "`", "`".repeat(n) + "a`", "```" + " ".repeat(n) + "`", "~".repeat(n) + " ".repeat(n) + "`"]) {
-    const markdown = new Markdown();
-    markdown.push(`${line}\n`);
-    assert.deepEqual(markdown.segments.map(({ kind }) => kind), ["text"]);
-  }
   assert.equal(escapeLine(`a${" ".repeat(n)}b`).length, n + 2);
   assert.equal(escapeLine(" a \n \n b "), "a b");
-  const ticks = `${"`".repeat(1000)}a${"` ".repeat(490)}\n`.repeat(500);
-  assert.equal(spans(ticks).map(({ text }) => text).join(""), ticks);
 });

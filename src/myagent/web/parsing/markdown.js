@@ -1,92 +1,36 @@
-// Cuts an agent's Markdown into segments and spans to be set apart. Every character stays: marks are dimmed, not removed.
+// Markdown as it arrives: its blocks, of which the last one still changes and the others stay as they are. Pure.
 
-const SEGMENT_CHARACTERS = 4096; // of plain text after which a blank line begins a new segment, to be drawn once
-const LONG_LINE = 2000; // characters, from which on a line is not looked into: nobody wrote it to be read
-const FENCE = /^ {0,3}(`{3,}(?!`)|~{3,}(?!~))\s*(?!\s)([^`]*)$/; // each run has one end: it is tried once
-const HEADING = /^(#{1,6})(\s+)(.*)$/;
-const SPANS = /(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)|(\*\*)(?=\S)(.+?)(?<=\S)\*\*|\bhttps?:\/\/[!#-;=?-_a-z~]*[/=\w]/g;
+import { parseBlocks } from "./blocks.js";
 
-/** Text as it arrives, in segments `{kind: "text" | "code", language, text}`; only the last one still changes. */
+const REFERENCES = 1000; // definitions of links that are looked at; each may change what was said before
+
 export class Markdown {
   constructor() {
-    this.segments = [{ kind: "text", language: "", text: "" }];
-    this._fence = null; // what closes the code block that is open
-    this._line = ""; // the line that has no end yet; it is in the last segment already
+    this.blocks = []; // as `parseBlocks` gives them
+    this.references = new Map(); // label → {destination, title}
+    this._text = "";
+    this._from = 0; // where the last block begins, from which on the text is read anew
+    this._done = 0; // blocks before it
+    this._defined = new Map(); // references of which the text is done
   }
 
-  push(text) {
-    const lines = text.split("\n");
-    lines.forEach((line, index) => {
-      this._line += line;
-      this._last.text += line;
-      if (index < lines.length - 1) {
-        this._endLine();
-      }
-    });
-  }
-
-  get _last() {
-    return this.segments[this.segments.length - 1];
-  }
-
-  _endLine() {
-    const line = this._line;
-    const last = this._last;
-    this._line = "";
-    const fence = FENCE.exec(line);
-    if (this._fence === null && fence !== null) {
-      last.text = last.text.slice(0, last.text.length - line.length);
-      this._fence = fence[1];
-      this.segments.push({ kind: "code", language: fence[2].trim(), text: "" });
-    } else if (fence !== null && fence[2] === "" && fence[1].startsWith(this._fence)) {
-      last.text = last.text.slice(0, last.text.length - line.length);
-      this._fence = null;
-      this.segments.push({ kind: "text", language: "", text: "" });
-    } else {
-      last.text += "\n";
-      if (line.trim() === "" && this._fence === null && last.text.length > SEGMENT_CHARACTERS) {
-        this.segments.push({ kind: "text", language: "", text: "" });
-      }
+  /** Take the text so far: more of it, or, while its last line is overwritten, another end. */
+  update(text) {
+    if (!text.startsWith(this._text.slice(0, this._from))) {
+      this._from = this._done = 0;
+      this._defined.clear();
     }
-  }
-}
-
-/** Plain text as spans `{kind: "text" | "mark" | "heading" | "strong" | "code" | "link", text}`. Joined they are it. */
-export function spans(text) {
-  const found = [];
-  text.split("\n").forEach((line, index) => {
-    if (index > 0) add(found, "text", "\n");
-    const heading = HEADING.exec(line);
-    if (heading !== null) {
-      add(found, "mark", heading[1] + heading[2]);
-      add(found, "heading", heading[3]);
-    } else {
-      addLine(found, line);
+    this._text = text;
+    const references = new Map(this._defined);
+    const { children } = parseBlocks(text.slice(this._from), references);
+    this.blocks = [...this.blocks.slice(0, this._done), ...children];
+    this.references = references;
+    if (children.length < 2) return;
+    const { start } = children.at(-1);
+    if (references.size > this._defined.size && this._defined.size < REFERENCES) {
+      parseBlocks(text.slice(this._from, this._from + start), this._defined);
     }
-  });
-  return found;
-}
-
-function addLine(found, line) {
-  let at = 0;
-  for (const match of line.length > LONG_LINE ? [] : line.matchAll(SPANS)) {
-    add(found, "text", line.slice(at, match.index));
-    const mark = match[1] ?? match[3];
-    if (mark === undefined) {
-      add(found, "link", match[0]);
-    } else {
-      add(found, "mark", mark);
-      add(found, match[1] === undefined ? "strong" : "code", match[2] ?? match[4]);
-      add(found, "mark", mark);
-    }
-    at = match.index + match[0].length;
+    this._from += start;
+    this._done = this.blocks.length - 1;
   }
-  add(found, "text", line.slice(at));
-}
-
-function add(found, kind, text) {
-  if (text === "") return;
-  const last = found[found.length - 1];
-  if (last?.kind === kind && kind === "text") last.text += text;
-  else found.push({ kind, text });
 }

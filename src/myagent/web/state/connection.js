@@ -1,9 +1,12 @@
 // One WebSocket that comes back by itself: a ticket for each try, backoff with jitter, and what each close code means.
 
+import { whole } from "../parsing/escape.js";
+
 const FIRST_PAUSE = 500; // milliseconds before the second try; doubled each time…
 const LONGEST_PAUSE = 30_000; // …up to this
 const LATER = 10_000; // the least pause when the server asked for one
 const PING_EVERY = 10_000;
+const STALLED_AFTER = 10_000; // without anything of an answer over HTTP
 const SILENT_FOR = 25_000; // without any message, though we asked: the network is gone
 const VERSION = "1";
 const ENDED = { "the credential was revoked": "was revoked", "the credential has expired": "has expired" };
@@ -17,7 +20,9 @@ export function verdict(code, reason) {
       return { retry: true, asFollower: true, say: "ownership moved to another connection" };
     case 4408:
       return { retry: true, say: "this connection read too slowly" };
-    case 1002: case 1003: case 1007: case 1009:
+    case 1009:
+      return { retry: true, tooLarge: true, say: "what this page sent was too large for the server" };
+    case 1002: case 1003: case 1007:
       return { retry: false, say: `the server refused what this page sent (${code})` };
     case 1008: case 1013:
       return { retry: true, later: true, say: reason || "the server asks to come back later" };
@@ -35,7 +40,7 @@ export function pause(attempt, chance) {
 }
 
 /**
- * `told` is called with what changes: `opened()`, `message(message)`, `ready()` (hello was answered, what follows is
+ * `told` is called with what changes: `opened()`, `message(message)`, `tooLarge()` (what was sent last), `ready()` (hello was answered, what follows is
  * complete), `waiting(say, seconds)`, `ended(say, gone)`.
  */
 export class Connection {
@@ -75,7 +80,7 @@ export class Connection {
     if (this._asFollower) url.searchParams.set("role", "follower");
     const socket = new WebSocket(url, ["myagent.v1", `ticket.${ticket}`]);
     this._socket = socket;
-    this._heard = Date.now();
+    this._heard = this._began = Date.now();
     socket.onmessage = ({ data }) => this._received(turn, JSON.parse(data));
     socket.onclose = ({ code, reason }) => {
       if (turn === this._try) this._closed(verdict(code, reason));
@@ -88,14 +93,15 @@ export class Connection {
     this._drop();
   }
 
-  /** Try at once if a pause is being made: the network is back, or somebody looks. */
+  /** Try at once if a pause is being made, and look whether the connection lives: the network is back, or somebody looks. */
   hurry() {
     if (this._timer !== null) this.open();
+    else this._beat();
   }
 
   send(message) {
     if (this._socket?.readyState !== WebSocket.OPEN) return false;
-    this._socket.send(JSON.stringify(message));
+    this._socket.send(JSON.stringify(message, (_, value) => (typeof value === "string" ? whole(value) : value)));
     return true;
   }
 
@@ -104,18 +110,37 @@ export class Connection {
     this._asFollower = role === "follower";
   }
 
-  /** Get something from the server over HTTP. */
+  /** Get something from the server over HTTP: its headers and text. What stalls is given up. */
   async fetch(path, more = {}) {
-    const headers = { Authorization: `Bearer ${this._credential.token}`, ...more };
-    const response = await fetch(new URL(path, this._base), { headers, cache: "no-store", credentials: "omit" });
-    if (!response.ok) throw new Refused(response.status);
-    return response;
+    const stopped = new AbortController();
+    let timer = null;
+    const wait = () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => stopped.abort(), STALLED_AFTER);
+    };
+    wait();
+    try {
+      const headers = { Authorization: `Bearer ${this._credential.token}`, ...more };
+      const asked = { headers, cache: "no-store", credentials: "omit", signal: stopped.signal };
+      const response = await fetch(new URL(path, this._base), asked);
+      if (!response.ok) throw new Refused(response.status);
+      const reader = response.body.getReader();
+      const decoder = new TextDecoder();
+      let text = "";
+      for (let part = await reader.read(); !part.done; part = await reader.read()) {
+        wait();
+        text += decoder.decode(part.value, { stream: true });
+      }
+      return { headers: response.headers, text: text + decoder.decode() };
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** This tab's own token for an invite's; null where the server keeps no more devices, or knows nothing of that. */
   async _device(nonce) {
     try {
-      return (await (await this.fetch("device", { "X-Myagent-Device": nonce })).json()).token;
+      return JSON.parse((await this.fetch("device", { "X-Myagent-Device": nonce })).text).token;
     } catch (error) {
       if (error instanceof Refused && error.status === 404) return null;
       throw error;
@@ -124,10 +149,10 @@ export class Connection {
 
   async _ticket() {
     await this._credential.exchange((nonce) => this._device(nonce));
-    const response = await this.fetch("ticket");
-    const told = Date.parse(response.headers.get("Date") ?? "");
+    const { headers, text } = await this.fetch("ticket");
+    const told = Date.parse(headers.get("Date") ?? "");
     if (!Number.isNaN(told)) this.clock = told + 500 - Date.now(); // it tells whole seconds
-    return (await response.json()).ticket;
+    return JSON.parse(text).ticket;
   }
 
   _failed(error) {
@@ -173,6 +198,7 @@ export class Connection {
       this._asFollower = true;
       this.reclaimToken = null;
     }
+    if (what.tooLarge) this._told.tooLarge();
     if (what.retry) this._pause(what);
     else this._ended(what);
   }
@@ -201,7 +227,8 @@ export class Connection {
 
   _beat() {
     if (this._socket === null) return;
-    if (Date.now() - this._heard > SILENT_FOR) {
+    const welcome = this.ready || Date.now() - this._began <= SILENT_FOR;
+    if (Date.now() - this._heard > SILENT_FOR || !welcome) {
       this._closed({ retry: true, say: "the server does not answer" });
     } else {
       this.send({ type: "ping", id: "ping" });

@@ -57,46 +57,6 @@ export class Credential {
   }
 }
 
-/** A storage that throws nothing: what the browser's own refuses is kept for as long as this page is open. */
-export class Keeping {
-  constructor(open) {
-    this._memory = new Map();
-    try {
-      this._storage = open();
-    } catch {
-      this._storage = null;
-    }
-  }
-
-  getItem(key) {
-    if (this._memory.has(key)) return this._memory.get(key);
-    try {
-      return this._storage?.getItem(key) ?? null;
-    } catch {
-      return null;
-    }
-  }
-
-  setItem(key, value) {
-    try {
-      if (this._storage === null) throw new Error("no storage");
-      this._storage.setItem(key, value);
-      this._memory.delete(key);
-    } catch {
-      this._memory.set(key, value);
-    }
-  }
-
-  removeItem(key) {
-    this._memory.delete(key);
-    try {
-      this._storage?.removeItem(key);
-    } catch {
-      this._memory.set(key, null); // it is there still; for this page it is not
-    }
-  }
-}
-
 function randomNonce() {
   return Array.from(crypto.getRandomValues(new Uint8Array(32)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

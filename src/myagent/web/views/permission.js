@@ -32,6 +32,7 @@ export class PermissionDialog {
     this._held = new Set(); // keys that went down before they could count
     this._sending = false;
     this._seen = false; // the end of what is asked was in sight
+    this._before = null; // what had the focus
     this._dialog.addEventListener("cancel", (event) => {
       event.preventDefault();
       if (this._open()) dismissed(this._entry);
@@ -64,6 +65,18 @@ export class PermissionDialog {
     if (this._entry === null) return;
     this._entry = null;
     this._dialog.close();
+    this._giveFocusBack();
+  }
+
+  /** To where somebody was; a button may be gone or disabled by now. */
+  _giveFocusBack() {
+    const before = this._before;
+    this._before = null;
+    for (const node of [before, byId("prompt"), byId("stream")]) {
+      if (node === null || node === document.body) continue;
+      node.focus({ preventScroll: true });
+      if (document.activeElement === node) return;
+    }
   }
 
   /** The server refused the decision: it can be made again. */
@@ -90,7 +103,10 @@ export class PermissionDialog {
     byId("permission-note").value = "";
     byId("permission-error").hidden = true;
     byId("permission-answers").replaceChildren(...this._answers(request));
-    if (!this._dialog.open) this._dialog.showModal();
+    if (!this._dialog.open) {
+      this._before = document.activeElement;
+      this._dialog.showModal();
+    }
     byId("permission-focus").focus();
     this._look();
     this._appeared();

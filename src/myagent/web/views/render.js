@@ -2,8 +2,9 @@
 
 import { compare } from "../parsing/diff.js";
 import { copyButton, el, flowing, setText } from "./dom.js";
-import { escape, escapeLine, readable } from "../parsing/escape.js";
-import { Markdown, spans } from "../parsing/markdown.js";
+import { escape, escapeLine, visible } from "../parsing/escape.js";
+import { printed } from "../parsing/printed.js";
+import { MarkdownView } from "./markdown.js";
 import { toolDetails } from "./timeline.js";
 
 const DIFF_ROWS = 2000; // drawn at once
@@ -22,18 +23,38 @@ export function draw(item, plain) {
 
 class DrawnText {
   constructor(item) {
-    this._length = 0;
+    this._lines = 0; // characters drawn of lines that have ended: they stay as they are
+    this._tail = ""; // what is drawn of the last line, which may still change
+    this._tailNodes = [];
     this.body = el("pre", { class: "text" });
     const name = { stderr: "stderr", output: "stdout" }[item.kind];
     const gutter = name && !item.goesOn ? el("span", { class: "gutter", text: name }) : null;
     this.node = el("div", { class: `item ${item.kind}${item.goesOn ? " goes-on" : ""}` }, gutter, this.body);
   }
 
-  update(item) {
-    if (item.text.length < this._length) this.body.replaceChildren();
-    const from = item.text.length < this._length ? 0 : this._length;
-    this.body.append(...flowing(item.text.slice(from)));
-    this._length = item.text.length;
+  update({ printed: { text } }) {
+    if (text.length < this._lines) {
+      this.body.replaceChildren();
+      this._tailNodes = [];
+      this._lines = 0;
+    }
+    const lines = text.lastIndexOf("\n") + 1;
+    if (lines === this._lines && text.startsWith(this._tail, lines)) {
+      this._append(text.slice(lines + this._tail.length), this._tailNodes);
+    } else {
+      this._tailNodes.forEach((node) => node.remove());
+      this._append(text.slice(this._lines, lines));
+      this._append(text.slice(lines), (this._tailNodes = []));
+    }
+    this._lines = lines;
+    this._tail = text.slice(lines);
+  }
+
+  _append(text, into = []) {
+    if (text === "") return;
+    const nodes = flowing(text);
+    into.push(...nodes);
+    this.body.append(...nodes);
   }
 }
 
@@ -48,74 +69,19 @@ class DrawnThought extends DrawnText {
 class DrawnMessage {
   constructor() {
     this.node = el("div", { class: "item message" });
-    this._reset();
+    this._view = new MarkdownView(this.node.appendChild(el("div", { class: "prose" })));
   }
 
-  update(item) {
-    if (item.text.length < this._length) this._reset();
-    this._markdown.push(item.text.slice(this._length));
-    this._length = item.text.length;
-    const { segments } = this._markdown;
-    for (let index = Math.max(0, this._drawn.length - 1); index < segments.length; index += 1) {
-      const node = drawSegment(segments[index]);
-      if (this._drawn[index]) this._drawn[index].replaceWith(node);
-      else this.node.append(node);
-      this._drawn[index] = node;
-    }
+  update({ printed: { text } }) {
+    this._view.update(text);
   }
-
-  _reset() {
-    this._length = 0;
-    this._markdown = new Markdown();
-    this._drawn = [];
-    this.node.replaceChildren();
-  }
-}
-
-function drawSegment({ kind, language, text }) {
-  if (kind === "code") {
-    const name = el("span", { text: language === "" ? "code" : escapeLine(language) });
-    const head = el("div", { class: "code-head" }, name, copyButton(() => text));
-    return el("div", { class: "code" }, head, el("pre", { tabindex: "0", text }));
-  }
-  return el("div", { class: "prose" }, ...spans(text).flatMap(drawSpan));
-}
-
-function drawSpan({ kind, text }) {
-  switch (kind) {
-    case "link":
-      return drawLink(text);
-    case "strong":
-      return el("strong", { text });
-    case "code":
-      return el("code", { text });
-    case "heading":
-      return el("strong", { class: "heading", text });
-    case "mark":
-      return el("span", { class: "mark", text });
-    default:
-      return flowing(text);
-  }
-}
-
-/** A link says where it leads, since it is its own address. */
-function drawLink(text) {
-  let url;
-  try {
-    url = new URL(text);
-  } catch {
-    return document.createTextNode(text);
-  }
-  const plain = ["http:", "https:"].includes(url.protocol) && url.username === "";
-  if (!plain || ![text, `${text}/`].includes(url.href)) return document.createTextNode(text);
-  return el("a", { href: url.href, target: "_blank", rel: "noopener noreferrer", text });
 }
 
 class DrawnPrompt {
   constructor(item) {
     this._end = el("span", { class: "turn-state" });
     const head = el("div", { class: "item-head" }, el("span", { class: "by", text: item.by }), this._end);
-    this.node = el("div", { class: "item prompt" }, head, el("pre", { class: "text", text: readable(item.text) }));
+    this.node = el("div", { class: "item prompt" }, head, el("pre", { class: "text", text: visible(item.text) }));
   }
 
   update({ end }) {
@@ -187,22 +153,26 @@ class DrawnTool {
     this._fill();
   }
 
-  _fill() {
-    if (!this.node.open || !this._stale) return;
+  /** Draw what it holds, open or not: a search looks at it. */
+  reveal() {
+    this._fill(true);
+  }
+
+  _fill(closed = false) {
+    if (!(this.node.open || closed) || !this._stale) return;
     this._stale = false;
     const details = toolDetails(this._item.call, this._item.output);
     const parts = details.diffs.map(drawDiff);
     if (details.paths.length > 0) parts.push(field("where", details.paths.join("\n")));
-    if (details.input !== "" && details.diffs.length === 0) parts.push(field("input", details.input));
-    for (const text of details.texts) parts.push(field("result", text));
-    if (details.output !== "" && details.texts.length === 0) parts.push(field("result", details.output));
+    if (details.input !== "" && details.diffs.length === 0) parts.push(field("input", details.input, visible(details.input)));
+    const results = details.texts.length > 0 ? details.texts : [details.output].filter(Boolean);
+    for (const text of results) parts.push(field("result", text, printed(text, this._item.raw)));
     if (parts.length === 0) parts.push(el("p", { class: "faint", text: "The agent told nothing more of it." }));
     this._body.replaceChildren(...parts);
   }
 }
 
-function field(name, text) {
-  const shown = readable(text);
+function field(name, text, shown = text) {
   return el("div", { class: "field" },
     el("div", { class: "code-head" }, el("span", { text: name }), copyButton(() => text)),
     el("pre", { tabindex: "0", text: shown }));

@@ -1,13 +1,13 @@
 // The session that is looked at: keeps its window of events, draws it, and moves it when somebody scrolls.
 
 import { el } from "./dom.js";
+import { Follow } from "./follow.js";
 import { draw } from "./render.js";
 import { Timeline } from "./timeline.js";
 import { TAIL, Window } from "../state/window.js";
 
 const PAGE = 1000; // events fetched at a time
 const NEAR = 800; // pixels from an end at which more is fetched
-const BOTTOM = 40; // pixels from the end that still count as being there
 const ANCHORS = 8; // items that may hold what is read in its place
 const FAR_BEHIND = 3000; // events; after more than this, the session is opened anew at its end
 
@@ -32,9 +32,20 @@ export class SessionView {
     this._fetching = false;
     this._plain = false;
     this._generation = 0; // of the window: what was fetched for an earlier one does not fit
-    this.stick = true; // stay at the end as more comes
+    this._raw = false;
+    this._follow = new Follow(stream, changed);
     this._stream.addEventListener("scroll", () => this._scrolled(), { passive: true });
-    new ResizeObserver(() => this._keepEnd()).observe(this._list);
+    const sizes = new ResizeObserver(() => this._follow.keep());
+    for (const each of [this._list, this._stream]) sizes.observe(each);
+  }
+
+  /** Whether it stays at the end as more comes. */
+  get stick() {
+    return this._follow.stick;
+  }
+
+  set stick(stick) {
+    this._follow.stick = stick;
   }
 
   /** Look at a session, at its end. What comes next must be asked for from `resumeAfter` on. */
@@ -52,6 +63,16 @@ export class SessionView {
   set plain(plain) {
     if (plain === this._plain) return;
     this._plain = plain;
+    this._drawAnew();
+  }
+
+  /** Whether an agent's text is shown as it came, with its control characters, or as a terminal would show it. */
+  set raw(raw) {
+    this._raw = raw;
+    this._drawAnew();
+  }
+
+  _drawAnew() {
     this._drawn.clear();
     this._list.replaceChildren();
     this._redraw();
@@ -140,7 +161,7 @@ export class SessionView {
   // --- drawing ---
 
   _redraw() {
-    this.timeline = new Timeline();
+    this.timeline = new Timeline(this._raw);
     this._dirty.clear();
     for (const event of this.window.events) this.timeline.apply(event);
     this._rebuild = true;
@@ -164,7 +185,7 @@ export class SessionView {
     if (anchor !== undefined) {
       this._stream.scrollTop += anchor.node.getBoundingClientRect().top - anchor.top;
     }
-    this._keepEnd();
+    this._follow.keep();
     this._fillUp();
     this._changed();
   }
@@ -217,22 +238,18 @@ export class SessionView {
     this._top.hidden = this._top.textContent === "";
   }
 
-  nodeOf(item) {
-    return this._drawn.get(item.key)?.drawn.node ?? null;
+  /** What is drawn of an item, drawn by now. */
+  drawn(item) {
+    if (this._frame !== null) this.drawNow();
+    return this._drawn.get(item.key).drawn;
   }
 
   // --- scrolling ---
 
   _scrolled() {
-    const { scrollTop, scrollHeight, clientHeight } = this._stream;
-    const fromEnd = scrollHeight - scrollTop - clientHeight;
-    const stick = fromEnd < BOTTOM && (this.stick || this.window.attached);
-    if (stick !== this.stick) {
-      this.stick = stick;
-      this._changed();
-    }
-    if (scrollTop < NEAR) this.fetchEarlier();
-    else if (fromEnd < NEAR && !this.stick && !this.window.attached) this._fetchOneLater();
+    this._follow.scrolled(this.window.attached);
+    if (this._stream.scrollTop < NEAR) this.fetchEarlier();
+    else if (this._follow.fromEnd < NEAR && !this.stick && !this.window.attached) this._fetchOneLater();
   }
 
   async _fetchOneLater() {
@@ -241,10 +258,6 @@ export class SessionView {
       if (this.window.full) this.window.trim("earlier");
       return events.length > 0;
     });
-  }
-
-  _keepEnd() {
-    if (this.stick) this._stream.scrollTop = this._stream.scrollHeight;
   }
 
   /** Where the first visible item is, and some after it: one that was cut in two is drawn anew when its rest comes. */

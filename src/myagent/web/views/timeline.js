@@ -1,16 +1,21 @@
 // A session's events as what is read: prompts, text, tool calls, questions and ends. Pure.
 
-import { escapeLine, readable } from "../parsing/escape.js";
+import { escapeLine } from "../parsing/escape.js";
+import { Printed } from "../parsing/printed.js";
 
-const ITEM_CHARACTERS = 32_768; // of text in one item; more begins another, so that drawing stays cheap
+const ITEM_CHARACTERS = 32_768; // of text in one item; the next line begins another, so that drawing stays cheap
 const OPEN = ["pending", "in_progress"]; // tool calls
+const STREAMS = ["output", "stderr"]; // a line of one goes on after lines of the other
 const LIVE = ["terminal_output_delta", "terminal_output", "mcp_output_delta"]; // pieces of a running command's output
 const SPLIT_CHUNK = 16_384; // a chunk of this size may go on in the next one, which then has no update of its own
 
 /** Items in order. Each has a `key` that stays its own, and a `version` that changes with it. */
 export class Timeline {
-  constructor() {
+  /** `raw`: an agent's text as it came, with its control characters written out. */
+  constructor(raw = false) {
     this.items = [];
+    this._raw = raw;
+    this._unfinished = new Map(); // output and stderr, while nothing else came between → item whose last line is open
     this._tools = new Map(); // turn and tool call → item
     this._plans = new Map(); // turn → item
     this._prompts = new Map();
@@ -42,6 +47,7 @@ export class Timeline {
   _add(event, fields) {
     const item = { key: `${fields.kind} ${event.seq}`, version: event.seq, seq: event.seq, turn: event.id, ...fields };
     this.items.push(item);
+    if (!STREAMS.includes(item.kind)) this._unfinished.clear();
     if (item.kind === "prompt") this._prompts.set(event.id, item);
     if (item.kind === "question") this._questions.set(item.id, item);
     return item;
@@ -81,24 +87,38 @@ export class Timeline {
     return kinds.includes(this.items.at(-1)?.kind);
   }
 
+  /** Text goes on in the item that it belongs to; a new one begins only where a line does. */
   _text(event, kind, message = undefined) {
+    if (event.chunk === "") return [];
+    const belongs = (item) => item?.kind === kind && item.turn === event.id && item.message === message;
     const last = this.items.at(-1);
-    const text = readable(event.chunk);
-    if (text === "") return [];
-    const fits = last?.kind === kind && last.turn === event.id && last.message === message;
-    if (fits && (kind === "message" || last.text.length < ITEM_CHARACTERS)) {
-      last.text += text;
-      last.version = event.seq;
-      return [last];
+    const target = belongs(last) ? last : this._unfinished.get(kind);
+    const changed = [];
+    let chunk = event.chunk;
+    if (belongs(target)) {
+      const roomy = target === last && (kind === "message" || target.printed.length < ITEM_CHARACTERS);
+      const end = roomy ? chunk.length : target.printed.open ? chunk.indexOf("\n") + 1 || chunk.length : 0;
+      if (end > 0) {
+        target.printed.push(chunk.slice(0, end));
+        target.version = event.seq;
+        changed.push(target);
+      }
+      chunk = chunk.slice(end);
     }
-    return [this._add(event, { kind, message, text, goesOn: fits })];
+    if (chunk !== "") {
+      const printed = new Printed(this._raw);
+      printed.push(chunk);
+      changed.push(this._add(event, { kind, message, printed, goesOn: belongs(last) }));
+    }
+    if (STREAMS.includes(kind)) this._unfinished.set(kind, changed.at(-1));
+    return changed;
   }
 
   _tool(event, update) {
     const id = `${event.id} ${update.toolCallId}`;
     let item = this._tools.get(id);
     if (item === undefined) {
-      item = this._add(event, { kind: "tool", call: {}, title: "", status: "", output: "", exit: "", diffs: [] });
+      item = this._add(event, { kind: "tool", call: {}, title: "", status: "", output: "", exit: "", raw: this._raw });
       item.key = `tool ${id}`;
       this._tools.set(id, item);
     }
@@ -107,7 +127,7 @@ export class Timeline {
     }
     const meta = update._meta ?? {};
     const piece = LIVE.map((key) => text(meta[key]?.data)).find(Boolean) ?? "";
-    item.output = (item.output + piece).slice(-ITEM_CHARACTERS); // the end of it is what tells
+    item.output = lastLines(item.output + piece, ITEM_CHARACTERS); // the end of it is what tells
     item.exit = exitText(meta.terminal_exit) || exitCode(item.call) || item.exit;
     item.title = escapeLine(text(item.call.title) || text(item.call.kind) || "tool call");
     item.status = ["pending", "in_progress", "completed", "failed"].includes(item.call.status) ? item.call.status : "pending";
@@ -177,25 +197,16 @@ export function exitCode({ rawOutput }) {
   return keys.length === 1 && Number.isInteger(code) ? `exit ${code}` : "";
 }
 
+/** The last lines of a text that fit; of a line that does not fit alone, its end. */
+function lastLines(text, most) {
+  if (text.length <= most) return text;
+  const end = text.slice(-most);
+  return end.slice(end.indexOf("\n") + 1);
+}
+
 function exitText(exit) {
   if (text(exit?.signal) !== "") return escapeLine(exit.signal);
   return Number.isInteger(exit?.exit_code) ? `exit ${exit.exit_code}` : "";
-}
-
-/** The text of an item, for search and for copying. */
-export function plainText(item) {
-  switch (item.kind) {
-    case "tool":
-      return `${item.title}\n${pretty(item.call.rawInput ?? "")}`;
-    case "question":
-      return item.request.display;
-    case "plan":
-      return item.entries.map(({ content }) => content).join("\n");
-    case "end":
-      return item.message;
-    default:
-      return item.text ?? "";
-  }
 }
 
 function pretty(value) {
