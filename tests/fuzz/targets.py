@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from myagent.access.registry import Access
 from myagent.access.state_directory import write_private
 from myagent.agents.builtin.command import CommandAgent
 from myagent.core import codec
@@ -157,10 +158,13 @@ class Handshake:
         kept = connection.eof_received() if ended else True
         if answering is not None:
             assert kept, "the connection is closed before the answer"
-            await answering
+            while not (transport.said or answering.done()):
+                await asyncio.sleep(0)
         if not transport.closing and not ended:
             connection.eof_received()
         connection.connection_lost(None)
+        if answering is not None:
+            await asyncio.wait({answering})
         return bytes(transport.said)
 
     def _start(self) -> None:
@@ -170,6 +174,7 @@ class Handshake:
             directory.mkdir(mode=0o700)
         content = {"version": 1, "token": TOKEN, "createdAt": "2026-01-01T00:00:00Z"}
         write_private(state / "auth.json", json.dumps(content).encode())
+        Access(state).adopt()
         settings = Settings(port=0, allowed_hosts=("127.0.0.1",), wrong_credentials=10**9)
         self._server = Server(Path(self._place.name), CommandAgent(), settings, MemoryLog())
         self._loop.run_until_complete(self._server.start())

@@ -129,7 +129,7 @@ async def test_no_line_of_a_key_is_shown_or_stored_when_the_agent_prints_one(tmp
         assert said.count(MASK) == 4
         assert leaked(said + json.dumps(follower.messages), lines[1:-1]) == []
         await here.server.host.log.flush()
-    for file in (tmp_path / ".myagent" / "remote").iterdir():
+    for file in (path for path in (tmp_path / ".myagent" / "remote").rglob("*") if path.is_file()):
         assert leaked(file.read_bytes().decode("latin-1"), lines[1:-1]) == []
 
 
