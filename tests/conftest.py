@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import logging
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +22,15 @@ settings.load_profile("unhurried")
 # What ours keep for the user is kept here for the tests, and gone with them.
 _state = tempfile.TemporaryDirectory(prefix="myagent-tests-")
 os.environ["XDG_STATE_HOME"] = _state.name
+
+# Under `nohup`, or in a shell's background, these are ignored, and would be in every program that a test starts.
+for _number, _usual in (
+    (signal.SIGHUP, signal.SIG_DFL),
+    (signal.SIGQUIT, signal.SIG_DFL),
+    (signal.SIGINT, signal.default_int_handler),
+):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _usual)
 
 sys.path.insert(0, str(Path(__file__).parent / "e2e"))  # `--import-mode=importlib` does not
 
