@@ -139,8 +139,10 @@ def _token(arguments: argparse.Namespace, address: Address) -> str:
     if arguments.remote is not None:
         return remotes.token(arguments.remote, remotes.load(arguments.remote))
     path = _auth_file()
+    is_named = _is_named(arguments)
+    is_served = not is_named and _served_here() is not None
     given = os.environ.get(TOKEN_VARIABLE)
-    if given and not _found_here(arguments):
+    if given and not is_served:  # what was found in a directory is no place for a token of the environment's
         link = os.environ.get(URL_VARIABLE)
         named = parse_link(link)[0] if link else address
         if (named.secure, named.host, named.port) != (address.secure, address.host, address.port):
@@ -148,16 +150,10 @@ def _token(arguments: argparse.Namespace, address: Address) -> str:
         return given
     if path is None:
         raise NoToken
-    if not _is_named(arguments) and _served_here() is None:
+    if not (is_named or is_served):
         raise NoServerHere(path.parents[2])
     _check_same(path, address)
     return load_owner_token(path)
-
-
-def _found_here(arguments: argparse.Namespace) -> bool:
-    """Whether the address was given by nobody, but found in a directory: what stands there is no place for a token of
-    the environment's."""
-    return not _is_named(arguments) and _served_here() is not None
 
 
 def _is_named(arguments: argparse.Namespace) -> bool:

@@ -11,7 +11,11 @@ import re
 # Symbols that have an emoji form, and those of its block that are not assigned yet.
 _EMOJI = "[\u00a9\u00ae\u203c\u2049\u2122\u2139\u2190-\u27ff\u2900-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff]"
 _FORM = "[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]"  # text form, emoji form, tones of skin
-_SUBDIVISIONS = ("gbeng", "gbsct", "gbwls")  # the only flags made of tags in Unicode's data
+# The only flags that are made of tags in Unicode's data: England, Scotland, Wales.
+TAG_FLAGS = tuple(
+    "\U0001f3f4" + "".join(chr(0xE0000 + ord(letter)) for letter in name) + "\U000e007f"
+    for name in ("gbeng", "gbsct", "gbwls")
+)
 
 # Scripts whose letters change their form beside a joiner, and those that are written without spaces.
 _JOINS = (
@@ -29,7 +33,7 @@ _AFTER_SPACE = "\\w(!?;:%»$£\u20a0-\u20bf°§№&+«—–“‰"
 _ORDINARY = re.compile(
     "|".join(
         (
-            *("\U0001f3f4" + "".join(chr(0xE0000 + ord(c)) for c in name) + "\U000e007f" for name in _SUBDIVISIONS),
+            *TAG_FLAGS,
             rf"{_EMOJI}{_FORM}?+(?:\u200d{_EMOJI}{_FORM}?+)*+",
             "[0-9#*]\ufe0f\u20e3",
             rf"(?<=[{_JOINS}])\u200c(?=[{_JOINS}])|(?<=[{_JOINS}])\u200d",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from myagent.core.ordinary import TAG_FLAGS
+
 ZWJ = "\u200d"
 FORMS = "\ufe0e\ufe0f"  # ask for the text form, or the coloured one, of the symbol before them
 
@@ -33,10 +35,7 @@ _JOINED = re.compile(f"[{_EMOJI}]\ufe0f?\\Z")
 _STARTS = re.compile(f"[{_EMOJI}]")
 _HAS_FORMS = re.compile(f"[{_EMOJI}0-9#*]\\Z")
 
-# The flags that are made of tags: England, Scotland, Wales. No others are in the data.
-TAGGED = "\U0001f3f4(?:{})\U000e007f".format(
-    "|".join("".join(chr(0xE0000 + ord(letter)) for letter in name) for name in ("gbeng", "gbsct", "gbwls"))
-)
+TAGGED = "|".join(TAG_FLAGS)
 TAGGED_BEGUN = "\U0001f3f4[\U000e0061-\U000e007a]{0,5}"
 
 

@@ -138,9 +138,7 @@ class Connection(Talk):
             case {"id": int() | float() as number, "error": error} if self._waits(number):
                 self._tally["response"] += 1
                 self._pending[int(number)].set_exception(_rpc_error(error))
-            case {"id": int() | float() as number} if number in self._given_up and (
-                "result" in message or "error" in message
-            ):
+            case {"id": int() | float() as number} if self._is_late(number, message):
                 self._tally["response"] += 1
                 self._given_up.discard(int(number))
             case _:

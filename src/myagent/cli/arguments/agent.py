@@ -53,12 +53,6 @@ def _add_agent(parser: Parser) -> None:
         "(default: default)",
     )
     add("--allow-unsupervised", action="store_true", help="run an agent although it runs tools without asking anybody")
-    add(
-        "--on-unasked",
-        choices=("stop", "tell"),
-        help="what happens when a hosted agent runs or changes something and nobody was asked: everybody is told, and "
-        "stop ends the turn (default: stop for an agent that was verified to ask, else tell)",
-    )
     add("--raw", action="store_true", help="pass the agent's bytes on as they are: it can drive the terminal")
 
 
@@ -92,6 +86,12 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
         "--auth-method",
         metavar="ID",
         help="of an agent that speaks ACP: what to authenticate with, of the methods that it offers",
+    )
+    add(
+        "--on-unasked",
+        choices=("stop", "tell"),
+        help="what happens when a hosted agent runs or changes something and nobody was asked: everybody is told, and "
+        "stop ends the turn (default: stop for an agent that was verified to ask, else tell)",
     )
     add(
         "--model",

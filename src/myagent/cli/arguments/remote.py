@@ -211,12 +211,6 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         help="host an agent although it runs tools without asking anybody",
     )
     add(
-        "--on-unasked",
-        choices=("stop", "tell"),
-        help="what happens when a hosted agent runs or changes something and nobody was asked: everybody is told, and "
-        "stop ends the turn (default: stop for an agent that was verified to ask, else tell)",
-    )
-    add(
         "--agent-idle",
         metavar="SECONDS",
         type=seconds,
