@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# A deadline is a timed assertion.
-settings.register_profile("unhurried", deadline=None)
+# A deadline is a timed assertion. The same examples every time, so that a change is judged by what it changed;
+# MYAGENT_TEST_RANDOM=1 looks for new ones.
+settings.register_profile("unhurried", deadline=None, derandomize="MYAGENT_TEST_RANDOM" not in os.environ)
 settings.load_profile("unhurried")
 
 # What ours keep for the user is kept here for the tests, and gone with them.

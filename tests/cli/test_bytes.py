@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.cli.conftest import MYAGENT, PATIENCE, Serving, environment
 
@@ -102,6 +102,7 @@ _WORDS = st.binary(min_size=1, max_size=12).map(lambda raw: raw.replace(b"\0", b
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(_WORDS, min_size=1, max_size=20))
+@example([b"=+", b"=", b"=ls", b"a=b", b"==", b"~", b"-n"])  # zsh: the path of a command
 def test_every_word_comes_back_from_a_shell_as_it_was(words: list[bytes]) -> None:
     script = "printf '%s\\0' " + " ".join(quoted(os.fsdecode(word)) for word in words)
     script.encode()  # can be printed

@@ -12,9 +12,9 @@ _NAMED = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\", "'": "\\'"}
 
 def quoted(word: str) -> str:
     """A word for a POSIX shell. What cannot be seen, ends the line or is no UTF-8 is written in `$'…'`, which bash,
-    zsh, ksh and POSIX 2024 have."""
+    zsh, ksh and POSIX 2024 have; a leading `=` is quoted, which zsh would take for the path of a command."""
     if escape(word) == word and "\n" not in word:
-        return shlex.quote(word)
+        return f"'='{shlex.quote(word[1:]) if word[1:] else ''}" if word.startswith("=") else shlex.quote(word)
     return f"$'{''.join(map(_written, word))}'"
 
 
