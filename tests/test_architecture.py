@@ -66,7 +66,7 @@ LIBRARIES: dict[str, set[str]] = {
     "websockets": {"client", "server"},
     "sqlite3": {"eventlog"},
     "subprocess": {"agents"},
-    "threading": {"eventlog"},
+    "threading": {"eventlog", "cli"},
     "prometheus_client": {"server"},
     "rich": {"tui"},
     "textual": {"tui"},
