@@ -3,6 +3,7 @@ gone, holds up nobody."""
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import signal
@@ -14,6 +15,9 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import MYAGENT, PATIENCE, Serving, environment
+
+from myagent.access.credentials import load_owner_token
+from myagent.client import connect
 
 PIPE_BYTES = 4096  # the least that the kernel gives a pipe
 
@@ -58,9 +62,15 @@ def test_a_pipe_that_nobody_reads_holds_up_nobody(serve: Callable[..., Serving],
     assert serving.process.stdout is not None
     pipe = serving.process.stdout.fileno()
     size = fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-    label = "x" * 60
-    for _ in range(size // 200 + 2):  # four lines of over 50 characters each
-        assert client(tmp_path, "--label", label, "--prompt", "help").returncode == 0
+    token = load_owner_token(tmp_path / ".myagent" / "remote" / "auth.json")
+
+    async def come_and_go() -> None:
+        for _ in range(size // 200 + 2):  # four lines of over 50 characters each
+            async with connect(serving.url, token=token, label="x" * 60):
+                pass
+
+    asyncio.run(come_and_go())
+    assert client(tmp_path, "--prompt", "help").returncode == 0
     serving.process.send_signal(signal.SIGTERM)
     assert serving.process.wait(PATIENCE) == 0
     assert len(os.read(pipe, 2 * size)) > size - 200  # negative control: it was as good as full
