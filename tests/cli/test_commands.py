@@ -18,7 +18,7 @@ HEAVY = ("asyncio", "websockets", "msgspec", "sqlite3", "ssl")
 SERVE_OPTIONS = {
     "--agent", "--agent-option", "--allow-unsupervised", "--on-unasked", "--model", "--base-url", "--context", "--mcp",
     "--trust-directory", "--agent-idle", "--auth-method", "--asking-mode", "--plan-mode", "--sandbox",
-    "--agent-user",
+    "--agent-user", "--takeover",
     "--help", "--host", "--port", "--cwd", "--permission-mode", "--allow-bypass", "--owner-grace", "--on-owner-leave",
     "--permission-timeout", "--tls-cert", "--tls-key", "--insecure-plain", "--allow-origin", "--allowed-host",
     "--max-connections", "--retain-events", "--max-log", "--base-path", "--metrics-open", "--invite",

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from myagent.access.credentials import load_owner_token
-from myagent.access.invites import read_id
+from myagent.access.tokens import read_id
 from myagent.cli.arguments.parsing import DEFAULT_HOST, DEFAULT_PORT
 from myagent.cli.device import own_token
 from myagent.cli.terminal.output import say

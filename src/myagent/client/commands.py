@@ -28,6 +28,7 @@ from myagent.core.messages import (
     PermissionRequest,
     Ping,
     Release,
+    RequestControl,
     Resume,
     Role,
     SessionId,
@@ -143,8 +144,12 @@ class Commands:
     async def cancel(self, session: str, turn: str | None = None) -> str:
         return await self._send(Cancel(id=new_id(), session_id=SessionId(session), turn_id=turn))
 
-    async def claim(self) -> str:
-        return await self._send(Claim(id=new_id()))
+    async def claim(self, *, force: bool = False) -> str:
+        """Take the free slot; with `force` also from an owner with the same credential."""
+        return await self._send(Claim(id=new_id(), force=force))
+
+    async def request_control(self) -> str:
+        return await self._send(RequestControl(id=new_id()))
 
     async def release(self) -> str:
         return await self._send(Release(id=new_id()))

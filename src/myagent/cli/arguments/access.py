@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 INVITE = """\
-Make an invite: a credential with which somebody can watch, and can never drive, whatever they send.
+Make an invite: a credential with which somebody can watch and, unless --scope says otherwise, do nothing else.
 
 It is shown once. It ends when its time is over, or when you revoke it; whoever is connected with it is then cut off.
 This works while a server runs in the directory, and takes no role of it.
@@ -22,6 +22,7 @@ examples:
   myagent remote invite
   myagent remote invite --label 'review on Friday' --expires 2h
   myagent remote invite --session remote_20260101120000_0a1b2c3d --uses 1
+  myagent remote invite --scope approve --label Anna --expires 7d
 
 exit codes: 0 done, 2 wrong usage, 3 not possible here
 """
@@ -121,7 +122,14 @@ def _add_token_commands(token: Parser) -> None:
 
 def _add_invite(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--label", metavar="NAME", default="", help="what it is for; shown in the list")
+    add(
+        "--label", metavar="NAME", default="", help="whom it is for; shown in the list, and to others before their name"
+    )
+    add(
+        "--scope", choices=("watch", "stop", "approve", "drive"), default="watch",
+        help="what it allows, each all before it: watch, stop (the running turn), approve (answer requests), "
+        "drive (own: prompt, and run what they like as you; default: watch)",
+    )  # fmt: skip
     add("--session", metavar="ID", help="show this session and no other (default: all)")
     add("--expires", metavar="TIME", type=_duration, default=24 * 3600.0, help="90s, 30m, 2h, 7d (default 24h)")
     add(

@@ -228,6 +228,13 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         help="keep the ownership this long for an owner whose connection dropped (default 10)",
     )
     add(
+        "--takeover",
+        choices=("own", "any"),
+        default="own",
+        help="from whom the ownership may be taken over without being asked: a connection with the same credential, or "
+        "any that may drive (default: own)",
+    )
+    add(
         "--on-owner-leave",
         choices=("continue", "deny", "interrupt"),
         default="continue",

@@ -109,6 +109,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         allow_bypass=arguments.allow_bypass,
         owner_grace=arguments.owner_grace,
         on_owner_leave=arguments.on_owner_leave,
+        takeover=arguments.takeover,
         permission_timeout=arguments.permission_timeout,
         allowed_origins=tuple(arguments.allow_origin),
         allowed_hosts=tuple(arguments.allowed_host),
