@@ -165,6 +165,7 @@ NOT_SETTINGS = {
     "--quiet",
     "--cwd",
     "--invite",
+    "--pair",
     "--agent",
     "--model",
     "--base-url",

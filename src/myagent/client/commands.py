@@ -60,6 +60,17 @@ class Commands:
         return self._view.role
 
     @property
+    def may_answer(self) -> bool:
+        """Whether permission requests are put to this client: it owns, or has come to approve. (Who has come to drive
+        takes over first, though a credential of its own may answer.)"""
+        return self.role == "owner" or (self.welcome is not None and self.welcome.may == "approve")
+
+    @property
+    def may_stop(self) -> bool:
+        """Whether this client may cancel the turn that runs."""
+        return self.role == "owner" or (self.welcome is not None and self.welcome.may in ("stop", "approve"))
+
+    @property
     def welcome(self) -> Welcome | None:
         """The newest one; `None` with a server of the bare version 1."""
         return self._view.welcome

@@ -8,7 +8,7 @@ from textual.app import App
 
 from myagent.client import Client, ClientError, Message
 from myagent.core.messages import Error, PermissionRequest, PermissionResolved
-from myagent.text.wording import OUTCOMES, one_line
+from myagent.text.wording import OUTCOMES, name_line, one_line
 from myagent.tui.question import Decision, Question
 
 
@@ -42,7 +42,7 @@ class Requests:
 
     def ours(self) -> list[PermissionRequest]:
         """What is open for us to answer: nothing from a past that may have been decided since."""
-        if self._client.role != "owner" or self._client.state.name == "reconnecting":
+        if not self._client.may_answer or self._client.state.name == "reconnecting":
             return []
         behind = self._client.behind
         return [
@@ -57,11 +57,11 @@ class Requests:
         question = self.question
         if question is not None:
             request_id = question.request.permission_request_id
-            if self._client.role != "owner":
+            if not self._client.may_answer:
                 self._withdraw("this client is not the owner any more")
             elif request_id not in self._client.requests:
                 told = (
-                    f"it is {OUTCOMES[message.outcome]}"
+                    f"it is {OUTCOMES[message.outcome]} by {name_line(message.by)}"
                     if isinstance(message, PermissionResolved)
                     else "its turn ended"
                 )

@@ -46,6 +46,20 @@ examples:
 exit codes: 0 done, 1 the chain is broken, 2 wrong usage, 3 not possible here
 """
 
+PAIR = """\
+Enrol a device of yours: makes a link and a QR code that are good once, for five minutes. The device that opens it gets
+a credential of its own, keeps it when its browser is closed, is listed by `myagent remote invites` under the name that
+it gives itself, and can be revoked alone.
+"""
+
+PAIR_EPILOG = """\
+examples:
+  myagent remote pair                                      a phone that can do what you can
+  myagent remote pair --scope approve --label tablet       one that answers permission requests, and prompts nothing
+
+exit codes: 0 done, 2 wrong usage, 3 not possible here
+"""
+
 INVITES_EPILOG = """\
 examples:
   myagent remote invites
@@ -96,8 +110,9 @@ exit codes: 0 done, 2 wrong usage, 3 not possible here
 
 
 def add_access_parsers(commands: Any) -> None:
-    """`invite`, `invites`, `revoke`, `token rotate` and `adopt`."""
+    """`invite`, `pair`, `invites`, `revoke`, `token rotate` and `adopt`."""
     command(commands, "invite", "let somebody watch", INVITE, INVITE_EPILOG, "commands.invite:run", _add_invite)
+    command(commands, "pair", "enrol a device of yours", PAIR, PAIR_EPILOG, "commands.pair:run", _add_pair)
     command(
         commands, "invites", "list the invites", "List the invites that are good now.\n", INVITES_EPILOG,
         "commands.invites:run", _add_common,
@@ -138,6 +153,24 @@ def _add_invite(parser: argparse.ArgumentParser) -> None:
         type=_uses,
         help="good for N devices, each a browser tab or a user of a machine (default: any number)",
     )
+    add(
+        "--qr", action=argparse.BooleanOptionalAction,
+        help="draw the link as a QR code (default: on a terminal, if the link opens on other machines)",
+    )  # fmt: skip
+    _add_common(parser)
+
+
+def _add_pair(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--scope", choices=("approve", "drive"), default="drive",
+        help="what the device may do: answer permission requests, or all that you can (default: drive)",
+    )  # fmt: skip
+    add("--label", metavar="NAME", default="", help="what others see of it (default: what the device calls itself)")
+    add(
+        "--expires", metavar="TIME", type=_duration, default=90 * 24 * 3600.0,
+        help="how long the device can come back (default 90d); the link itself is good for five minutes",
+    )  # fmt: skip
     add(
         "--qr", action=argparse.BooleanOptionalAction,
         help="draw the link as a QR code (default: on a terminal, if the link opens on other machines)",
