@@ -132,7 +132,7 @@ class Server:
         Raises `BadRequest`, `InvitesFull`, `NotStored`.
         """
         made = self._access.answer(CreateInvite(lifetime=lifetime, label=label, scope=scope_of(may), pairs=True))
-        return Invitation(made["id"], made["token"], made["expiresAt"], self.page.link(made["token"]))
+        return Invitation(made["id"], made["token"], made["expiresAt"], self.page.pairing_link(made["token"]))
 
     def invite_label(self, invite_id: str) -> str:
         """What an invite was named; of one that there is no more, nothing."""

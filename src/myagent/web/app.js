@@ -5,11 +5,13 @@ import { Answers } from "./state/answers.js";
 import { Connection, randomId } from "./state/connection.js";
 import { Credential } from "./state/credential.js";
 import { Drafts } from "./state/drafts.js";
-import { TabStorage } from "./state/storage.js";
+import { keptByTheBrowser, TabStorage } from "./state/storage.js";
 import { byId, setText } from "./views/dom.js";
 import { escapeLine } from "./parsing/escape.js";
 import { Notices } from "./views/notice.js";
 import * as panels from "./views/panels.js";
+import { OwnershipButtons } from "./views/ownership.js";
+import { askToPair, deviceName, takePairing } from "./views/pairing.js";
 import { PeopleDialog } from "./views/people.js";
 import { PermissionDialog } from "./views/permission.js";
 import { PromptBox, tooLong } from "./views/prompt.js";
@@ -25,7 +27,8 @@ class Page {
   constructor() {
     this.workspace = new Workspace();
     this.storage = new TabStorage(() => sessionStorage);
-    this.credential = new Credential(this.storage, BASE.pathname);
+    this.lasting = keptByTheBrowser(); // of a device that was paired
+    this.credential = new Credential(this.storage, BASE.pathname, this.lasting);
     this.connection = new Connection(BASE, this.credential, {
       opened: () => this.workspace.reconnected(),
       message: (message) => this.receive(message),
@@ -39,6 +42,7 @@ class Page {
     this.prompts = new PromptBox((prompt, mode) => this.send(prompt, mode), new Drafts(this.storage, BASE.pathname));
     this.dialog = new PermissionDialog((entry, decision) => this.decide(entry, decision), () => this.now(), (entry) => this.putAside(entry));
     this.people = new PeopleDialog((to) => this.ask({ type: "handover", to }, () => this.people.hide(), (why) => this.people.failed(why)));
+    this.ownership = new OwnershipButtons(this.workspace, (...asked) => this.ask(...asked), (text) => this._say(text));
     this.notices = new Notices();
     this.answers = new Answers();
     this.aside = new Set(); // requests that the owner has put aside
@@ -55,16 +59,26 @@ class Page {
   }
 
   start() {
+    const pairing = takePairing(location, history);
+    if (pairing !== null) return askToPair((name) => this._pair(pairing, name));
     const damaged = location.hash !== "" && !this.credential.takeFrom(location, history);
     if (damaged) this.askToJoin("This link is damaged: what follows the # is no token. Ask for the link again.");
     else if (this.credential.token === null) this.askToJoin("");
     else this.join();
   }
 
+  _pair(token, name) {
+    this.storage.setItem("myagent label", name);
+    this.lasting.setItem("myagent label", name);
+    if (this.credential.take(token)) this.join();
+    else this.askToJoin("This link is damaged: what follows the # is no token. Ask for the link again.");
+  }
+
   join() {
     byId("join").hidden = true;
     byId("workspace").hidden = false;
-    this.connection.label = this.storage.getItem("myagent label") ?? "";
+    const named = this.storage.getItem("myagent label") || this.lasting.getItem("myagent label");
+    this.connection.label = named || deviceName();
     this.status({ state: "connecting" });
     this.connection.open();
   }
@@ -89,6 +103,7 @@ class Page {
     if (message.type === "session_metadata") message.session.queue.forEach(({ id }) => this._taken(id, message.session.sessionId));
     if (message.type === "replayed" && message.id === this.replay) this.replay = null;
     const news = this.workspace.receive(message, this.now());
+    this.ownership.receive(message);
     this.view.plain = this.workspace.speaksPlain(this.session);
     news.forEach((each) => this._tell(each));
     const mine = message.sessionId === this.session;
@@ -148,7 +163,7 @@ class Page {
 
   _asked({ request }) {
     const title = request.title || request.toolName;
-    this._say(this.workspace.owns ? `Permission asked: ${title}` : `The owner is asked for permission: ${title}`);
+    this._say(this.workspace.mayAnswer ? `Permission asked: ${title}` : `The owner is asked for permission: ${title}`);
   }
 
   _say(text) {
@@ -287,12 +302,13 @@ class Page {
     panels.drawSessionHead(this.session === null && !owns ? { title: "No session yet", sessionId: "" } : session);
     panels.drawEmpty(connected && this.view.window.head === 0, owns);
     panels.drawQueue(session, owns, (turnId) => this._cancel(turnId));
-    this._drawPermission(entries, owns);
-    if (connected) this.notices.show(entries, { looking: !document.hidden, owns });
+    const answers = connected && workspace.mayAnswer;
+    this._drawPermission(entries, answers);
+    if (connected) this.notices.show(entries, { looking: !document.hidden, owns: answers });
     byId("prompt-form").hidden = !workspace.owns;
     byId("new-session").hidden = !owns;
     byId("send").disabled = !owns || this.sending !== null;
-    byId("stop").hidden = !owns || session?.state !== "running";
+    panels.drawStop(connected && workspace.mayStop && session?.state === "running", workspace.owns);
     setText(byId("send"), session?.state === "running" ? "Queue" : "Send");
     byId("notify").hidden = this.notices.wanted !== "default";
     document.title = `${entries.length > 0 ? `(${entries.length}) ` : ""}${session ? escapeLine(session.title) : "myagent"}`;
@@ -369,9 +385,7 @@ class Page {
       this.view.raw = raw;
     });
     byId("latest").addEventListener("click", () => this.view.toLatest());
-    byId("stop").addEventListener("click", () => this._cancel(null));
-    byId("claim").addEventListener("click", () => this.ask({ type: "claim" }, () => {}, (why) => this._say(why)));
-    byId("release").addEventListener("click", () => this.ask({ type: "release" }, () => {}, (why) => this.prompts.note(why)));
+    for (const id of ["stop", "stop-turn"]) byId(id).addEventListener("click", () => this._cancel(null));
     byId("people").addEventListener("click", () => {
       this.ask({ type: "who" }, (answer) => this.people.show(answer.connections, this.workspace.connectionId), (why) => this.prompts.note(why));
     });
@@ -380,7 +394,8 @@ class Page {
       this.draw();
     });
     addEventListener("hashchange", () => {
-      if (this.credential.takeFrom(location, history)) location.reload();
+      if (location.hash.startsWith("#pair.")) this.start();
+      else if (this.credential.takeFrom(location, history)) location.reload();
     });
     addEventListener("popstate", () => {
       const asked = sessionIn(location.href);

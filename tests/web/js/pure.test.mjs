@@ -73,10 +73,33 @@ test("a diff leads from the old text to the new one", () => {
   assert.deepEqual(compare("same", "same"), []);
 });
 
+const store = () => {
+  const stored = new Map();
+  return { stored, setItem: (key, value) => stored.set(key, value), getItem: (key) => stored.get(key) ?? null, removeItem: (key) => stored.delete(key) };
+};
+
+test("what pairs a device is kept by the browser, and nothing else is", async () => {
+  const [tab, lasting] = [store(), store()];
+  const credential = new Credential(tab, "/", lasting);
+  const invite = `myagent_inv_${"x".repeat(43)}`;
+  credential.take(invite);
+  await credential.exchange(async () => ({ token: "myagent_dev_tab" }));
+  assert.equal(lasting.stored.size, 0);
+  credential.take(invite);
+  await credential.exchange(async () => ({ token: "myagent_dev_kept", keep: true }));
+  assert.equal(tab.stored.size, 0);
+  assert.equal(new Credential(store(), "/", lasting).token, "myagent_dev_kept");
+  credential.take("y".repeat(43));
+  credential.forget(); // that of the tab alone
+  assert.equal(credential.token, "myagent_dev_kept");
+  credential.forget();
+  assert.equal(credential.token, null);
+});
+
 test("a credential is taken out of the fragment and nowhere else", () => {
   const stored = new Map();
   const storage = { setItem: (key, value) => stored.set(key, value), getItem: (key) => stored.get(key) ?? null, removeItem: (key) => stored.delete(key) };
-  const credential = new Credential(storage, "/agent/");
+  const credential = new Credential(storage, "/agent/", store());
   const shown = [];
   const history = { replaceState: (...state) => shown.push(state[2]) };
   const token = "x".repeat(43);
@@ -85,31 +108,31 @@ test("a credential is taken out of the fragment and nowhere else", () => {
   assert.deepEqual(shown, ["/agent/?a=1"]);
   assert.ok(!credential.take("https://host/?token=abc"));
   assert.ok(credential.take(` https://host/agent/#${"y".repeat(43)}\n`));
-  assert.equal(new Credential(storage, "/other/").token, null);
+  assert.equal(new Credential(storage, "/other/", store()).token, null);
 });
 
 test("an invite is exchanged once, with the same nonce until there is an answer", async () => {
   const stored = new Map();
   const storage = { setItem: (key, value) => stored.set(key, value), getItem: (key) => stored.get(key) ?? null, removeItem: (key) => stored.delete(key) };
   const invite = `myagent_inv_${"x".repeat(43)}`;
-  const credential = new Credential(storage, "/");
+  const credential = new Credential(storage, "/", store());
   credential.take(invite);
   const nonces = [];
   const lost = async (nonce) => { nonces.push(nonce); throw new Error("lost"); };
   await assert.rejects(credential.exchange(lost), /lost/);
   assert.equal(credential.token, invite);
-  await new Credential(storage, "/").exchange(async (nonce) => { nonces.push(nonce); return "myagent_dev_own"; });
+  await new Credential(storage, "/", store()).exchange(async (nonce) => { nonces.push(nonce); return { token: "myagent_dev_own" }; });
   assert.equal(nonces[0], nonces[1]);
   assert.match(nonces[0], /^[0-9a-f]{64}$/);
   assert.equal(credential.token, "myagent_dev_own");
   assert.equal(stored.size, 1);
   await credential.exchange(() => assert.fail("it is its own already"));
   credential.take(invite);
-  await credential.exchange(async () => null);
+  await credential.exchange(async () => ({ token: null }));
   assert.equal(credential.token, invite);
   await credential.exchange(() => assert.fail("it stays"));
   credential.take(invite);
-  await credential.exchange(async () => { credential.take("y".repeat(43)); return "myagent_dev_late"; });
+  await credential.exchange(async () => { credential.take("y".repeat(43)); return { token: "myagent_dev_late" }; });
   assert.equal(credential.token, "y".repeat(43), "what was pasted meanwhile stays");
 });
 

@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
         if page is None:
             return [f"no server runs here, so there is nothing to open: serve first ({answer['id']} ends by itself)"]
         ending = revoking(answer["id"], find_workspace(arguments))
-        return lines(answer["may"], page.link(answer["token"]), page, ending, qr=arguments.qr)
+        return lines(answer["may"], page.pairing_link(answer["token"]), page, ending, qr=arguments.qr)
 
     return carry_out(arguments, request, shown, _linked)
 
@@ -47,4 +47,4 @@ def _page(answer: Answer) -> Page | None:
 
 def _linked(answer: Answer) -> Answer:
     page = _page(answer)
-    return {**answer, "link": None if page is None else page.link(answer["token"])}
+    return {**answer, "link": None if page is None else page.pairing_link(answer["token"])}

@@ -12,6 +12,7 @@ export class Workspace {
   constructor() {
     this.role = "follower";
     this.scope = "follower";
+    this.may = "watch"; // of the credential, without owning
     this.connectionId = null;
     this.owner = null; // {connectionId, label}, or null when nobody owns
     this.followers = 0;
@@ -25,9 +26,18 @@ export class Workspace {
     return this.role === "owner";
   }
 
-  /** Whether this page may take the slot now. */
+  /** Whether this page may take the slot, or ask for it. */
   get mayClaim() {
-    return !this.owns && this.scope === "owner" && this.owner === null;
+    return !this.owns && this.scope === "owner";
+  }
+
+  /** Whether permission requests are put to this page; who has come to drive takes over first. */
+  get mayAnswer() {
+    return this.owns || this.may === "approve";
+  }
+
+  get mayStop() {
+    return this.mayAnswer || this.may === "stop";
   }
 
   /** Sessions, the latest first. */
@@ -58,6 +68,7 @@ export class Workspace {
         return [{ kind: "role" }];
       case "welcome":
         this.scope = message.scope;
+        this.may = message.may ?? "watch";
         this.connectionId = message.connectionId;
         this.owner = message.owner;
         this.followers = message.followers;

@@ -29,7 +29,14 @@ export function drawOwnership(workspace, connected) {
   setText(byId("ownership"), owns ? "you own" : name);
   setText(byId("following"), `${followers} ${followers === 1 ? "follower" : "followers"}`);
   byId("claim").hidden = !connected || !workspace.mayClaim;
+  setText(byId("claim"), owner === null ? "Own" : "Take over");
   byId("release").hidden = byId("people").hidden = !connected || !owns;
+}
+
+/** The button that stops the turn: beside the prompt, or, for somebody who may stop and not prompt, at the top. */
+export function drawStop(may, owns) {
+  byId("stop").hidden = !may || !owns;
+  byId("stop-turn").hidden = !may || owns;
 }
 
 export function drawSessions(workspace, current, chosen) {
