@@ -39,6 +39,8 @@ MESSAGES = [
          "reclaimToken": "myagent_rcl_" + "x" * 43},
         {"type": "cancel", "id": "h", "sessionId": "remote_20260101120000_0a1b2c3d", "turnId": "a"},
         {"type": "claim", "id": "i"},
+        {"type": "claim", "id": "i", "force": True},
+        {"type": "request_control", "id": "i"},
         {"type": "release", "id": "j"},
         {"type": "handover", "id": "k", "to": "c_0123456789ab"},
         {"type": "who", "id": "l"},
