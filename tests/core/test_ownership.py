@@ -12,10 +12,12 @@ from myagent.core.messages import (
     ConnectionId,
     Handover,
     Hello,
+    ListRules,
     PermissionDecision,
     Ping,
     Release,
     Resume,
+    RevokeRule,
     Scope,
     SessionId,
     UserMessage,
@@ -371,6 +373,8 @@ OWNERS: list[ClientMessage] = [
     Release(id="m"),
     Handover(id="m", to="b"),
     Who(id="m"),
+    ListRules(id="m"),
+    RevokeRule(id="m", rule_id="r"),
 ]
 
 

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, NewType
 
 from msgspec import Meta, Struct
 
+from myagent.core.rule import Missed, Offer, Remember, Rule
+
 PROTOCOL_VERSION: Literal[1] = 1
 
 SessionId = NewType("SessionId", str)
@@ -46,6 +48,7 @@ class DecisionBody(Struct, frozen=True, rename="camel"):
     reason: Annotated[str, Meta(max_length=4096)] | None = None
     option_id: Annotated[str, Meta(max_length=256)] | None = None
     digest: Annotated[str, Meta(max_length=128)] | None = None
+    remember: Remember | None = None
 
 
 class PermissionDecision(Command, frozen=True, kw_only=True, tag="permission_decision"):
@@ -95,7 +98,31 @@ class Who(Command, frozen=True, kw_only=True, tag="who"):
     pass
 
 
-ClientMessage = UserMessage | PermissionDecision | Resume | Ping | Hello | Cancel | Claim | Release | Handover | Who
+# Rules instead of repeated questions: these two, `Rules`, and what a decision and a request say of them.
+
+
+class ListRules(Command, frozen=True, kw_only=True, tag="list_rules"):
+    pass
+
+
+class RevokeRule(Command, frozen=True, kw_only=True, tag="revoke_rule"):
+    rule_id: Annotated[str, Meta(max_length=128)]
+
+
+ClientMessage = (
+    UserMessage
+    | PermissionDecision
+    | Resume
+    | Ping
+    | Hello
+    | Cancel
+    | Claim
+    | Release
+    | Handover
+    | Who
+    | ListRules
+    | RevokeRule
+)
 
 
 # --- events: what the log keeps and every connection sees. `seq` is given by the log, inside the commit. --------
@@ -155,6 +182,9 @@ class RequestBody(Struct, frozen=True, rename="camel", kw_only=True, omit_defaul
     digest: str
     asked_at: str | None = None
     expires_at: str
+    remembers: tuple[Offer, ...] = ()
+    missed: tuple[Missed, ...] = ()
+    rule_id: str | None = None  # of the rule that allows it: nobody is asked, its `permission_resolved` follows at once
 
 
 class PermissionRequest(Event, frozen=True, kw_only=True, tag="permission_request"):
@@ -168,6 +198,7 @@ class PermissionResolved(Event, frozen=True, kw_only=True, tag="permission_resol
     outcome: Outcome
     by: str
     reason: str | None = None
+    rule_id: str | None = None  # of the rule that allowed it
 
 
 class TerminalState(Event, frozen=True, kw_only=True, tag="terminal_state"):
@@ -308,6 +339,11 @@ class Replayed(Reply, frozen=True, kw_only=True, tag="replayed"):
     head: int
 
 
+class Rules(Reply, frozen=True, kw_only=True, tag="rules"):
+    id: str
+    rules: list[Rule]
+
+
 _GAP_NAMES = {"session_id": "sessionId", "start": "from", "end": "to"}
 
 
@@ -331,5 +367,6 @@ ServerMessage = (
     | OwnerChanged
     | Presence
     | Replayed
+    | Rules
     | Gap
 )

@@ -29,6 +29,7 @@ from myagent.core.messages import (
     Presence,
     Prompt,
     RoleMessage,
+    Rules,
     SessionMetadata,
     TerminalState,
     Welcome,
@@ -152,9 +153,7 @@ class Attach(App[int]):
 
     def _take(self, message: Message) -> None:
         match message:
-            case Welcome():
-                self._followers = message.followers
-            case Presence():
+            case Welcome() | Presence():
                 self._followers = message.followers
             case SessionMetadata() if message.session.session_id == self.session:
                 if (prose := self.sessions.prose) != self.timeline.manner.prose:
@@ -169,6 +168,8 @@ class Attach(App[int]):
                 self.outbox.acked(message)
             case Connections():
                 self._choose(lists.people(message.connections, self.client.connection_id), self._hand_over)
+            case Rules():
+                self._choose(lists.rules(message.rules), self._end_rule)
             case Error():
                 self._refused(message)
             case Event() | Gap():
@@ -237,6 +238,12 @@ class Attach(App[int]):
             self._say("only the owner can see who is here, and hand over", error=True)
         else:
             self._send(self.client.who)
+
+    def action_rules(self) -> None:
+        self._send(self.client.list_rules)
+
+    def _end_rule(self, rule_id: str) -> None:
+        self._send(lambda: self.client.revoke_rule(rule_id))
 
     def _hand_over(self, to: str) -> None:
         self._send(lambda: self.client.handover(to))

@@ -114,7 +114,9 @@ class Requests:
 
     async def _decide(self, request: PermissionRequest, decision: Decision) -> None:
         try:
-            sent = await self._client.decide(request, decision.kind, reason=decision.reason, option=decision.option)
+            sent = await self._client.decide(
+                request, decision.kind, reason=decision.reason, option=decision.option, remember=decision.remember
+            )
         except ClientError as error:
             self._say(f"the answer was not sent: {one_line(str(error))}", error=True)
         else:

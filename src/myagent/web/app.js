@@ -12,6 +12,7 @@ import { Notices } from "./views/notice.js";
 import * as panels from "./views/panels.js";
 import { PeopleDialog } from "./views/people.js";
 import { PermissionDialog } from "./views/permission.js";
+import { RulesDialog } from "./views/rules.js";
 import { PromptBox, tooLong } from "./views/prompt.js";
 import { resolutionText } from "./views/render.js";
 import { Search } from "./views/search.js";
@@ -38,6 +39,7 @@ class Page {
     this.search = new Search(this.view);
     this.prompts = new PromptBox((prompt, mode) => this.send(prompt, mode), new Drafts(this.storage, BASE.pathname));
     this.dialog = new PermissionDialog((entry, decision) => this.decide(entry, decision), () => this.now(), (entry) => this.putAside(entry));
+    this.rules = new RulesDialog((...what) => this.ask(...what));
     this.people = new PeopleDialog((to) => this.ask({ type: "handover", to }, () => this.people.hide(), (why) => this.people.failed(why)));
     this.notices = new Notices();
     this.answers = new Answers();
@@ -372,9 +374,7 @@ class Page {
     byId("stop").addEventListener("click", () => this._cancel(null));
     byId("claim").addEventListener("click", () => this.ask({ type: "claim" }, () => {}, (why) => this._say(why)));
     byId("release").addEventListener("click", () => this.ask({ type: "release" }, () => {}, (why) => this.prompts.note(why)));
-    byId("people").addEventListener("click", () => {
-      this.ask({ type: "who" }, (answer) => this.people.show(answer.connections, this.workspace.connectionId), (why) => this.prompts.note(why));
-    });
+    byId("people").addEventListener("click", () => this.ask({ type: "who" }, ({ connections }) => this.people.show(connections, this.workspace.connectionId), (why) => this.prompts.note(why)));
     byId("notify").addEventListener("click", async () => {
       await this.notices.ask();
       this.draw();

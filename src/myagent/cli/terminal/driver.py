@@ -180,7 +180,7 @@ class Driver:
                 self._screen.agent(event.id, event.chunk, error=isinstance(event, AgentStderr))
             case Prompt() if event.id != self._progress.turn:
                 self._screen.say(f"prompt by {name_line(event.by)}: {one_line(event.prompt)}")
-            case PermissionRequest() if client.role == "follower":
+            case PermissionRequest() if client.role == "follower" and event.request.rule_id is None:
                 self._tell_follower(client, event)
             case PermissionResolved() if event.permission_request_id not in self._progress.answered:
                 reason = f": {one_line(event.reason)}" if event.reason else ""

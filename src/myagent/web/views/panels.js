@@ -29,7 +29,7 @@ export function drawOwnership(workspace, connected) {
   setText(byId("ownership"), owns ? "you own" : name);
   setText(byId("following"), `${followers} ${followers === 1 ? "follower" : "followers"}`);
   byId("claim").hidden = !connected || !workspace.mayClaim;
-  byId("release").hidden = byId("people").hidden = !connected || !owns;
+  byId("release").hidden = byId("people").hidden = byId("rules").hidden = !connected || !owns;
 }
 
 export function drawSessions(workspace, current, chosen) {
