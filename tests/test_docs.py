@@ -169,6 +169,7 @@ NOT_SETTINGS = {
     "--quiet",
     "--cwd",
     "--invite",
+    "--pair",
     "--agent",
     "--model",
     "--base-url",

@@ -14,9 +14,10 @@ from wire import Scene, decide, scene
 
 from myagent.access import invites as invites_module
 from myagent.access import readers as readers_module
-from myagent.access.invites import Invites, Spent, make_token, read_id
+from myagent.access.invites import Invites, Spent
 from myagent.access.readers import VISIT_SECONDS, VISITS_EACH, Readers
 from myagent.access.registry import ListInvites, RevokeInvites
+from myagent.access.tokens import make_token, read_id
 from myagent.server.http import Answers
 
 HOUR = 3600.0

@@ -15,9 +15,10 @@ from puppet import Puppet
 from wire import Client, decide, scene
 
 from myagent.access.asking import Declined
-from myagent.access.invites import Invites, InvitesFull, make_token, read_id
+from myagent.access.invites import Invites, InvitesFull
 from myagent.access.registry import BadRequest, CreateInvite, ListInvites, RevokeInvites, RotateToken
 from myagent.access.state_directory import UnsafeState
+from myagent.access.tokens import make_token, read_id
 
 HOUR = 3600.0
 

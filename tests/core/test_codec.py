@@ -47,7 +47,8 @@ WHOLE: dict[str, dict[str, Any]] = {
     "ping": {},
     "hello": {"client": {"name": "n", "version": "v"}, "label": "l", "wants": ["updates"], "reclaimToken": "t"},
     "cancel": {"sessionId": "s", "turnId": "t"},
-    "claim": {},
+    "claim": {"force": True},
+    "request_control": {},
     "release": {},
     "handover": {"to": "c"},
     "who": {},
@@ -205,7 +206,7 @@ def test_bad_ids_are_refused_and_not_told_back(bad: Any) -> None:
 def test_every_field_is_held_to_its_type(kind: str) -> None:
     """Put what no field takes in the place of each, at the top and inside."""
     for name, value in WHOLE[kind].items():
-        values: tuple[Any, ...] = (1.5, True, [[]], {"x": []})
+        values: tuple[Any, ...] = (1.5, 0 if isinstance(value, bool) else True, [[]], {"x": []})
         for wrong in values:
             assert refusal_of(text_of(kind, **{**WHOLE[kind], name: wrong})).code == "bad_message"
         for inner in value if isinstance(value, dict) else ():
@@ -222,7 +223,7 @@ def test_required_fields_are_required(kind: str) -> None:
     for name in required:
         fields = {key: value for key, value in WHOLE[kind].items() if key != name}
         assert refusal_of(text_of(kind, **fields)).code == "bad_message"
-    assert required or kind in {"ping", "claim", "release", "who", "list_rules"}
+    assert required or kind in {"ping", "claim", "request_control", "release", "who", "list_rules"}
 
 
 _KINDS = {kind.__struct_config__.tag: kind for kind in get_args(ClientMessage)}

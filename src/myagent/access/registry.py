@@ -19,11 +19,14 @@ from myagent.access.credentials import (
     load_owner_token,
     new_owner_token,
 )
-from myagent.access.invites import LABEL_CHARACTERS, LIFETIME, Invite, Invites, Spent, read_id
+from myagent.access.invites import LABEL_CHARACTERS, LIFETIME, Invite, Invites, Spent
 from myagent.access.readers import Readers
 from myagent.access.rule_book import RuleBook
 from myagent.access.seal import UNSEALED, Foreign, Seal
+from myagent.access.tokens import read_id
 from myagent.core.display import escape
+from myagent.core.messages import Scope
+from myagent.core.ownership import MAY, told
 from myagent.exceptions import MyagentError
 
 
@@ -31,8 +34,10 @@ class Request(msgspec.Struct, frozen=True, rename="camel", tag_field="op", kw_on
     """What an operator asks of a workspace on its own machine."""
 
 
-class CreateInvite(Request, frozen=True, kw_only=True, tag="invite"):
+class CreateInvite(Request, frozen=True, kw_only=True, omit_defaults=True, tag="invite"):
     lifetime: float  # seconds
+    scope: Scope = "follower"
+    pairs: bool = False  # one device, which has five minutes to come
     label: str = ""
     session_id: str | None = None
     uses: int | None = None
@@ -67,7 +72,7 @@ AnyRequest = CreateInvite | ListInvites | RevokeInvites | RotateToken | AskStatu
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """A new invite. Whoever has its token or its link can watch, until `expires_at` (ISO 8601 UTC)."""
+    """A new invite. Whoever has its token or its link may do what its scope says, until `expires_at` (ISO 8601 UTC)."""
 
     id: str
     token: str
@@ -155,18 +160,20 @@ class Access:
                 aside.unlink(missing_ok=True)
         return adopted
 
-    def exchange(self, credential: Credential, nonce: str) -> dict[str, Any]:
-        """What `GET /device` answers: a token for the device that has chosen `nonce`, or `None` for one whose own is
-        good already and stays so. Raises `Spent`, `OSError`."""
+    def exchange(self, credential: Credential, nonce: str, name: str = "") -> dict[str, Any]:
+        """What `GET /device` answers: a token for the device that has chosen `nonce` and calls itself `name`, or `None`
+        for one whose own is good already and stays so. Raises `Spent`, `OSError`."""
         invite_id = credential.credential_id
         if invite_id == OWNER or credential.device_id is not None:
             return {"token": None}
         known = set(self.invites.device_ids())
-        token = self.invites.exchange(invite_id, nonce)
+        token = self.invites.exchange(invite_id, nonce, name)
         device_id = None if token is None else read_id(token, "dev")
         if device_id is not None and device_id not in known:
-            self.record("device", {"credential": invite_id, "device": device_id})
-        return {"token": token, "deviceId": device_id, "expiresAt": self.invites.expires_at(invite_id)}
+            self.record("device", {"credential": invite_id, "device": device_id, "label": name or None})
+        paired = self.invites.pairs(invite_id)
+        told = {"token": token, "deviceId": device_id, "expiresAt": self.invites.expires_at(invite_id)}
+        return {**told, "keep": True} if paired else told
 
     def use(self, credential: Credential, network: str) -> None:
         """Count a WebSocket against an invite. A device was counted when it came, and who has just read over HTTP with
@@ -270,11 +277,16 @@ class Access:
         label = escape(" ".join(request.label.split()))[:LABEL_CHARACTERS]
         try:
             invite, token = self.invites.create(
-                label=label, session_id=request.session_id, lifetime=request.lifetime, uses=request.uses
+                label=label,
+                session_id=request.session_id,
+                lifetime=request.lifetime,
+                uses=request.uses,
+                scope=request.scope,
+                pairs=request.pairs,
             )
         except OSError as error:
             raise NotStored("no invite was made", error.strerror or str(error)) from None
-        self.record("invite", {"credential": invite.id, **_facts(invite)})
+        self.record("invite", {"credential": invite.id, "may": MAY[invite.scope], **_facts(invite)})
         return {"token": token, **self._describe(invite), "server": self.status() or None}
 
     def _revoke(self, invite_ids: list[str] | None) -> dict[str, Any]:
@@ -318,7 +330,9 @@ class Access:
     def _describe(self, invite: Invite) -> dict[str, Any]:
         return {
             "id": invite.id,
-            "scope": invite.scope,
+            "scope": told(invite.scope),
+            "may": MAY[invite.scope],
+            "enrolBy": invite.enrol_by,
             **_facts(invite),
             "createdAt": invite.created_at,
             "used": invite.used,
@@ -328,6 +342,7 @@ class Access:
             "devices": [
                 {
                     "id": device_id,
+                    "label": device.label,
                     "createdAt": device.created_at,
                     "lastSeen": device.last_seen,
                     "connections": self.connected(device_id),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import os
 import socket
 from dataclasses import replace
@@ -10,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from myagent.access.credentials import load_owner_token
-from myagent.access.invites import read_id
+from myagent.access.tokens import read_id
 from myagent.cli.arguments.parsing import DEFAULT_HOST, DEFAULT_PORT
 from myagent.cli.device import own_token
 from myagent.cli.terminal.output import say
@@ -244,3 +245,14 @@ def told(error: MyagentError, arguments: argparse.Namespace) -> str:
 def exit_code(error: MyagentError) -> int:
     """2 where what was given cannot mean a server; 3 where it cannot be reached, or does not allow it."""
     return 2 if isinstance(error, BadUrl | BadCa | remotes.BadName) else 3
+
+
+def label(arguments: argparse.Namespace) -> str:
+    """What others see of this client: as given, else the user and the machine."""
+    if arguments.label is not None:
+        return str(arguments.label)
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # a user without a name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname().partition('.')[0]}"

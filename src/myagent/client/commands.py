@@ -29,6 +29,7 @@ from myagent.core.messages import (
     PermissionRequest,
     Ping,
     Release,
+    RequestControl,
     Resume,
     RevokeRule,
     Role,
@@ -60,6 +61,17 @@ class Commands:
     @property
     def role(self) -> Role | None:
         return self._view.role
+
+    @property
+    def may_answer(self) -> bool:
+        """Whether permission requests are put to this client: it owns, or has come to approve. (Who has come to drive
+        takes over first, though a credential of its own may answer.)"""
+        return self.role == "owner" or (self.welcome is not None and self.welcome.may == "approve")
+
+    @property
+    def may_stop(self) -> bool:
+        """Whether this client may cancel the turn that runs."""
+        return self.role == "owner" or (self.welcome is not None and self.welcome.may in ("stop", "approve"))
 
     @property
     def welcome(self) -> Welcome | None:
@@ -149,8 +161,12 @@ class Commands:
     async def cancel(self, session: str, turn: str | None = None) -> str:
         return await self._send(Cancel(id=new_id(), session_id=SessionId(session), turn_id=turn))
 
-    async def claim(self) -> str:
-        return await self._send(Claim(id=new_id()))
+    async def claim(self, *, force: bool = False) -> str:
+        """Take the free slot; with `force` also from an owner with the same credential."""
+        return await self._send(Claim(id=new_id(), force=force))
+
+    async def request_control(self) -> str:
+        return await self._send(RequestControl(id=new_id()))
 
     async def release(self) -> str:
         return await self._send(Release(id=new_id()))

@@ -18,7 +18,10 @@ SessionId = NewType("SessionId", str)
 ConnectionId = NewType("ConnectionId", str)
 
 Role = Literal["owner", "follower"]
-Scope = Literal["owner", "follower"]
+# What a credential may do, each all that those before it may: watch, stop, approve, drive (see `ownership`).
+Scope = Literal["follower", "stop", "approve", "owner"]
+May = Literal["watch", "stop", "approve", "drive"]  # the same, in the words that people use
+TwoScopes = Literal["owner", "follower"]  # what was told before there were more: whether it may own
 PermissionMode = Literal["plan", "default", "bypassPermissions"]
 SessionState = Literal["idle", "running", "completed", "failed"]
 Outcome = Literal["allow", "deny", "cancelled", "expired"]
@@ -82,7 +85,11 @@ class Cancel(Command, frozen=True, kw_only=True, tag="cancel"):
     turn_id: ClientId | None = None
 
 
-class Claim(Command, frozen=True, kw_only=True, tag="claim"):
+class Claim(Command, frozen=True, kw_only=True, omit_defaults=True, tag="claim"):
+    force: bool = False  # also from an owner of the same credential
+
+
+class RequestControl(Command, frozen=True, kw_only=True, tag="request_control"):
     pass
 
 
@@ -117,6 +124,7 @@ ClientMessage = (
     | Hello
     | Cancel
     | Claim
+    | RequestControl
     | Release
     | Handover
     | Who
@@ -300,21 +308,23 @@ class Limits(Struct, frozen=True, rename="camel", kw_only=True):
 class Welcome(Reply, frozen=True, kw_only=True, tag="welcome"):
     connection_id: ConnectionId
     server: ServerInfo
-    scope: Scope
+    scope: TwoScopes
     owner_epoch: int
     owner: OwnerInfo | None
     followers: int
     sessions: list[Metadata]
     limits: Limits
     reclaim_token: str | None = None
+    may: May | None = None
 
 
 class ConnectionInfo(Struct, frozen=True, rename="camel"):
     connection_id: ConnectionId
     role: Role
-    scope: Scope
+    scope: TwoScopes
     label: str
     since: str
+    may: May | None = None
 
 
 class Connections(Reply, frozen=True, kw_only=True, tag="connections"):
@@ -327,6 +337,13 @@ class OwnerChanged(Reply, frozen=True, kw_only=True, tag="owner_changed"):
     owner: OwnerInfo | None
     why: str
     reclaim_token: str | None = None  # in the copy that goes to the new owner, and in no other
+
+
+class ControlRequested(Reply, frozen=True, kw_only=True, tag="control_requested"):
+    """A follower asks the owner, who alone is told, to hand over."""
+
+    connection_id: ConnectionId
+    label: str
 
 
 class Presence(Reply, frozen=True, kw_only=True, tag="presence"):
@@ -365,6 +382,7 @@ ServerMessage = (
     | Welcome
     | Connections
     | OwnerChanged
+    | ControlRequested
     | Presence
     | Replayed
     | Rules

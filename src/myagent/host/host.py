@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
@@ -36,13 +35,14 @@ from myagent.core.messages import (
     Pong,
     Ready,
     Release,
+    RequestControl,
     Resume,
     RevokeRule,
     SessionId,
     UserMessage,
     Who,
 )
-from myagent.core.ownership import Change, Ownership, Seat
+from myagent.core.ownership import MAY, Change, Ownership, Seat, told
 from myagent.core.refusals import NotAllowed, Refused, UnknownSession
 from myagent.core.session import Session
 from myagent.delivery.fanout import Fanout
@@ -58,9 +58,10 @@ from myagent.host.permission_requests import PermissionRequests, watches
 from myagent.host.prompts import Prompts
 from myagent.host.remembering import Book, Remembering
 from myagent.host.session_store import SessionStore
+from myagent.host.slot import Slot, new_token
 from myagent.host.turns import Turns
 from myagent.host.visits import Visits
-from myagent.redaction.redactor import RECLAIM_PREFIX, Redactor
+from myagent.redaction.redactor import Redactor
 from myagent.settings import Settings
 
 STOP_SECONDS = 2.0  # for the agent to stop what runs, when the server stops
@@ -89,6 +90,7 @@ class Host:
         self.visits = Visits(self.record, _monotonic)
         self._epochs: Epochs
         self._prompts: Prompts
+        self._slot: Slot
         self._announcements: Announcements
         self._stopping = False
         self._gone: GoneState
@@ -127,6 +129,7 @@ class Host:
         self.ownership = Ownership(epoch=first - 1, ceiling=first + EPOCHS - 1, grace=settings.owner_grace)
         self._epochs = Epochs(self.log, self.ownership, self.store)
         self._prompts = Prompts(self.agent, self.workspace, self.store, self.redactor, settings)
+        self._slot = Slot(self.peers, self.ownership, settings, self._announce, self.record, self._actor)
         self._announcements = Announcements(self.peers, self.ownership, self.store, self._requests, settings)
         await self._turns.close_open(survivors=survivors)
         await self.agent.start()
@@ -184,14 +187,24 @@ class Host:
         """Seat an authenticated connection: `ready`, `role`, `welcome`, what waits for a decision, then the stream."""
         may_own = reclaim is not None or (self.ownership.owner is None and not as_follower)
         if may_own:
-            self._confine(peer)
-        seat = Seat(peer.connection_id, peer.scope, peer.label)
+            self._slot.confine(peer)
+        self._slot.name(peer, peer.label)
+        seat = Seat(peer.connection_id, peer.scope, peer.label, credential_id=peer.credential_id)
         self.peers[peer.connection_id] = peer
         self._epochs.keep_ahead()  # again, if an earlier try found the disk full
-        token = _new_token() if may_own else ""
+        token = new_token() if may_own else ""
         change = self.ownership.join(seat, as_follower=as_follower, reclaim=reclaim, token=token)
         role = self.ownership.role(peer.connection_id)
-        self.visits.joined(peer, {**self._actor(peer), "scope": peer.scope, "role": role, "label": peer.label or None})
+        self.visits.joined(
+            peer,
+            {
+                **self._actor(peer),
+                "scope": told(peer.scope),
+                "role": role,
+                "label": peer.label or None,
+                "may": MAY[peer.scope],
+            },
+        )
         peer.send(encode(Ready(PROTOCOL_VERSION)))
         self._announcements.role(peer)
         peer.send(encode(self._announcements.welcome(peer)))
@@ -229,15 +242,14 @@ class Host:
             case ListRules() | RevokeRule():
                 self._remembering.receive(peer, message, self._actor(peer))
             case Claim():
-                self._confine(peer)
-                self._moved(peer, message.id, self.ownership.claim(peer.connection_id, _new_token()))
+                self._moved(peer, message.id, self._slot.claim(peer, message))
+            case RequestControl():
+                asked = self._slot.request_control(peer, message)
+                peer.send(encode(Ack(id=message.id, duplicate=not asked)))
             case Release():
                 self._moved(peer, message.id, self.ownership.release(peer.connection_id))
             case Handover():
-                heir = ConnectionId(message.to)
-                if heir in self.peers:
-                    self._confine(self.peers[heir])
-                self._moved(peer, message.id, self.ownership.handover(heir, _new_token()))
+                self._moved(peer, message.id, self._slot.handover(message))
             case UserMessage():
                 if message.session_id is not None:
                     self._check_session(peer, message.session_id)
@@ -245,8 +257,7 @@ class Host:
                 self._in_order(peer, message.id, partial(self._prompts.accept, peer, message, self._actor(peer)))
             case PermissionDecision():
                 self._requests.check_shown(peer, message)
-                if self._confine(peer):
-                    raise NotAllowed("a process of the agent cannot decide what it may do")
+                self._slot.refuse_the_agent(peer)
                 reason = message.decision.reason
                 if reason is not None:
                     message = replace(message, decision=replace(message.decision, reason=self.redactor.text(reason)))
@@ -256,10 +267,13 @@ class Host:
             case Cancel():
                 self._check_session(peer, message.session_id)
                 actor = self._actor(peer)
+                owns = self.ownership.role(peer.connection_id) == "owner"
+                if not owns:
+                    self._slot.refuse_the_agent(peer)
                 self._in_order(
                     peer,
                     message.id,
-                    partial(self._cancel, peer, message, actor),
+                    partial(self._cancel, peer, message, actor, running_only=not owns),
                     unstored=partial(self._turns.halt, message.session_id, message.turn_id, actor),
                 )
             case _:
@@ -267,12 +281,12 @@ class Host:
 
     def _hello(self, peer: Peer, message: Hello) -> None:
         if message.label is not None:
-            peer.label = self.ownership.seats[peer.connection_id].label = clean_label(self.redactor.text(message.label))
+            self._slot.name(peer, clean_label(self.redactor.text(message.label)))
         if "updates" in message.wants:
             peer.cursor.look("updates")
         if message.reclaim_token is not None:
-            self._confine(peer)
-        change = self.ownership.hello(peer.connection_id, reclaim=message.reclaim_token, token=_new_token())
+            self._slot.confine(peer)
+        change = self.ownership.hello(peer.connection_id, reclaim=message.reclaim_token, token=new_token())
         peer.send(encode(Ack(id=message.id, duplicate=False)))
         if change is not None:
             self._announce(change)
@@ -292,23 +306,6 @@ class Host:
             "epoch": self.ownership.epoch,
         }
 
-    def _confine(self, peer: Peer) -> bool:
-        """Let a connection of the agent's own processes watch and no more. Looked at only when it would be granted
-        something: to be the owner, or to decide."""
-        if peer.scope != "owner" or not (why := peer.why_inside()):
-            return False
-        peer.scope = "follower"
-        if peer.connection_id in self.ownership.seats:
-            self.ownership.seats[peer.connection_id].scope = "follower"
-        _log.warning(
-            "connection %s may not own or decide, for it may be the agent that tried to drive its own session: %s",
-            peer.connection_id, why,
-        )  # fmt: skip
-        self.record("inside", {**self._actor(peer), "tried": "to own or to decide", "why": why})
-        if self.ownership.role(peer.connection_id) == "owner":
-            self._announce(self.ownership.release(peer.connection_id))
-        return True
-
     # --- ownership ------------------------------------------------------------------------------------------------
 
     def _announce(self, change: Change, *, welcomed: Peer | None = None) -> None:
@@ -321,6 +318,7 @@ class Host:
                 "why": change.why,
                 "connection": change.owner.connection_id if change.owner else None,
                 "credential": holder.credential_id if holder else None,
+                "device": holder.device_id if holder else None,
                 "lost": change.lost,
             },
         )
@@ -380,20 +378,19 @@ class Host:
             raise UnknownSession
         return session
 
-    async def _cancel(self, peer: Peer, message: Cancel, actor: dict[str, Any]) -> None:
+    async def _cancel(self, peer: Peer, message: Cancel, actor: dict[str, Any], *, running_only: bool) -> None:
         def answer(found: bool) -> None:
             peer.send(encode(Ack(id=message.id, session_id=message.session_id, duplicate=not found)))
 
+        running = self.sessions[message.session_id].running
+        if running_only and (running is None or message.turn_id not in (None, running.turn.id)):
+            answer(False)  # what waits is the owner's
+            return
         await self._turns.cancel(message.session_id, message.turn_id, by=name_of(peer), answer=answer, actor=actor)
 
     def record(self, kind: str, fields: dict[str, Any]) -> None:
         """Put something into the audit that changes no session."""
         self.store.record(kind, fields)
-
-
-def _new_token() -> str:
-    """A reclaim token; its prefix is known to the redactor."""
-    return RECLAIM_PREFIX + secrets.token_urlsafe(32)
 
 
 def _monotonic() -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from datetime import datetime
 from typing import Protocol
 
@@ -21,7 +22,8 @@ class Peer(Sink, Protocol):
     credential_id: str
     device_id: str | None  # of the devices that this credential was exchanged for
     scope: Scope
-    label: str
+    credential_label: str  # that the operator gave the credential, or the device itself when it came
+    label: str  # what others see, see `shown_name`
     since: datetime
     cursor: Cursor
     shown: set[str]  # permission requests that were sent to it outside of the window
@@ -45,6 +47,18 @@ class Peer(Sink, Protocol):
 def clean_label(text: str) -> str:
     """A label as it is shown to others: no character that hides or moves, not long."""
     return escape(text.strip())[:LABEL_CHARACTERS]
+
+
+def shown_name(credential_label: str, label: str, others: Container[str]) -> str:
+    """What others see of a connection: what its credential is called, then what it calls itself; with a number where
+    somebody else is shown so already."""
+    name = f"{credential_label} ({label})" if credential_label and label not in ("", credential_label) else ""
+    name = (name or credential_label or label)[:LABEL_CHARACTERS]
+    number, shown = 2, name
+    while name and shown in others:
+        mark = f" #{number}"
+        number, shown = number + 1, name[: LABEL_CHARACTERS - len(mark)] + mark
+    return shown
 
 
 def name_of(peer: Peer) -> str:

@@ -30,7 +30,7 @@ from myagent.server.places import HEADER_BYTES
 from myagent.server.plain_answer import PlainAnswer
 from myagent.server.protocol import make_protocol
 from myagent.server.request_head import RequestHead
-from myagent.settings import follower_limits
+from myagent.settings import limits_of
 
 OUTBOX_BYTES = 64 * 1024  # of answers that a client does not read, before no more of its messages are read
 PING = b"\x89\x00"  # a whole frame: a thousand are sent in every heartbeat
@@ -44,8 +44,8 @@ class Connection(asyncio.BufferedProtocol):
     __slots__ = (
         "_allowance", "_credential", "_fence_ends", "_half_closed", "_head", "_heartbeat", "_key", "_listener",
         "_loop", "_outbox", "_protocol", "_seated", "_taken", "_text", "_timer", "_transport", "answer",
-        "answered", "connection_id", "credential_id", "cursor", "device_id", "label", "paused", "scope", "shown",
-        "since", "socket", "write",
+        "answered", "connection_id", "credential_id", "credential_label", "cursor", "device_id", "label", "paused",
+        "scope", "shown", "since", "socket", "write",
     )  # fmt: skip
 
     def __init__(self, listener: Listener) -> None:
@@ -67,6 +67,7 @@ class Connection(asyncio.BufferedProtocol):
         self.connection_id = identity.connection_id
         self.credential_id = identity.credential.credential_id
         self.device_id = identity.credential.device_id
+        self.credential_label = identity.credential.label
         self._credential = identity.credential
         self.scope: Scope = identity.scope
         self.label = identity.label
@@ -223,7 +224,7 @@ class Connection(asyncio.BufferedProtocol):
         request.headers.clear()  # the protocol's parser keeps the request as long as the connection: 2 kB of headers
         self._cancel_timer()
         if self.scope != "owner":
-            self._protocol.max_message_size = follower_limits(self._listener.settings.limits).message_bytes
+            self._protocol.max_message_size = limits_of(self._listener.settings.limits, self.scope).message_bytes
         self._allowance = Allowance(self._listener.settings.limits)
         self._heartbeat.start(self._loop.time(), len(self._listener.host.peers))
         self._seated = True

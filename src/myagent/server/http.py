@@ -16,6 +16,7 @@ from myagent.access.tickets import Tickets, TicketsFull
 from myagent.core.codec import encode
 from myagent.eventlog import with_update
 from myagent.host.host import Host
+from myagent.host.peer import clean_label
 from myagent.server.admission import (
     NO_CREDENTIAL,
     NOT_STORED,
@@ -113,7 +114,7 @@ class Answers:
         if not self._access.authenticator.still_good(call.credential):
             raise Rejected(401, NO_CREDENTIAL)
         try:
-            told = self._access.exchange(call.credential, call.nonce)
+            told = self._access.exchange(call.credential, call.nonce, clean_label(call.device_name))
         except Spent:
             raise Rejected(401, NO_CREDENTIAL) from None
         except OSError:

@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from myagent.access.credentials import Credential
+from myagent.core.ownership import told
 from myagent.server.admission import Rejected
 from myagent.server.listening import batch
 from myagent.server.tls import TURNS
@@ -119,7 +120,7 @@ class Work:
     @asynccontextmanager
     async def place(self, credential: Credential | None) -> AsyncIterator[None]:
         """Wait for a place, and have it. Raises `Rejected` where too many wait; `None` is whoever has no credential."""
-        scope = credential.scope if credential is not None else "follower"
+        scope = told(credential.scope) if credential is not None else "follower"
         name = f"credential {credential.credential_id if credential is not None else None}"
         owns = scope == "owner"
         if self._waiting[scope] >= WAITING + WORK or (not owns and self._waiting[name] >= WAITING_EACH + WORK_EACH):

@@ -17,13 +17,15 @@ from typing import Any, Self
 from websockets.http11 import Request
 
 from myagent.access.credentials import Credential
-from myagent.access.invites import DEFAULT_LIFETIME
+from myagent.access.invites import DEFAULT_LIFETIME, PAIRED_LIFETIME
 from myagent.access.registry import Access, CreateInvite, Invitation, RevokeInvites
 from myagent.access.state_directory import StateDir
 from myagent.access.tickets import Tickets
 from myagent.agents import Agent
 from myagent.agents.processes import confinement, kept
 from myagent.agents.processes.ledger import Ledger
+from myagent.core.messages import May
+from myagent.core.ownership import scope_of
 from myagent.eventlog import EventLog
 from myagent.eventlog.sqlite import SqliteLog
 from myagent.host.host import Host
@@ -114,13 +116,23 @@ class Server:
         session_id: str | None = None,
         lifetime: float = DEFAULT_LIFETIME,
         uses: int | None = None,
+        may: May = "watch",
     ) -> Invitation:
-        """Let somebody watch, and never drive: all sessions or one, for `lifetime` seconds, on as many devices as
-        they like or `uses`. Its `link` opens the page; both that and its token are told here and never again.
+        """Let somebody watch, or more, as `may` says: all sessions or one, for `lifetime` seconds, on as many devices
+        as they like or `uses`. Its `link` opens the page; both that and its token are told here and never again.
 
         Raises `BadRequest`, `InvitesFull`, `NotStored`.
         """
-        made = self._access.answer(CreateInvite(lifetime=lifetime, label=label, session_id=session_id, uses=uses))
+        wanted = CreateInvite(lifetime=lifetime, label=label, session_id=session_id, uses=uses, scope=scope_of(may))
+        made = self._access.answer(wanted)
+        return Invitation(made["id"], made["token"], made["expiresAt"], self.page.link(made["token"]))
+
+    def pair(self, may: May = "drive", *, label: str = "", lifetime: float = PAIRED_LIFETIME) -> Invitation:
+        """Let one device enrol within `ENROL_SECONDS`, which may then come back for `lifetime` seconds.
+
+        Raises `BadRequest`, `InvitesFull`, `NotStored`.
+        """
+        made = self._access.answer(CreateInvite(lifetime=lifetime, label=label, scope=scope_of(may), pairs=True))
         return Invitation(made["id"], made["token"], made["expiresAt"], self.page.link(made["token"]))
 
     def invite_label(self, invite_id: str) -> str:

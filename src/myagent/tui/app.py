@@ -21,6 +21,7 @@ from myagent.core.messages import (
     AgentStderr,
     AgentStdout,
     Connections,
+    ControlRequested,
     Error,
     Event,
     Gap,
@@ -41,6 +42,7 @@ from myagent.tui.copying import copies, copy
 from myagent.tui.finding import Pages
 from myagent.tui.keys import KEYS, OVER_QUESTION
 from myagent.tui.outbox import Outbox
+from myagent.tui.ownership import OwnershipKeys
 from myagent.tui.palette import Palette
 from myagent.tui.prompt_box import PromptBox
 from myagent.tui.question import ALONE, QUIET, Question
@@ -79,6 +81,7 @@ class Attach(App[int]):
         self.outbox = Outbox(
             self, client, self.sessions, self.prompt_box, say=self._say, sent=self.timeline.action_to_end
         )
+        self.ownership = OwnershipKeys(client, send=self._send, say=self._say)
         self.search = Search(
             self,
             self.timeline,
@@ -160,22 +163,24 @@ class Attach(App[int]):
                     self.timeline.redraw(prose=prose)
             case RoleMessage():
                 self.timeline.redraw(owner=message.role == "owner")
+            case ControlRequested():
+                self.ownership.asked(message)
             case OwnerChanged():
+                self.ownership.changed(message)
                 owner = message.owner
                 name = "nobody" if owner is None else name_line(owner.label or owner.connection_id)
-                self._say(f"owner: {name} ({one_line(message.why)})")
+                taken = message.why == "taken_over"
+                self._say(f"taken over by {name}" if taken else f"owner: {name} ({one_line(message.why)})")
             case Ack():
                 self.outbox.acked(message)
             case Connections():
                 self._choose(lists.people(message.connections, self.client.connection_id), self._hand_over)
             case Rules():
-                self._choose(lists.rules(message.rules), self._end_rule)
+                self.requests.show_rules(message)
             case Error():
                 self._refused(message)
             case Event() | Gap():
                 self._event(message)
-            case _:
-                pass
         if not isinstance(message, AgentStdout | AgentStderr):
             self.requests.consider(message)
         self._tell_soon()
@@ -201,7 +206,8 @@ class Attach(App[int]):
     def _refused(self, error: Error) -> None:
         self.outbox.refused(error)
         self.requests.refused(error)
-        self._say(f"refused: {one_line(error.message)}", error=True)
+        if not self.ownership.refused(error):
+            self._say(f"refused: {one_line(error.message)}", error=True)
 
     # --- what is asked for ------------------------------------------------------------------------------------------
 
@@ -219,19 +225,17 @@ class Attach(App[int]):
         session, metadata = self.session, self.metadata
         if session is None or metadata is None or metadata.state != "running":
             self._say("nothing runs here; Ctrl+Q leaves")
-        elif self.client.role != "owner":
+        elif not self.client.may_stop:
             self._say("only the owner can stop a turn; Ctrl+Q leaves", error=True)
         else:
             self._send(lambda: self.client.cancel(session))
             self._say("stopping the turn")
 
     def action_ownership(self) -> None:
-        if self.client.welcome is not None and self.client.welcome.scope == "follower":
-            self._say(status.way_to_own(self.client), error=True)
-        elif self.client.role == "owner":
-            self._send(self.client.release)
-        else:
-            self._send(self.client.claim)
+        self.ownership.pressed()
+
+    def action_give(self) -> None:
+        self.ownership.give()
 
     def action_people(self) -> None:
         if self.client.role != "owner":
@@ -241,9 +245,6 @@ class Attach(App[int]):
 
     def action_rules(self) -> None:
         self._send(self.client.list_rules)
-
-    def _end_rule(self, rule_id: str) -> None:
-        self._send(lambda: self.client.revoke_rule(rule_id))
 
     def _hand_over(self, to: str) -> None:
         self._send(lambda: self.client.handover(to))

@@ -25,7 +25,7 @@ Up, Down        earlier prompts
 Ctrl+C          stop the turn that runs here
 Ctrl+Q          leave; the agent goes on
 F2              sessions, and a new one
-F3, F4          who is here, hand over; claim or release ownership
+F3, F4, F10     who is here; own, or release; give it to who asked
 F5              prompts that wait; cancel one
 F6              raw text, or Markdown and tool calls
 F7              find: Enter, Up, Down go on; #120 goes to event 120
@@ -113,7 +113,7 @@ def people(connections: Iterable[ConnectionInfo], me: str | None) -> Chooser:
         name = name_line(each.label) or each.connection_id
         own = ", this one" if each.connection_id == me else ""
         may = each.scope == "owner" and each.role == "follower"
-        note = "" if may else " (cannot own)" if each.scope != "owner" else ""
+        note = "" if may else f" (may {each.may or 'watch'})" if each.scope != "owner" else ""
         text = f"{each.role:8}  {name}{own}  since {whole_line(each.since)}{note}"
         choices.append(Choice(each.connection_id, text, disabled=not may))
     return Chooser("Hand the ownership over to", choices)

@@ -18,7 +18,8 @@ from myagent.tui.dialog import Dialog
 ACTIONS = (
     ("show the sessions, or begin a new one", "F2", "sessions"),
     ("show who is here, and hand the ownership over", "F3", "people"),
-    ("claim or release the ownership", "F4", "ownership"),
+    ("take the ownership, over too, or release it", "F4", "ownership"),
+    ("say yes to who asked to be the owner", "F10", "give"),
     ("show the prompts that wait, and cancel one", "F5", "queue"),
     ("show raw text, or Markdown and tool calls", "F6", "raw"),
     ("search in this session", "F7", "search"),

@@ -54,7 +54,15 @@ class Question(Dialog[Decision | Put | None]):
         Binding("pagedown", "scroll(10)", show=False),
     ]
 
-    def __init__(self, request: PermissionRequest, *, where: str, quiet: float = QUIET, alone: float = ALONE) -> None:
+    def __init__(
+        self,
+        request: PermissionRequest,
+        *,
+        where: str,
+        quiet: float = QUIET,
+        alone: float = ALONE,
+        owns: bool = True,  # an answer of somebody else's is for this one time
+    ) -> None:
         super().__init__()
         self.request = request
         self.armed = False
@@ -64,7 +72,7 @@ class Question(Dialog[Decision | Put | None]):
         self._held = ""  # an answer that is given if no other key follows it
         self._read = False  # the end of what is asked was in sight
         self._accepted = False  # the warnings of a request with a choice
-        self._choices: list[Remember | None] = [None, *choices(request.request)]
+        self._choices: list[Remember | None] = [None, *(choices(request.request) if owns else [])]
         self._chosen = 0  # which of these an allow is remembered as
         self._stray = ""  # the last key that was no answer
         self._timer: Timer | None = None  # runs until keys are taken, or until the answer held is given

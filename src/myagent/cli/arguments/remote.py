@@ -192,6 +192,10 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         "also as a QR code, if it opens on other machines",
     )  # fmt: skip
     add(
+        "--pair", choices=("drive", "approve"), nargs="?", const="drive",
+        help="also make a link, and a QR code, for a device of yours; as `myagent remote pair` (default: drive)",
+    )  # fmt: skip
+    add(
         "--permission-mode",
         choices=("plan", "default", "bypassPermissions"),
         default="default",
@@ -226,6 +230,13 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         type=seconds,
         default=10.0,
         help="keep the ownership this long for an owner whose connection dropped (default 10)",
+    )
+    add(
+        "--takeover",
+        choices=("own", "any"),
+        default="own",
+        help="from whom the ownership may be taken over without being asked: a connection with the same credential, or "
+        "any that may drive (default: own)",
     )
     add(
         "--on-owner-leave",
@@ -308,11 +319,16 @@ def _add_client(parser: argparse.ArgumentParser) -> None:
     add(
         "--role", choices=("follower",), help="ask not to be the owner, even if nobody is (default: take what is given)"
     )
-    add("--label", metavar="NAME", help="what others see of this client; proves nothing")
+    add("--label", metavar="NAME", help="what others see of this client; proves nothing (default: USER@HOST)")
     add(
         "--permission-mode",
         choices=("plan", "default", "bypassPermissions"),
         help="of the prompt (default: the server's)",
+    )
+    add(
+        "--take-over",
+        action="store_true",
+        help="take the ownership from another connection with the same credential (see --takeover of serve)",
     )
     add("--raw", action="store_true", help="pass agent text to the terminal as it is; it can then drive the terminal")
     add(

@@ -24,12 +24,14 @@ from myagent.agents.processes import adoption, confinement, kept
 from myagent.agents.tools.credentials import Places
 from myagent.cli.agent_choice import chosen
 from myagent.cli.arguments.parsing import DEFAULT_PORT
+from myagent.cli.commands.pair import lines as pairing
 from myagent.cli.directory import given_directory
 from myagent.cli.invitation import qr_code, reach_note, revoking
 from myagent.cli.pasting import quoted
 from myagent.cli.terminal.output import abandon_stdout, put, say
 from myagent.cli.terminal.told import Told
 from myagent.core.display import escape
+from myagent.core.messages import May
 from myagent.exceptions import MyagentError
 from myagent.host.notifications import Caller, Notifications, NotifyUnusable
 from myagent.redaction.redactor import BadPattern, RedactingFormatter, Redactor
@@ -77,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
             server.host.notifications = Notifications(
                 server.workspace.name, after=arguments.notify_after, call=caller, details=arguments.notify_details
             )
-        asyncio.run(_serve(server, agent, caller, invite=arguments.invite, quiet=arguments.quiet))
+        asyncio.run(_serve(server, agent, caller, arguments))
     except MyagentError as error:
         for line in str(error).splitlines():
             say(line)
@@ -109,6 +111,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         allow_bypass=arguments.allow_bypass,
         owner_grace=arguments.owner_grace,
         on_owner_leave=arguments.on_owner_leave,
+        takeover=arguments.takeover,
         permission_timeout=arguments.permission_timeout,
         allowed_origins=tuple(arguments.allow_origin),
         allowed_hosts=tuple(arguments.allowed_host),
@@ -157,7 +160,7 @@ def _log_to_stderr(redactor: Redactor) -> None:
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
 
 
-async def _serve(server: Server, agent: Agent, caller: Caller | None, *, invite: str | None, quiet: bool) -> None:
+async def _serve(server: Server, agent: Agent, caller: Caller | None, arguments: argparse.Namespace) -> None:
     _log_to_stderr(server.host.redactor)
     stop = asyncio.Event()
 
@@ -175,7 +178,7 @@ async def _serve(server: Server, agent: Agent, caller: Caller | None, *, invite:
     reaping = asyncio.create_task(_reap(), name="reap orphans")
     server.host.on_failure = stop.set  # whoever restarts us gets a server that can tell how the turns ended
     try:
-        await _serve_until(stop, server, agent, invite, quiet=quiet)
+        await _serve_until(stop, server, agent, arguments)
     finally:
         reaping.cancel()
         adoption.end_all()
@@ -191,7 +194,7 @@ async def _reap() -> None:
         adoption.reap()
 
 
-async def _serve_until(stop: asyncio.Event, server: Server, agent: Agent, invite: str | None, *, quiet: bool) -> None:
+async def _serve_until(stop: asyncio.Event, server: Server, agent: Agent, arguments: argparse.Namespace) -> None:
     waiting = asyncio.create_task(_say_what_it_waits_for(agent), name="serve-waiting")
     told: Told | None = None
     try:
@@ -199,10 +202,12 @@ async def _serve_until(stop: asyncio.Event, server: Server, agent: Agent, invite
             waiting.cancel()
             for line in _announcement(server, agent):
                 _announce(line)
-            if invite is not None:
-                _invite(server, invite)
+            if arguments.invite is not None:
+                _invite(server, arguments.invite)
+            if arguments.pair is not None:
+                _pair(server, arguments.pair)
             told = Told()
-            if not quiet:
+            if not arguments.quiet:
                 _tell_what_happens(server, told)
             await stop.wait()
             told("stopping")
@@ -296,6 +301,17 @@ def _invite(server: Server, label: str) -> None:
         _announce(line)
     if drawn := qr_code(made.link, server.page, wanted=None):
         put("".join(f"{line}\n" for line in drawn), keep_colours=True)
+
+
+def _pair(server: Server, may: May) -> None:
+    """Make a link that pairs a device, and tell it; a server that cannot make one serves all the same."""
+    try:
+        made = server.pair(may)
+    except MyagentError as error:
+        say(str(error))
+        return
+    ending = revoking(made.id, server.workspace)
+    put("".join(f"{line}\n" for line in pairing(may, made.link, server.page, ending, qr=None)), keep_colours=True)
 
 
 def _announce(line: str) -> None:

@@ -13,6 +13,7 @@ from myagent.core.messages import (
     Ack,
     AgentStderr,
     AgentStdout,
+    ControlRequested,
     Error,
     Event,
     Gap,
@@ -21,6 +22,7 @@ from myagent.core.messages import (
     PermissionRequest,
     PermissionResolved,
     Prompt,
+    RequestBody,
     RoleMessage,
     TerminalState,
 )
@@ -40,6 +42,7 @@ class Wanted:
     prompt: str | None = None
     session: str | None = None
     mode: PermissionMode | None = None
+    take_over: bool = False
 
 
 @dataclass(slots=True)
@@ -81,6 +84,8 @@ class Driver:
         self._client = client
         try:
             async with client:
+                if self._wanted.take_over and client.role != "owner":
+                    await client.claim(force=True)
                 if self._wanted.prompt is not None:
                     self._progress.turn = await client.prompt(
                         self._wanted.prompt, session=self._wanted.session, mode=self._wanted.mode
@@ -158,11 +163,15 @@ class Driver:
                 self._screen.say(f"session: {escape(message.session_id or '')}")
             case Error():
                 return self._show_error(client, message)
+            case ControlRequested() if self._watches:
+                name = name_line(message.label or message.connection_id)
+                self._screen.say(f"{name} asks for the ownership ({name_line(message.connection_id)})")
             case OwnerChanged() if self._watches:
                 owner = (
                     "nobody" if message.owner is None else name_line(message.owner.label or message.owner.connection_id)
                 )
-                self._screen.say(f"owner: {owner} ({escape(message.why)})")
+                taken = message.why == "taken_over"
+                self._screen.say(f"taken over by {owner}" if taken else f"owner: {owner} ({escape(message.why)})")
             case Gap() if self._watches:
                 self._screen.say(
                     f"events {message.start} to {message.end} of session {escape(message.session_id)} are gone: "
@@ -180,7 +189,9 @@ class Driver:
                 self._screen.agent(event.id, event.chunk, error=isinstance(event, AgentStderr))
             case Prompt() if event.id != self._progress.turn:
                 self._screen.say(f"prompt by {name_line(event.by)}: {one_line(event.prompt)}")
-            case PermissionRequest() if client.role == "follower" and event.request.rule_id is None:
+            case PermissionRequest(request=RequestBody(rule_id=None)) if not client.may_answer or (
+                client.role == "follower" and self._keyboard is None
+            ):
                 self._tell_follower(client, event)
             case PermissionResolved() if event.permission_request_id not in self._progress.answered:
                 reason = f": {one_line(event.reason)}" if event.reason else ""
@@ -223,8 +234,10 @@ class Driver:
         if self._question is not None and self._question.task.done():
             task, self._question = self._question.task, None
             task.result()
-        if client.role != "owner" or self._question is not None:
+        if not client.may_answer or self._question is not None:
             return
+        if client.role != "owner" and self._keyboard is None:
+            return  # whoever can approve leaves it to others, where the owner would have to deny
         for request in client.requests.values():
             past = request.session_id in client.behind and not request.pending
             if self._is_shown(request) and not past and request.permission_request_id not in self._progress.answered:
@@ -253,7 +266,7 @@ class Driver:
     def _withdraw_if_closed(self, client: Client, message: Message) -> None:
         if self._question is None or self._question.task.done():
             return
-        if client.role != "owner":
+        if not client.may_answer:
             self._withdraw("this client is not the owner any more")
         elif self._question.request_id not in client.requests:
             resolved = f"it is {OUTCOMES[message.outcome]}" if isinstance(message, PermissionResolved) else ""
