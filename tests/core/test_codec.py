@@ -35,7 +35,13 @@ WHOLE: dict[str, dict[str, Any]] = {
     },
     "permission_decision": {
         "permissionRequestId": "p",
-        "decision": {"kind": "deny", "reason": "r", "optionId": "o", "digest": "d"},
+        "decision": {
+            "kind": "deny",
+            "reason": "r",
+            "optionId": "o",
+            "digest": "d",
+            "remember": {"scope": "session", "match": "prefix", "words": ["w"], "path": "p", "until": "u"},
+        },
     },
     "resume": {"sessionId": "s", "afterSeq": 3},
     "ping": {},
@@ -46,6 +52,8 @@ WHOLE: dict[str, dict[str, Any]] = {
     "release": {},
     "handover": {"to": "c"},
     "who": {},
+    "list_rules": {},
+    "revoke_rule": {"ruleId": "r"},
 }
 
 
@@ -215,7 +223,7 @@ def test_required_fields_are_required(kind: str) -> None:
     for name in required:
         fields = {key: value for key, value in WHOLE[kind].items() if key != name}
         assert refusal_of(text_of(kind, **fields)).code == "bad_message"
-    assert required or kind in {"ping", "claim", "request_control", "release", "who"}
+    assert required or kind in {"ping", "claim", "request_control", "release", "who", "list_rules"}
 
 
 _KINDS = {kind.__struct_config__.tag: kind for kind in get_args(ClientMessage)}
@@ -242,6 +250,7 @@ def test_after_seq_is_a_whole_number_that_every_client_can_write(number: str) ->
         ("hello", "reclaimToken", 256),
         ("handover", "to", 128),
         ("cancel", "turnId", 128),
+        ("revoke_rule", "ruleId", 128),
     ],
 )
 def test_text_has_its_limit(kind: str, path: str, limit: int) -> None:

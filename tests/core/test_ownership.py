@@ -12,11 +12,13 @@ from myagent.core.messages import (
     ConnectionId,
     Handover,
     Hello,
+    ListRules,
     PermissionDecision,
     Ping,
     Release,
     RequestControl,
     Resume,
+    RevokeRule,
     Scope,
     SessionId,
     UserMessage,
@@ -25,6 +27,7 @@ from myagent.core.messages import (
 from myagent.core.messages import DecisionBody as Decision
 from myagent.core.ownership import CONTROL_SECONDS, MAY, SCOPES, Change, Ownership, Seat, opens, reaches, told
 from myagent.core.refusals import NotClaimable, NotOwner, RateLimited, StaleOwner
+from myagent.core.rule import Remember
 
 GRACE = 10.0
 A, B, C = ConnectionId("a"), ConnectionId("b"), ConnectionId("c")
@@ -374,6 +377,8 @@ OWNERS: list[ClientMessage] = [
     Release(id="m"),
     Handover(id="m", to="b"),
     Who(id="m"),
+    ListRules(id="m"),
+    RevokeRule(id="m", rule_id="r"),
 ]
 
 
@@ -542,3 +547,17 @@ def test_a_release_never_raises_the_epoch_beyond_the_ceiling() -> None:
     slot = Slot(ceiling=1)
     slot.come(A)
     assert slot.release(A) == Change(1, None, "released", lost=A)
+
+
+def test_only_the_owner_has_an_answer_remembered() -> None:
+    """Whoever may approve without owning answers this one time."""
+    slot = Slot()
+    slot.come(A)
+    slot.join(Seat(B, "approve", "", credential_id="invite"), as_follower=True, reclaim=None, token="b")
+    once = PermissionDecision(id="m", permission_request_id="p", decision=Decision("allow"))
+    remembered = Decision("allow", remember=Remember(scope="workspace", match="exact"))
+    always = PermissionDecision(id="m", permission_request_id="p", decision=remembered)
+    slot.admit(B, once)
+    with pytest.raises(NotOwner):
+        slot.admit(B, always)
+    slot.admit(A, always)

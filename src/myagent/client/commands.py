@@ -21,6 +21,7 @@ from myagent.core.messages import (
     DecisionBody,
     Handover,
     Limits,
+    ListRules,
     Metadata,
     OwnerInfo,
     PermissionDecision,
@@ -30,12 +31,14 @@ from myagent.core.messages import (
     Release,
     RequestControl,
     Resume,
+    RevokeRule,
     Role,
     SessionId,
     UserMessage,
     Welcome,
     Who,
 )
+from myagent.core.rule import Remember
 
 
 class Commands:
@@ -139,9 +142,12 @@ class Commands:
         *,
         reason: str | None = None,
         option: str | None = None,
+        remember: Remember | None = None,
     ) -> str:
-        """Answer a permission request, as it was shown: the request's digest goes with it."""
-        body = DecisionBody(kind=decision, reason=reason, option_id=option, digest=request.request.digest or None)
+        """Answer a permission request, as it was shown: the request's digest goes with it. `remember`: with an allow,
+        make a rule of it."""
+        digest = request.request.digest or None
+        body = DecisionBody(kind=decision, reason=reason, option_id=option, digest=digest, remember=remember)
         request_id = request.permission_request_id
         return await self._send(PermissionDecision(id=new_id(), permission_request_id=request_id, decision=body))
 
@@ -170,6 +176,13 @@ class Commands:
 
     async def who(self) -> str:
         return await self._send(Who(id=new_id()))
+
+    async def list_rules(self) -> str:
+        """Ask for `rules`, as the owner."""
+        return await self._send(ListRules(id=new_id()))
+
+    async def revoke_rule(self, rule_id: str) -> str:
+        return await self._send(RevokeRule(id=new_id(), rule_id=rule_id))
 
     async def ping(self) -> str:
         return await self._send(Ping(id=new_id()))

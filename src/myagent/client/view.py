@@ -24,6 +24,7 @@ from myagent.core.messages import (
     Pong,
     Prompt,
     Replayed,
+    RequestBody,
     Role,
     RoleMessage,
     SessionMetadata,
@@ -160,7 +161,7 @@ class View:
         if (where := place(message)) is not None and not self.cursors.event(*where):
             return False
         match message:
-            case PermissionRequest():
+            case PermissionRequest(request=RequestBody(rule_id=None)):
                 self.requests[message.permission_request_id] = message
             case PermissionResolved():
                 self.requests.pop(message.permission_request_id, None)

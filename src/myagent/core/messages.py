@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, NewType
 
 from msgspec import Meta, Struct
 
+from myagent.core.rule import Missed, Offer, Remember, Rule
+
 PROTOCOL_VERSION: Literal[1] = 1
 
 SessionId = NewType("SessionId", str)
@@ -49,6 +51,7 @@ class DecisionBody(Struct, frozen=True, rename="camel"):
     reason: Annotated[str, Meta(max_length=4096)] | None = None
     option_id: Annotated[str, Meta(max_length=256)] | None = None
     digest: Annotated[str, Meta(max_length=128)] | None = None
+    remember: Remember | None = None
 
 
 class PermissionDecision(Command, frozen=True, kw_only=True, tag="permission_decision"):
@@ -102,6 +105,17 @@ class Who(Command, frozen=True, kw_only=True, tag="who"):
     pass
 
 
+# Rules instead of repeated questions: these two, `Rules`, and what a decision and a request say of them.
+
+
+class ListRules(Command, frozen=True, kw_only=True, tag="list_rules"):
+    pass
+
+
+class RevokeRule(Command, frozen=True, kw_only=True, tag="revoke_rule"):
+    rule_id: Annotated[str, Meta(max_length=128)]
+
+
 ClientMessage = (
     UserMessage
     | PermissionDecision
@@ -114,6 +128,8 @@ ClientMessage = (
     | Release
     | Handover
     | Who
+    | ListRules
+    | RevokeRule
 )
 
 
@@ -174,6 +190,9 @@ class RequestBody(Struct, frozen=True, rename="camel", kw_only=True, omit_defaul
     digest: str
     asked_at: str | None = None
     expires_at: str
+    remembers: tuple[Offer, ...] = ()
+    missed: tuple[Missed, ...] = ()
+    rule_id: str | None = None  # of the rule that allows it: nobody is asked, its `permission_resolved` follows at once
 
 
 class PermissionRequest(Event, frozen=True, kw_only=True, tag="permission_request"):
@@ -187,6 +206,7 @@ class PermissionResolved(Event, frozen=True, kw_only=True, tag="permission_resol
     outcome: Outcome
     by: str
     reason: str | None = None
+    rule_id: str | None = None  # of the rule that allowed it
 
 
 class TerminalState(Event, frozen=True, kw_only=True, tag="terminal_state"):
@@ -336,6 +356,11 @@ class Replayed(Reply, frozen=True, kw_only=True, tag="replayed"):
     head: int
 
 
+class Rules(Reply, frozen=True, kw_only=True, tag="rules"):
+    id: str
+    rules: list[Rule]
+
+
 _GAP_NAMES = {"session_id": "sessionId", "start": "from", "end": "to"}
 
 
@@ -360,5 +385,6 @@ ServerMessage = (
     | ControlRequested
     | Presence
     | Replayed
+    | Rules
     | Gap
 )

@@ -30,6 +30,7 @@ slot it counts for nothing, and the connection joins as any other. The owner tok
 ¹ Reserved, if the owner had said hello, or reclaimed, and there is a grace; else → free, as v1 has it.
 ² From the same credential, or from any where the operator says so; the old owner stays as a follower. ³ The grace.
 ⁴ But not on a connection that has owned: what it sent before it could know that somebody took over does nothing.
+Who answers without owning answers this one time: to have it remembered is the owner's.
 """
 
 from __future__ import annotations
@@ -275,7 +276,8 @@ class Ownership:
         seat = self.seats[connection_id]
         if seat.held_epoch:
             raise StaleOwner(seat.held_epoch, self.epoch)
-        if seat.credential_id != OWNER_CREDENTIAL and isinstance(message, opens(seat.scope)):
+        rules = isinstance(message, PermissionDecision) and message.decision.remember is not None
+        if seat.credential_id != OWNER_CREDENTIAL and isinstance(message, opens(seat.scope)) and not rules:
             return
         raise NotOwner(str(message.__struct_config__.tag))
 

@@ -39,6 +39,7 @@ from myagent.core.messages import (
 )
 from myagent.core.permissions import TOO_LARGE, Answer, OpenRequest, Resolution, ToolCall, request_body
 from myagent.core.refusals import AlreadyResolved, QueueFull, UnknownRequest
+from myagent.core.rule import Missed, Offer, Rule
 
 QUEUE_LIMIT = 16  # prompts waiting in one session
 WRITE_IDS = 64  # accepted ids told in `session_metadata`
@@ -227,19 +228,41 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     # --- permission requests --------------------------------------------------------------------------------------
 
     def ask(
-        self, call: ToolCall, *, request_id: str, turn_id: str, expires_at: str, asked_at: str | None = None
+        self,
+        call: ToolCall,
+        *,
+        request_id: str,
+        turn_id: str,
+        expires_at: str,
+        asked_at: str | None = None,
+        remembers: tuple[Offer, ...] = (),
+        missed: tuple[Missed, ...] = (),
+        rule: Rule | None = None,
     ) -> Step | Answer:
-        """Open a request; an `Answer` at once if it cannot be asked."""
+        """Open a request, and close it again where a `rule` allows it; an `Answer` at once if it cannot be asked."""
         if self.running is None or self.running.turn.id != turn_id or self.running.cancelling:
             return Answer("cancelled", "the turn is over")
-        body = request_body(call, cwd=self.cwd, expires_at=expires_at, asked_at=asked_at)
+        body = request_body(
+            call,
+            cwd=self.cwd,
+            expires_at=expires_at,
+            asked_at=asked_at,
+            remembers=remembers,
+            missed=missed,
+            rule_id=rule.rule_id if rule else None,
+        )
         if body is None:
             return TOO_LARGE
         event = PermissionRequest(
             id=turn_id, session_id=self.session_id, permission_request_id=request_id, request=body
         )
         request = OpenRequest(request_id, turn_id, body.digest, body.options)
-        return Step(replace(self, open=(*self.open, request)), (event,))
+        opened = replace(self, open=(*self.open, request))
+        if rule is None:
+            return Step(opened, (event,))
+        by, reason = f"rule {rule.rule_id}", f"{rule.match}: {rule.shown}"
+        step = opened._resolve(request, "allow", by=by, reason=reason, rule_id=rule.rule_id)
+        return Step(step.session, (event, *step.events))
 
     def decide(self, decision: PermissionDecision, *, by: str) -> Step | None:
         """Take the owner's decision, once; `None` if it was made before, and was the same."""
@@ -288,8 +311,9 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def _resolve(
-        self, request: OpenRequest, outcome: Outcome, *, by: str, reason: str | None, option_id: str | None = None
-    ) -> Step:
+        self, request: OpenRequest, outcome: Outcome, *, by: str, reason: str | None, option_id: str | None = None,
+        rule_id: str | None = None,
+    ) -> Step:  # fmt: skip
         event = PermissionResolved(
             id=request.turn_id,
             session_id=self.session_id,
@@ -297,6 +321,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             outcome=outcome,
             by=by,
             reason=reason,
+            rule_id=rule_id,
         )
         resolution = Resolution(request.permission_request_id, outcome, option_id)
         session = replace(

@@ -29,6 +29,7 @@ from myagent.core.messages import (
     ConnectionId,
     Handover,
     Hello,
+    ListRules,
     PermissionDecision,
     Ping,
     Pong,
@@ -36,16 +37,13 @@ from myagent.core.messages import (
     Release,
     RequestControl,
     Resume,
+    RevokeRule,
     SessionId,
     UserMessage,
     Who,
 )
 from myagent.core.ownership import MAY, Change, Ownership, Seat, told
-from myagent.core.refusals import (
-    NotAllowed,
-    Refused,
-    UnknownSession,
-)
+from myagent.core.refusals import NotAllowed, Refused, UnknownSession
 from myagent.core.session import Session
 from myagent.delivery.fanout import Fanout
 from myagent.delivery.window import Window
@@ -58,6 +56,7 @@ from myagent.host.notifications import Notifications
 from myagent.host.peer import Peer, clean_label, name_of
 from myagent.host.permission_requests import PermissionRequests, watches
 from myagent.host.prompts import Prompts
+from myagent.host.remembering import Book, Remembering
 from myagent.host.session_store import SessionStore
 from myagent.host.slot import Slot, new_token
 from myagent.host.turns import Turns
@@ -80,11 +79,13 @@ class Host:
         self.redactor = Redactor(settings.redact, known=settings.redact_known)
         self.log = CoveredLog(log, self.redactor)
         self.notifications: Notifications | None = None  # whom to call when nobody looks; set before `start`
+        self.rules: Book | None = None  # where rules are kept; as above
         self.peers: dict[ConnectionId, Peer] = {}
         self.ownership: Ownership
         self.fanout: Fanout
         self.store: SessionStore
         self._requests: PermissionRequests
+        self._remembering: Remembering
         self._turns: Turns
         self.visits = Visits(self.record, _monotonic)
         self._epochs: Epochs
@@ -112,7 +113,9 @@ class Host:
         sessions = {SessionId(key): decoder.decode(state) for key, state in opened.sessions.items()}
         self._gone = GoneState(self.fanout)
         self.store = SessionStore(self.log, self.fanout, sessions, settings.retain_events)
-        self._requests = PermissionRequests(self.store, settings.permission_timeout, self._nobody_asked)
+        self._remembering = Remembering(self.rules, self.store, self.redactor)
+        timeout = settings.permission_timeout
+        self._requests = PermissionRequests(self.store, timeout, self._nobody_asked, self._remembering)
         chunk_bytes = settings.limits.chunk_frame_bytes
         self._turns = Turns(self.agent, self.workspace, self.store, self._requests, chunk_bytes, self.redactor)
         self._turns.credential_places = settings.credential_places
@@ -236,6 +239,8 @@ class Host:
                 self._announcements.resume(peer, message, self._check_session(peer, message.session_id))
             case Who():
                 self._announcements.who(peer, message)
+            case ListRules() | RevokeRule():
+                self._remembering.receive(peer, message, self._actor(peer))
             case Claim():
                 self._moved(peer, message.id, self._slot.claim(peer, message))
             case RequestControl():
@@ -257,12 +262,8 @@ class Host:
                 if reason is not None:
                     message = replace(message, decision=replace(message.decision, reason=self.redactor.text(reason)))
                 decision = (peer, message, self._actor(peer))
-                self._in_order(
-                    peer,
-                    message.id,
-                    partial(self._requests.decide, *decision),
-                    unstored=partial(self._requests.deny_unstored, *decision),
-                )
+                deny = partial(self._requests.deny_unstored, *decision)
+                self._in_order(peer, message.id, partial(self._requests.decide, *decision), unstored=deny)
             case Cancel():
                 self._check_session(peer, message.session_id)
                 actor = self._actor(peer)

@@ -13,9 +13,10 @@ from myagent.agents import Answer, ToolCall
 from myagent.core.codec import encode
 from myagent.core.messages import Ack, Outcome, PermissionDecision, PermissionResolved, SessionId
 from myagent.core.permissions import EXPIRED, allowed_once, by_mode, digest_of
-from myagent.core.refusals import AlreadyResolved, UnknownRequest
+from myagent.core.refusals import AlreadyResolved, Refused, UnknownRequest
 from myagent.eventlog import Stored
 from myagent.host.peer import Peer, name_of
+from myagent.host.remembering import Remembering
 from myagent.host.session_store import SessionStore, iso
 
 
@@ -27,6 +28,7 @@ class Question:
     answer: asyncio.Future[Answer]
     event: Stored
     expiry: asyncio.TimerHandle
+    call: ToolCall
 
     @property
     def denied(self) -> bool:
@@ -37,8 +39,15 @@ class Question:
 class PermissionRequests:
     """All open requests of a workspace. `nobody_asked`: a reason to deny at once, or `None`."""
 
-    def __init__(self, store: SessionStore, timeout: float, nobody_asked: Callable[[], str | None]) -> None:
+    def __init__(
+        self,
+        store: SessionStore,
+        timeout: float,
+        nobody_asked: Callable[[], str | None],
+        remembering: Remembering,
+    ) -> None:
         self._store = store
+        self._remembering = remembering
         self._timeout = timeout  # seconds until an unanswered request is denied
         self._nobody_asked = nobody_asked
         self._open: dict[str, Question] = {}
@@ -60,7 +69,7 @@ class PermissionRequests:
 
         def opened(stored: list[Stored]) -> None:
             expiry = loop.call_later(self._timeout, self._expire, request_id)
-            self._open[request_id] = Question(session_id, answer, stored[0], expiry)
+            self._open[request_id] = Question(session_id, answer, stored[0], expiry, call)
             if (reason := self._nobody_asked()) is not None:
                 self._store.spawn(self._settle(request_id, "deny", reason), "deny")
 
@@ -68,15 +77,23 @@ class PermissionRequests:
             async with self._store.lock:
                 now = datetime.now(UTC)
                 session = self._store.sessions[session_id]
+                verdict = self._remembering.judge(call, session, now)
+                rule = verdict.rule if self._nobody_asked() is None else None
                 step = session.ask(
                     call,
                     request_id=request_id,
                     turn_id=turn_id,
                     asked_at=iso(now),
                     expires_at=iso(now + timedelta(seconds=self._timeout)),
+                    remembers=verdict.offers,
+                    missed=verdict.missed,
+                    rule=rule,
                 )
                 if isinstance(step, Answer):
                     answer.set_result(step)
+                elif rule is not None:
+                    used = self._remembering.used(rule, session, request_id, turn_id)
+                    await self._store.commit(step, on_stored=opened, fact=True, audit=(used,))
                 else:
                     await self._store.commit(step, on_stored=opened, fact=True)
 
@@ -106,8 +123,17 @@ class PermissionRequests:
         ack = encode(Ack(id=message.id, session_id=session.session_id, duplicate=step is None))
         if step is None:
             peer.send(ack)
-        else:
+        elif message.decision.remember is None:
             await self._store.commit(step, on_stored=lambda _: peer.send(ack), actor=actor)
+        else:
+            if question is None:
+                raise UnknownRequest
+            rule, made = self._remembering.keep(peer, message, question.call, session, datetime.now(UTC), actor)
+            try:
+                await self._store.commit(step, on_stored=lambda _: peer.send(ack), actor=actor, audit=(made,))
+            except Refused:
+                self._remembering.forget(rule)
+                raise
 
     def deny_unstored(self, peer: Peer, message: PermissionDecision, actor: Mapping[str, Any]) -> str | None:
         """Tell an agent no at once, with no space to store it; that follows when there is some. What was done, if

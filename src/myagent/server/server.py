@@ -74,6 +74,7 @@ class Server:
         self.auth_path = self._access.auth_path
         self._measures = MeasuredLog(log or SqliteLog(self._state.path / "sessions.db", quota=self.settings.max_log))
         self.host = Host(self.workspace, agent, self._measures, self.settings)
+        self.host.rules = self._access.rules
         self.places = Places(self.settings)
         self._upgrades = Upgrades(self.host, self._access, self.places)
         self._answers = Answers(

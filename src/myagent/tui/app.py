@@ -30,6 +30,7 @@ from myagent.core.messages import (
     Presence,
     Prompt,
     RoleMessage,
+    Rules,
     SessionMetadata,
     TerminalState,
     Welcome,
@@ -155,9 +156,7 @@ class Attach(App[int]):
 
     def _take(self, message: Message) -> None:
         match message:
-            case Welcome():
-                self._followers = message.followers
-            case Presence():
+            case Welcome() | Presence():
                 self._followers = message.followers
             case SessionMetadata() if message.session.session_id == self.session:
                 if (prose := self.sessions.prose) != self.timeline.manner.prose:
@@ -176,12 +175,12 @@ class Attach(App[int]):
                 self.outbox.acked(message)
             case Connections():
                 self._choose(lists.people(message.connections, self.client.connection_id), self._hand_over)
+            case Rules():
+                self.requests.show_rules(message)
             case Error():
                 self._refused(message)
             case Event() | Gap():
                 self._event(message)
-            case _:
-                pass
         if not isinstance(message, AgentStdout | AgentStderr):
             self.requests.consider(message)
         self._tell_soon()
@@ -243,6 +242,9 @@ class Attach(App[int]):
             self._say("only the owner can see who is here, and hand over", error=True)
         else:
             self._send(self.client.who)
+
+    def action_rules(self) -> None:
+        self._send(self.client.list_rules)
 
     def _hand_over(self, to: str) -> None:
         self._send(lambda: self.client.handover(to))

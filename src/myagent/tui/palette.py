@@ -25,6 +25,7 @@ ACTIONS = (
     ("search in this session", "F7", "search"),
     ("copy what was said, asked, prompted, or shown", "F8", "copy"),
     ("go to the open permission request", "F9", "question"),
+    ("show the rules that answer requests, and end one", "", "rules"),
     ("go to the beginning of the session", "Ctrl+Home", "to_start"),
     ("go to its end, and follow", "Ctrl+End", "to_end"),
     ("go to the prompt before", "Ctrl+Up", "prompt(-1)"),

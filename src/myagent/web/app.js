@@ -14,6 +14,7 @@ import { OwnershipButtons } from "./views/ownership.js";
 import { askToPair, deviceName, takePairing } from "./views/pairing.js";
 import { PeopleDialog } from "./views/people.js";
 import { PermissionDialog } from "./views/permission.js";
+import { RulesDialog } from "./views/rules.js";
 import { PromptBox, tooLong } from "./views/prompt.js";
 import { resolutionText } from "./views/render.js";
 import { Search } from "./views/search.js";
@@ -41,6 +42,7 @@ class Page {
     this.search = new Search(this.view);
     this.prompts = new PromptBox((prompt, mode) => this.send(prompt, mode), new Drafts(this.storage, BASE.pathname));
     this.dialog = new PermissionDialog((entry, decision) => this.decide(entry, decision), () => this.now(), (entry) => this.putAside(entry));
+    this.rules = new RulesDialog((...what) => this.ask(...what));
     this.people = new PeopleDialog((to) => this.ask({ type: "handover", to }, () => this.people.hide(), (why) => this.people.failed(why)));
     this.ownership = new OwnershipButtons(this.workspace, (...asked) => this.ask(...asked), (text) => this._say(text));
     this.notices = new Notices();

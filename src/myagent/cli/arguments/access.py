@@ -68,6 +68,21 @@ examples:
 exit codes: 0 done, 2 wrong usage, 3 not possible here
 """
 
+RULES = """\
+List the rules that answer permission requests instead of the owner, or end some. A rule is made with an answer to a
+request, in the page and in `attach`: for exactly what was asked, for commands that begin with the same words, or for
+edits below a path. It never allows a request with warnings, nor what touches .git or .myagent.
+"""
+
+RULES_EPILOG = """\
+examples:
+  myagent remote rules
+  myagent remote rules --revoke 3f9c01aa
+  myagent remote rules --revoke-all
+
+exit codes: 0 done, 2 wrong usage, 3 not possible here
+"""
+
 REVOKE = """\
 End invites: at once, for good, and for whoever is connected with them.
 """
@@ -94,8 +109,8 @@ exit codes: 0 done, 2 wrong usage, 3 not possible here
 
 
 ADOPT = """\
-Take credentials for ours that were not made by this user on this machine: the owner token and the invites of a
-directory that was moved, restored from a backup, or is on a volume. A server does not use them before.
+Take credentials for ours that were not made by this user on this machine: the owner token, the invites and the rules of
+a directory that was moved, restored from a backup, or is on a volume. A server does not use them before.
 
 Whoever made them may have kept the token: adopt what you know, and nothing that came with a clone or an archive.
 """
@@ -110,7 +125,7 @@ exit codes: 0 done, 2 wrong usage, 3 not possible here
 
 
 def add_access_parsers(commands: Any) -> None:
-    """`invite`, `pair`, `invites`, `revoke`, `token rotate` and `adopt`."""
+    """`invite`, `pair`, `invites`, `revoke`, `rules`, `token rotate` and `adopt`."""
     command(commands, "invite", "let somebody watch", INVITE, INVITE_EPILOG, "commands.invite:run", _add_invite)
     command(commands, "pair", "enrol a device of yours", PAIR, PAIR_EPILOG, "commands.pair:run", _add_pair)
     command(
@@ -118,6 +133,7 @@ def add_access_parsers(commands: Any) -> None:
         "commands.invites:run", _add_common,
     )  # fmt: skip
     command(commands, "revoke", "end invites", REVOKE, REVOKE_EPILOG, "commands.revoke:run", _add_revoke)
+    command(commands, "rules", "list or end remembered answers", RULES, RULES_EPILOG, "commands.rules:run", _add_rules)
     command(
         commands, "adopt", "use credentials that were made elsewhere", ADOPT, ADOPT_EPILOG, "commands.adopt:run",
         _add_common,
@@ -183,6 +199,13 @@ def _add_revoke(parser: argparse.ArgumentParser) -> None:
         "id", nargs="*", metavar="ID", help="of an invite or a device, as `myagent remote invites` lists it"
     )
     parser.add_argument("--all", action="store_true", help="all invites")
+    _add_common(parser)
+
+
+def _add_rules(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--revoke", metavar="ID", action="append", default=[], help="end this rule at once; may be repeated")
+    add("--revoke-all", action="store_true", help="end all rules")
     _add_common(parser)
 
 

@@ -22,6 +22,7 @@ from myagent.core.messages import (
     PermissionRequest,
     PermissionResolved,
     Prompt,
+    RequestBody,
     RoleMessage,
     TerminalState,
 )
@@ -188,7 +189,9 @@ class Driver:
                 self._screen.agent(event.id, event.chunk, error=isinstance(event, AgentStderr))
             case Prompt() if event.id != self._progress.turn:
                 self._screen.say(f"prompt by {name_line(event.by)}: {one_line(event.prompt)}")
-            case PermissionRequest() if not client.may_answer or (client.role == "follower" and self._keyboard is None):
+            case PermissionRequest(request=RequestBody(rule_id=None)) if not client.may_answer or (
+                client.role == "follower" and self._keyboard is None
+            ):
                 self._tell_follower(client, event)
             case PermissionResolved() if event.permission_request_id not in self._progress.answered:
                 reason = f": {one_line(event.reason)}" if event.reason else ""

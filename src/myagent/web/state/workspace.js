@@ -122,7 +122,7 @@ export class Workspace {
 
   _asked(event, now) {
     const isNew = event.pending ? true : this._pass(event);
-    if (!isNew || this.waiting.has(event.permissionRequestId)) return [];
+    if (!isNew || event.request.ruleId !== undefined || this.waiting.has(event.permissionRequestId)) return [];
     const told = Date.parse(event.request.askedAt ?? "");
     this.waiting.set(event.permissionRequestId, { event, since: Number.isNaN(told) ? now : told });
     return [{ kind: "asked", event }];

@@ -30,7 +30,7 @@ export function drawOwnership(workspace, connected) {
   setText(byId("following"), `${followers} ${followers === 1 ? "follower" : "followers"}`);
   byId("claim").hidden = !connected || !workspace.mayClaim;
   setText(byId("claim"), owner === null ? "Own" : "Take over");
-  byId("release").hidden = byId("people").hidden = !connected || !owns;
+  byId("release").hidden = byId("people").hidden = byId("rules").hidden = !connected || !owns;
 }
 
 /** The button that stops the turn: beside the prompt, or, for somebody who may stop and not prompt, at the top. */

@@ -2,6 +2,7 @@
 
 import { byId, el, setText } from "./dom.js";
 import { drawDisplay, whatAndWhere } from "./render.js";
+import { Remember } from "./rules.js";
 
 export const GUARD = 300; // milliseconds without a key or a press, from the moment it appears, before it can be answered
 
@@ -27,6 +28,7 @@ export class PermissionDialog {
     this._decide = decide;
     this._now = now;
     this._dialog = byId("permission");
+    this._remember = new Remember();
     this._entry = null;
     this._quietSince = 0; // the last key or press, or the moment it appeared
     this._held = new Set(); // keys that went down before they could count
@@ -102,6 +104,7 @@ export class PermissionDialog {
     byId("permission-read").checked = false;
     byId("permission-note").value = "";
     byId("permission-error").hidden = true;
+    this._remember.show(request);
     byId("permission-answers").replaceChildren(...this._answers(request));
     if (!this._dialog.open) {
       this._before = document.activeElement;
@@ -183,6 +186,7 @@ export class PermissionDialog {
         kind,
         digest: this._entry.event.request.digest,
         ...(optionId === undefined ? {} : { optionId }),
+        ...(does === "allow_once" ? this._remember.chosen : {}),
         ...(kind === "deny" && reason !== "" ? { reason } : {}),
       });
     };
