@@ -46,6 +46,7 @@ class Settings:
     owner_grace: float = 10.0  # the slot is kept this long for an owner whose connection dropped
     on_owner_leave: OnOwnerLeave = "continue"  # what a running turn does when its owner goes
     permission_timeout: float = 600.0  # an unanswered request is then denied
+    activity_quiet: float = 10.0  # an agent that works unprompted and says nothing for so long has stopped
     allowed_origins: tuple[str, ...] = ()  # of web pages, beside the server's own
     allowed_hosts: tuple[str, ...] = ()  # `Host` headers, beside the address that is listened on and localhost
     max_connections: int = 1024

@@ -11,6 +11,7 @@ from myagent.client import Client, ClientError, Message, State
 from myagent.core.display import escape
 from myagent.core.messages import (
     Ack,
+    Activity,
     AgentStderr,
     AgentStdout,
     Error,
@@ -24,6 +25,7 @@ from myagent.core.messages import (
     RoleMessage,
     TerminalState,
 )
+from myagent.export import facts
 from myagent.text.wording import OUTCOMES, name_line, one_line, request_name
 
 CANCEL_WAIT = 5.0  # seconds for a turn that was cancelled to end
@@ -180,6 +182,8 @@ class Driver:
                 self._screen.agent(event.id, event.chunk, error=isinstance(event, AgentStderr))
             case Prompt() if event.id != self._progress.turn:
                 self._screen.say(f"prompt by {name_line(event.by)}: {one_line(event.prompt)}")
+            case Activity() as activity:
+                self._screen.say(facts.activity(activity))
             case PermissionRequest() if client.role == "follower":
                 self._tell_follower(client, event)
             case PermissionResolved() if event.permission_request_id not in self._progress.answered:
