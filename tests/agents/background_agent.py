@@ -38,29 +38,29 @@ def say(session: str, text: str) -> None:
 def work(path: str) -> None:
     """Do what is asked for on the FIFO; of which session is told by its number."""
     numbers = itertools.count()
-    while True:
-        with open(path, encoding="utf-8") as orders:
-            for line in orders:
-                order = json.loads(line)
-                session = f"bg-{order.get('session', 0)}"
-                match order["do"]:
-                    case "say":
-                        say(session, order["text"])
-                    case "call":
-                        update(session, "tool_call", toolCallId=order["id"], title=order["title"], kind="execute",
-                               status="in_progress")  # fmt: skip
-                    case "end_call":
-                        update(session, "tool_call_update", toolCallId=order["id"], status="completed")
-                    case "ask":
-                        number = f"bg-ask-{next(numbers)}"
-                        _ASKED[number] = session
-                        call = {"toolCallId": order["id"], "title": order["title"], "kind": "edit"}
-                        params = {"sessionId": session, "toolCall": call, "options": OPTIONS}
-                        send(id=number, method="session/request_permission", params=params)
-                    case "idle":
-                        update(session, "state_update", state="idle")
-                    case "die":
-                        os._exit(3)
+    # Open for writing as well: it never ends, and what comes between two writers is not lost.
+    with open(os.open(path, os.O_RDWR), encoding="utf-8") as orders:
+        for line in orders:
+            order = json.loads(line)
+            session = f"bg-{order.get('session', 0)}"
+            match order["do"]:
+                case "say":
+                    say(session, order["text"])
+                case "call":
+                    update(session, "tool_call", toolCallId=order["id"], title=order["title"], kind="execute",
+                           status="in_progress")  # fmt: skip
+                case "end_call":
+                    update(session, "tool_call_update", toolCallId=order["id"], status="completed")
+                case "ask":
+                    number = f"bg-ask-{next(numbers)}"
+                    _ASKED[number] = session
+                    call = {"toolCallId": order["id"], "title": order["title"], "kind": "edit"}
+                    params = {"sessionId": session, "toolCall": call, "options": OPTIONS}
+                    send(id=number, method="session/request_permission", params=params)
+                case "idle":
+                    update(session, "state_update", state="idle")
+                case "die":
+                    os._exit(3)
 
 
 def main(path: str) -> None:

@@ -11,8 +11,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from serving import process
-from wire import Client, Scene, decide
+from wire import Client, Scene, decide, scene
+
+from myagent.agents.acp.host import AcpAgent
+from myagent.agents.acp.session import Session
+from myagent.agents.acp.sessions import Sessions
 
 BACKGROUND = str(Path(__file__).parents[1] / "agents" / "background_agent.py")
 NEVER = "600"  # seconds without a word: these agents say when they are idle
@@ -76,9 +81,11 @@ async def test_what_an_agent_does_after_its_turn_is_a_turn_that_all_see_live(tmp
         assert said(owner, end["id"]) == "in bg-0"  # nothing of it came into the turn before
 
 
-async def test_it_is_attributed_by_the_agents_own_session(tmp_path: Path) -> None:
-    """While a turn of one session runs, what the agent says of another is another's."""
-    async with background(tmp_path) as (here, orders):
+async def of_their_own_sessions(tmp_path: Path) -> None:
+    """While an own turn of one session waits for an answer, what the agent says of another is the other's."""
+    orders = Orders(tmp_path / "orders")
+    agent = AcpAgent((sys.executable, "-I", BACKGROUND, str(tmp_path / "orders")), cwd=tmp_path)
+    async with scene(tmp_path, agent, activity_quiet=600.0) as here:
         owner = await here.join()
         first, second = await here.turn(owner, "one"), await here.turn(owner, "two")
         assert first["sessionId"] != second["sessionId"]
@@ -86,11 +93,16 @@ async def test_it_is_attributed_by_the_agents_own_session(tmp_path: Path) -> Non
         of_second = await owner.until("activity", sessionId=second["sessionId"])
         await owner.until("permission_request", id=of_second["id"])
         await orders({"do": "say", "text": "of one", "session": 0}, {"do": "idle", "session": 0})
-        of_first = await owner.until("activity", sessionId=first["sessionId"])
+        while "of one" not in "".join(each["chunk"] for each in owner.of("agent_stdout")):
+            await owner.next()
+        assert said(owner, of_second["id"]) == ""
+        of_first = owner.of("activity")[-1]
+        assert (of_first["sessionId"], said(owner, of_first["id"])) == (first["sessionId"], "of one")
         await owner.until("terminal_state", id=of_first["id"])
-        third = await here.turn(owner, "three", sessionId=first["sessionId"])
-        assert (said(owner, of_first["id"]), said(owner, of_second["id"])) == ("of one", "")
-        assert said(owner, third["id"]) == "in bg-0"
+
+
+async def test_it_is_attributed_by_the_agents_own_session(tmp_path: Path) -> None:
+    await of_their_own_sessions(tmp_path)
 
 
 async def test_a_prompt_waits_for_what_was_asked_and_for_nothing_else(tmp_path: Path) -> None:
@@ -165,3 +177,15 @@ async def test_a_server_that_is_started_again_says_that_it_was_interrupted(tmp_p
         own = [each["type"] for each in events if each["id"] == begun["id"]]
         assert status == 200 and own == ["activity", "permission_request", "permission_resolved", "terminal_state"]
         assert events[-1]["stopReason"] == "interrupted"
+
+
+async def test_attribution_to_whatever_runs_would_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Negative control: an adapter that gives what it hears to the session in which something runs."""
+    named = Sessions.named
+
+    def busy_first(self: Sessions, params: dict[str, Any]) -> Session | None:
+        return next((each for each in self._ours.values() if each.running), None) or named(self, params)
+
+    monkeypatch.setattr(Sessions, "named", busy_first)
+    with pytest.raises(AssertionError):
+        await of_their_own_sessions(tmp_path)

@@ -88,6 +88,8 @@ async def work_on(directory: Path, seed: int, *, kill: bool, module: tuple[str, 
             assert not (await owner.answer(first))["duplicate"]
             assert (await owner.answer(await owner.send("permission_decision", **request)))["duplicate"]
             seen.answers += 1
+            while sum(each["chunk"].count("[") for each in owner.messages if "chunk" in each) < seen.answers:
+                await owner.receive()  # it has heard the answer
             await asyncio.to_thread(fifo.write_text, json.dumps({"do": "idle"}) + "\n")
             if not last:  # else the agent may still be told to answer
                 await owner.until("terminal_state", id=asked["id"])
