@@ -12,6 +12,7 @@ from myagent.client.incoming import Message, place
 from myagent.client.state import State
 from myagent.core.messages import (
     Ack,
+    Activity,
     Command,
     Connections,
     Error,
@@ -167,6 +168,8 @@ class View:
                 self.requests.pop(message.permission_request_id, None)
             case Prompt():
                 self.agent_failure = None
+                self._running.add(message.id)
+            case Activity():
                 self._running.add(message.id)
             case TerminalState():
                 self._running.discard(message.id)

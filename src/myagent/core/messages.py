@@ -149,6 +149,12 @@ class Prompt(Event, frozen=True, kw_only=True, tag="prompt"):
     by: str
 
 
+class Activity(Event, frozen=True, kw_only=True, tag="activity"):
+    """A turn that nobody prompted begins; `id` is the server's."""
+
+    origin: Literal["agent"]
+
+
 class AgentStdout(Event, frozen=True, kw_only=True, tag="agent_stdout"):
     chunk: str
     update: Any = None  # only for clients that asked for updates; stored beside the event, not in it
@@ -216,7 +222,7 @@ class TerminalState(Event, frozen=True, kw_only=True, tag="terminal_state"):
     message: str | None = None
 
 
-SessionEvent = Prompt | AgentStdout | AgentStderr | PermissionRequest | PermissionResolved | TerminalState
+SessionEvent = Prompt | Activity | AgentStdout | AgentStderr | PermissionRequest | PermissionResolved | TerminalState
 
 
 # --- server → client, state and answers: no `seq` ---------------------------------------------------------------

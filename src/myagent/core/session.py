@@ -10,6 +10,8 @@ one, so what is in memory is always what is on disk, and a crash has nothing to 
 | running      | queued, ≤ 16       | never  | + open       | − open         | open → cancelled  | terminal; next runs |
 | cancelling   | queued, ≤ 16       | never  | cancelled    | refused        | nothing           | terminal; next runs |
 
+A turn of the agent's own (`begin_own`) is a turn that runs like any other; it begins only where nothing runs or waits.
+
 Every accepted prompt ends in exactly one `terminal_state`, also one that was cancelled before it began.
 """
 
@@ -17,12 +19,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec.structs import replace
 
 from myagent.core.messages import (
+    Activity,
     Metadata,
     Outcome,
     PermissionDecision,
@@ -59,6 +62,7 @@ class QueuedTurn(msgspec.Struct, frozen=True):
     by: str
     mode: PermissionMode
     skill_names: tuple[str, ...] = ()
+    origin: Literal["person", "agent"] = "person"
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -143,6 +147,19 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         if self.running:
             return Step(replace(session, queue=(*self.queue, turn)))
         return session._begin(turn)
+
+    def begin_own(self, turn_id: str, *, now: str) -> Step | None:
+        """Open a turn that the agent began by itself, in the mode of the last one; `None` while something runs."""
+        if self.running or self.queue:
+            return None
+        turn = QueuedTurn(turn_id, "", "agent", self.mode, origin="agent")
+        event = Activity(id=turn_id, session_id=self.session_id, origin="agent")
+        return Step(replace(self, running=Running(turn), updated_at=now), (event,))
+
+    @property
+    def is_held_up(self) -> bool:
+        """Whether a prompt waits for a turn of the agent's own to end."""
+        return bool(self.queue) and self.running is not None and self.running.turn.origin == "agent"
 
     def cancel(self, turn_id: str | None, *, by: str, now: str) -> Step | None:
         """Stop the running turn, or take a waiting one out of the queue; `None` if there is no such turn to stop."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from myagent.client.incoming import Message
 from myagent.core.messages import (
+    Activity,
     AgentStderr,
     AgentStdout,
     Gap,
@@ -77,6 +78,8 @@ def _told(event: Message) -> Iterator[str]:
         case Prompt():
             yield f"{_BOLD}{_CYAN}{facts.prompt(event)}{RESET}"
             yield from (f"{_CYAN}> {line}{RESET}" for line in visible(event.prompt).split("\n"))
+        case Activity():
+            yield f"{_BOLD}{_CYAN}{facts.activity(event)}{RESET}"
         case PermissionRequest():
             yield f"{_BOLD}{_YELLOW}{facts.asked(event)}{RESET}"
             yield from (f"  {name} {value}" for name, value in facts.details(event))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from myagent.core.messages import Gap, Metadata, PermissionRequest, PermissionResolved, Prompt, TerminalState
+from myagent.core.messages import Activity, Gap, Metadata, PermissionRequest, PermissionResolved, Prompt, TerminalState
 from myagent.text.wording import OUTCOMES, escaped_line, name_line, one_line, request_name, whole_line
 
 
@@ -23,6 +23,10 @@ def about(metadata: Metadata) -> Iterator[tuple[str, str]]:
 
 def prompt(event: Prompt) -> str:
     return f"Prompt by {name_line(event.by)}"
+
+
+def activity(_: Activity) -> str:
+    return "The agent goes on by itself"
 
 
 def asked(event: PermissionRequest) -> str:

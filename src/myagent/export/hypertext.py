@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from html import escape
 
-from myagent.core.messages import Gap, Metadata, PermissionRequest, PermissionResolved, Prompt, TerminalState
+from myagent.core.messages import Activity, Gap, Metadata, PermissionRequest, PermissionResolved, Prompt, TerminalState
 from myagent.export import facts
 from myagent.export.parts import Output, Part
 from myagent.text.terminal import visible
@@ -60,6 +60,8 @@ def _part(part: Part) -> Iterator[str]:
         case Prompt():
             yield f"<h2>{escape(facts.prompt(part))}</h2>\n"
             yield _pre(visible(part.prompt), "prompt")
+        case Activity():
+            yield f"<h2>{escape(facts.activity(part))}</h2>\n"
         case PermissionRequest():
             yield from _request(part)
         case PermissionResolved():

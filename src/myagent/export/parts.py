@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from myagent.client.incoming import Message
 from myagent.core.messages import (
+    Activity,
     AgentStderr,
     AgentStdout,
     Gap,
@@ -32,7 +33,7 @@ class Output:
     error: bool
 
 
-Part = Output | Prompt | PermissionRequest | PermissionResolved | TerminalState | Gap
+Part = Output | Prompt | Activity | PermissionRequest | PermissionResolved | TerminalState | Gap
 
 
 @dataclass(slots=True)
@@ -78,7 +79,7 @@ def parts(events: Iterable[Message]) -> Iterator[Part]:
         if gathered is not None:
             yield gathered.output()
             gathered = None
-        if isinstance(event, Prompt | PermissionRequest | PermissionResolved | TerminalState | Gap):
+        if isinstance(event, Prompt | Activity | PermissionRequest | PermissionResolved | TerminalState | Gap):
             yield event
     if gathered is not None:
         yield gathered.output()

@@ -119,6 +119,7 @@ class Host:
         chunk_bytes = settings.limits.chunk_frame_bytes
         self._turns = Turns(self.agent, self.workspace, self.store, self._requests, chunk_bytes, self.redactor)
         self._turns.credential_places = settings.credential_places
+        self._turns.activities.attend(self.agent, settings.activity_quiet)
         self.store.begins = self._turns.begin
         self.store.resolved = self._requests.resolved
         self.store.failed = self._log_failed

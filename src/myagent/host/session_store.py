@@ -63,6 +63,7 @@ class SessionStore:
         # Called within a commit: a turn is to run; a permission request is no longer open (with the chosen option).
         self.begins: Callable[[Session, QueuedTurn], None]
         self.resolved: Callable[[PermissionResolved, str | None], None]
+        self.held_up: Callable[[SessionId], None]  # within a commit: a prompt waits for a turn of the agent's own
         self.happened: Callable[[SessionEvent], None] | None = None  # each event of a step; not the agent's output
         self.failed: Callable[[LogFailed], None]  # a fact cannot be stored any more; may be called again
         self._latest = max((each.updated_at for each in sessions.values()), default="")
@@ -158,6 +159,8 @@ class SessionStore:
                         self.tell_metadata(session.session_id)
                 if step.begins is not None:
                     self.begins(session, step.begins)
+                if session.is_held_up:
+                    self.held_up(session.session_id)
             finally:  # whatever fails here, it is stored, and commits must go on
                 if not done.done():
                     done.set_result(None)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from myagent.agents import Agent, Answer, ToolCall, Turn, TurnEnd, UnaskedCall
+from myagent.agents import Agent, Answer, ToolCall, Turn, TurnEnd, TurnIO, UnaskedCall
 from myagent.core.audit import entry
 from myagent.core.codec import encode
 from myagent.core.display import escape
@@ -20,6 +20,7 @@ from myagent.core.refusals import Internal
 from myagent.core.session import QueuedTurn, Session, Step
 from myagent.eventlog import Draft, LogRefused, Stored, Unit
 from myagent.exceptions import MyagentError
+from myagent.host.activities import Activities
 from myagent.host.output_redaction import RedactedOutput
 from myagent.host.permission_requests import PermissionRequests
 from myagent.host.session_store import METADATA, SessionStore, Tell, now
@@ -66,17 +67,17 @@ class RunningTurn:
     _committing: bool = False
     _calm: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def start(self, agent: Agent, turn: Turn) -> None:
+    def start(self, work: Callable[[TurnIO], Awaitable[TurnEnd]]) -> None:
         """Let the agent run the turn."""
         loop = asyncio.get_running_loop()
         self.end = loop.create_future()
-        self._task = loop.create_task(self._run(agent, turn), name=f"turn {turn.turn_id}")
+        self._task = loop.create_task(self._run(work), name=f"turn {self.turn_id}")
         self._task.add_done_callback(self._ended)
 
-    async def _run(self, agent: Agent, turn: Turn) -> TurnEnd:
+    async def _run(self, work: Callable[[TurnIO], Awaitable[TurnEnd]]) -> TurnEnd:
         redacted = RedactedOutput(self, self.redactor)
         try:
-            return await agent.run(turn, redacted)
+            return await work(redacted)
         finally:
             self._over = True
             await redacted.finish()
@@ -244,6 +245,7 @@ class Turns:
         self._chunk_bytes = chunk_bytes
         self._running: dict[SessionId, RunningTurn] = {}
         self._stopping = False
+        self.activities = Activities(store, self._run)
         self.on_unasked: Callable[[str, str], None] | None = None  # set before the first turn
         self.credential_places: tuple[str, ...] = ()  # as above
 
@@ -261,12 +263,15 @@ class Turns:
             turn.skill_names,
             self.credential_places,
         )
+        self._run(session.session_id, turn.id, lambda io: self._agent.run(asked, io))
+
+    def _run(self, session_id: SessionId, turn_id: str, work: Callable[[TurnIO], Awaitable[TurnEnd]]) -> None:
         running = RunningTurn(
-            session.session_id, turn.id, self._store, self._requests, self._chunk_bytes, self._redactor, self.on_unasked
+            session_id, turn_id, self._store, self._requests, self._chunk_bytes, self._redactor, self.on_unasked
         )
-        self._running[session.session_id] = running
-        running.start(self._agent, asked)
-        self._store.spawn(self._finish(running), f"finish {turn.id}")
+        self._running[session_id] = running
+        running.start(work)
+        self._store.spawn(self._finish(running), f"finish {turn_id}")
 
     async def cancel(
         self, session_id: SessionId, turn_id: str | None, *, by: str, answer: Callable[[bool], None] | None = None,
@@ -322,7 +327,7 @@ class Turns:
 
     async def stop(self, seconds: float) -> None:
         """Stop the agent's work; how the turns ended is told by `close_open`."""
-        self._stopping = True
+        self._stopping = self.activities.stopped = True
         running = list(self._running.values())
         for turn in running:
             turn.cancel()
@@ -359,6 +364,7 @@ class Turns:
             if end.stop_reason == "failed":
                 failure = Error(id=running.turn_id, message=message or str(Internal()), code=Internal.code)
             await self._store.commit(step, _with_state(step, failure), fact=True)
+        self.activities.ended(running.session_id)
 
 
 def _with_state(step: Step, failure: Error | None) -> list[SessionEvent | Tell]:

@@ -18,6 +18,7 @@ from textual.widgets import Footer, Input, Static
 from myagent.client import Client, ClientError, Message, State
 from myagent.core.messages import (
     Ack,
+    Activity,
     AgentStderr,
     AgentStdout,
     Connections,
@@ -194,6 +195,8 @@ class Attach(App[int]):
                 self._began[event.id] = time.monotonic()
                 if event.session_id == self.session:
                     self.prompt_box.remember(event.prompt)
+            case Activity():
+                self._began[event.id] = time.monotonic()
             case TerminalState():
                 began = self._began.pop(event.id, None)
                 if began is not None and time.monotonic() - began > LONG_TURN:

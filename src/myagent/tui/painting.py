@@ -14,6 +14,7 @@ from rich.style import Style
 from rich.text import Text
 
 from myagent.core.messages import (
+    Activity,
     Diff,
     Gap,
     PermissionRequest,
@@ -128,6 +129,9 @@ def _told(item: Told, manner: Manner) -> Iterator[RenderableType]:
             yield Text("")
             yield Text(f"▌ {facts.prompt(event)}", style="bold cyan")
             yield Text("\n".join(f"▌ {line}" for line in visible(event.prompt).split("\n")), style="cyan")
+        case Activity() as event:
+            yield Text("")
+            yield Text(f"▌ {facts.activity(event)}", style="bold cyan")
         case PermissionRequest() as event:
             yield Text(f"? {facts.asked(event)}", style="bold yellow")
             if item.resolved is None:

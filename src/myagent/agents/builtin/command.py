@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from collections.abc import Awaitable, Callable
@@ -156,7 +157,7 @@ class _Turn:
                 await self._update("failed")
                 return await self._refused(answer)
             text = await find(allowed=call is not None)
-        except MyagentError:
+        except (MyagentError, asyncio.CancelledError):
             await self._update("failed")
             raise
         await self._say(text)
@@ -181,14 +182,14 @@ class _Turn:
             for diff in call.diffs
         ]
         await self._announce(call.title, call.kind, call.input, "pending", **({"content": content} if content else {}))
-        answer = await self._io.ask(call)
-        if answer.kind != "allow":
-            await self._update("failed")
-            return await self._refused(answer)
-        await self._update("in_progress")
         try:
+            answer = await self._io.ask(call)
+            if answer.kind != "allow":
+                await self._update("failed")
+                return await self._refused(answer)
+            await self._update("in_progress")
             code = await launch()
-        except MyagentError:
+        except (MyagentError, asyncio.CancelledError):
             await self._update("failed")
             raise
         await self._update("completed" if code == 0 else "failed", rawOutput={"exitCode": code})

@@ -253,13 +253,20 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         help="deny a permission request that nobody answered (default 600)",
     )
     add(
+        "--activity-quiet",
+        metavar="SECONDS",
+        type=seconds,
+        default=10.0,
+        help="an agent that goes on by itself after its turn, and says nothing for so long, has stopped (default 10)",
+    )
+    add(
         "--notify",
         metavar="URL",
         action="append",
         default=[],
         help="call a human here, through apprise (the extra notify): ntfy://…, mailto://…, slack://…: "
-        "when a permission request waits, when a turn of over a minute ends with no owner there, when the owner is "
-        "lost; may be repeated; as it holds secrets, better in $MYAGENT_REMOTE_NOTIFY",
+        "when a permission request waits, when a turn of over a minute, or one of the agent's own, ends with no owner "
+        "there, when the owner is lost; may be repeated; as it holds secrets, better in $MYAGENT_REMOTE_NOTIFY",
     )
     add(
         "--notify-after",

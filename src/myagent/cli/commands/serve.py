@@ -113,6 +113,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         on_owner_leave=arguments.on_owner_leave,
         takeover=arguments.takeover,
         permission_timeout=arguments.permission_timeout,
+        activity_quiet=arguments.activity_quiet,
         allowed_origins=tuple(arguments.allow_origin),
         allowed_hosts=tuple(arguments.allowed_host),
         base_path=arguments.base_path,

@@ -11,6 +11,7 @@ from myagent.client import Client, ClientError, Message, State
 from myagent.core.display import escape
 from myagent.core.messages import (
     Ack,
+    Activity,
     AgentStderr,
     AgentStdout,
     ControlRequested,
@@ -26,6 +27,7 @@ from myagent.core.messages import (
     RoleMessage,
     TerminalState,
 )
+from myagent.export import facts
 from myagent.text.wording import OUTCOMES, name_line, one_line, request_name
 
 CANCEL_WAIT = 5.0  # seconds for a turn that was cancelled to end
@@ -189,6 +191,8 @@ class Driver:
                 self._screen.agent(event.id, event.chunk, error=isinstance(event, AgentStderr))
             case Prompt() if event.id != self._progress.turn:
                 self._screen.say(f"prompt by {name_line(event.by)}: {one_line(event.prompt)}")
+            case Activity() as activity:
+                self._screen.say(facts.activity(activity))
             case PermissionRequest(request=RequestBody(rule_id=None)) if not client.may_answer or (
                 client.role == "follower" and self._keyboard is None
             ):

@@ -1,7 +1,7 @@
 // What is known of the workspace: who owns, which sessions there are, which permission requests wait. Pure.
 
 const EVENTS = new Set([
-  "prompt", "agent_stdout", "agent_stderr", "permission_request", "permission_resolved", "terminal_state",
+  "prompt", "activity", "agent_stdout", "agent_stderr", "permission_request", "permission_resolved", "terminal_state",
 ]);
 
 export function isEvent(message) {

@@ -90,6 +90,14 @@ class DrawnPrompt {
   }
 }
 
+class DrawnActivity extends DrawnPrompt { // a turn that nobody prompted
+  constructor(item) {
+    super({ ...item, by: "The agent goes on by itself", text: "" });
+    this.node.lastElementChild.remove();
+    this.node.classList.add("activity");
+  }
+}
+
 function endText({ exitCode, stopReason }) {
   return stopReason === "end_turn" ? `exit ${exitCode}` : `${escapeLine(stopReason)}, exit ${exitCode}`;
 }
@@ -259,6 +267,7 @@ export function drawDisplay({ display, diffs = [] }) {
 
 const DRAWN = {
   prompt: DrawnPrompt,
+  activity: DrawnActivity,
   message: DrawnMessage,
   thought: DrawnThought,
   tool: DrawnTool,

@@ -28,6 +28,8 @@ export class Timeline {
     switch (event.type) {
       case "prompt":
         return [this._add(event, { kind: "prompt", text: event.prompt, by: escapeLine(event.by), end: null })];
+      case "activity":
+        return [this._add(event, { kind: "activity", end: null })];
       case "agent_stdout":
       case "agent_stderr":
         return this._output(event);
@@ -48,7 +50,7 @@ export class Timeline {
     const item = { key: `${fields.kind} ${event.seq}`, version: event.seq, seq: event.seq, turn: event.id, ...fields };
     this.items.push(item);
     if (!STREAMS.includes(item.kind)) this._unfinished.clear();
-    if (item.kind === "prompt") this._prompts.set(event.id, item);
+    if (item.kind === "prompt" || item.kind === "activity") this._prompts.set(event.id, item);
     if (item.kind === "question") this._questions.set(item.id, item);
     return item;
   }
