@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from myagent.core.messages import (
+    AnswerMessage,
     Cancel,
     Claim,
     ClientInfo,
@@ -371,6 +372,7 @@ OWNERS: list[ClientMessage] = [
     Release(id="m"),
     Handover(id="m", to="b"),
     Who(id="m"),
+    AnswerMessage(id="m", question_id="q", action="cancel"),
 ]
 
 

@@ -95,7 +95,18 @@ class Who(Command, frozen=True, kw_only=True, tag="who"):
     pass
 
 
-ClientMessage = UserMessage | PermissionDecision | Resume | Ping | Hello | Cancel | Claim | Release | Handover | Who
+QuestionOutcome = Literal["accept", "decline", "cancel"]
+
+
+class AnswerMessage(Command, frozen=True, kw_only=True, tag="answer"):
+    question_id: Annotated[str, Meta(max_length=128)]
+    action: QuestionOutcome
+    content: dict[str, Any] | None = None
+
+
+ClientMessage = (
+    UserMessage | PermissionDecision | Resume | Ping | Hello | Cancel | Claim | Release | Handover | Who | AnswerMessage
+)
 
 
 # --- events: what the log keeps and every connection sees. `seq` is given by the log, inside the commit. --------
@@ -177,7 +188,37 @@ class TerminalState(Event, frozen=True, kw_only=True, tag="terminal_state"):
     message: str | None = None
 
 
-SessionEvent = Prompt | AgentStdout | AgentStderr | PermissionRequest | PermissionResolved | TerminalState
+class Question(Event, frozen=True, kw_only=True, tag="question"):
+    """The agent asks something: a form (`schema`), or that an address be visited (`url`, with its `host`)."""
+
+    question_id: str
+    message: str
+    schema: dict[str, Any] | None = None
+    url: str | None = None
+    host: str | None = None
+    flags: tuple[str, ...] = ()
+    asked_at: str
+    expires_at: str
+    pending: bool = False  # as of a permission request
+
+
+class QuestionResolved(Event, frozen=True, kw_only=True, tag="question_resolved"):
+    question_id: str
+    outcome: QuestionOutcome
+    by: str
+    reason: str | None = None
+
+
+SessionEvent = (
+    Prompt
+    | AgentStdout
+    | AgentStderr
+    | PermissionRequest
+    | PermissionResolved
+    | Question
+    | QuestionResolved
+    | TerminalState
+)
 
 
 # --- server → client, state and answers: no `seq` ---------------------------------------------------------------

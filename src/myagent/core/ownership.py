@@ -25,11 +25,24 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass
 
-from myagent.core.messages import Claim, ClientMessage, ConnectionId, Hello, Ping, Resume, Role, Scope
+from myagent.core.messages import (
+    AnswerMessage,
+    Claim,
+    ClientMessage,
+    ConnectionId,
+    Hello,
+    PermissionDecision,
+    Ping,
+    Resume,
+    Role,
+    Scope,
+)
 from myagent.core.refusals import NotClaimable, NotOwner, StaleOwner
 
 # What any connection may send. A message type that is not named here is the owner's alone.
 OPEN_TO_ALL = (Hello, Resume, Ping, Claim)
+# What answers the agent: for whoever `may_answer`.
+ANSWERS = (PermissionDecision, AnswerMessage)
 
 
 @dataclass(slots=True)
@@ -176,9 +189,15 @@ class Ownership:
             raise NotClaimable("no new epoch can be stored now")
         return change
 
+    def may_answer(self, connection_id: ConnectionId) -> bool:
+        """Whether a connection may answer what the agent asks: its permission requests and its questions."""
+        return self.role(connection_id) == "owner"
+
     def admit(self, connection_id: ConnectionId, message: ClientMessage) -> None:
         """Refuse what only the owner of the current epoch may send. The one place where a role is checked."""
         if isinstance(message, OPEN_TO_ALL) or self.role(connection_id) == "owner":
+            return
+        if isinstance(message, ANSWERS) and self.may_answer(connection_id):
             return
         held = self.seats[connection_id].held_epoch
         if held:

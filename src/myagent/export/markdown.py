@@ -5,7 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from myagent.core.messages import Gap, Metadata, PermissionRequest, PermissionResolved, Prompt, TerminalState
+from myagent.core.messages import (
+    Gap,
+    Metadata,
+    PermissionRequest,
+    PermissionResolved,
+    Prompt,
+    Question,
+    QuestionResolved,
+    TerminalState,
+)
 from myagent.export import facts
 from myagent.export.parts import Output, Part
 from myagent.text.terminal import visible
@@ -34,6 +43,10 @@ def _part(part: Part) -> Iterator[str]:
             yield from _request(part)
         case PermissionResolved():
             yield f"**{_plain(facts.resolved(part))}**\n"
+        case Question():
+            yield f"**{_plain(facts.question(part))}**\n"
+        case QuestionResolved():
+            yield f"**{_plain(facts.answered(part))}**\n"
         case TerminalState():
             yield f"*{_plain(facts.ended(part))}*\n"
         case Gap():

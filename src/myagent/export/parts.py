@@ -14,6 +14,8 @@ from myagent.core.messages import (
     PermissionRequest,
     PermissionResolved,
     Prompt,
+    Question,
+    QuestionResolved,
     TerminalState,
 )
 from myagent.text.overwriting import Overwriting
@@ -32,7 +34,10 @@ class Output:
     error: bool
 
 
-Part = Output | Prompt | PermissionRequest | PermissionResolved | TerminalState | Gap
+Part = Output | Prompt | PermissionRequest | PermissionResolved | Question | QuestionResolved | TerminalState | Gap
+
+
+_TOLD = (Prompt, PermissionRequest, PermissionResolved, Question, QuestionResolved, TerminalState, Gap)
 
 
 @dataclass(slots=True)
@@ -78,7 +83,7 @@ def parts(events: Iterable[Message]) -> Iterator[Part]:
         if gathered is not None:
             yield gathered.output()
             gathered = None
-        if isinstance(event, Prompt | PermissionRequest | PermissionResolved | TerminalState | Gap):
+        if isinstance(event, _TOLD):
             yield event
     if gathered is not None:
         yield gathered.output()

@@ -24,6 +24,7 @@ from myagent.core.codec import encode
 from myagent.core.messages import (
     PROTOCOL_VERSION,
     Ack,
+    AnswerMessage,
     Cancel,
     Claim,
     ClientMessage,
@@ -41,11 +42,7 @@ from myagent.core.messages import (
     Who,
 )
 from myagent.core.ownership import Change, Ownership, Seat
-from myagent.core.refusals import (
-    NotAllowed,
-    Refused,
-    UnknownSession,
-)
+from myagent.core.refusals import NotAllowed, Refused, UnknownSession
 from myagent.core.session import Session
 from myagent.delivery.fanout import Fanout
 from myagent.delivery.window import Window
@@ -55,8 +52,8 @@ from myagent.host.covered_log import CoveredLog
 from myagent.host.epochs import EPOCHS, Epochs
 from myagent.host.gone_state import GoneState
 from myagent.host.notifications import Notifications
-from myagent.host.peer import Peer, clean_label, name_of
-from myagent.host.permission_requests import PermissionRequests, watches
+from myagent.host.peer import Peer, clean_label, name_of, watches
+from myagent.host.permission_requests import PermissionRequests
 from myagent.host.prompts import Prompts
 from myagent.host.session_store import SessionStore
 from myagent.host.turns import Turns
@@ -246,12 +243,14 @@ class Host:
                 if reason is not None:
                     message = replace(message, decision=replace(message.decision, reason=self.redactor.text(reason)))
                 decision = (peer, message, self._actor(peer))
-                self._in_order(
-                    peer,
-                    message.id,
-                    partial(self._requests.decide, *decision),
-                    unstored=partial(self._requests.deny_unstored, *decision),
-                )
+                deny = partial(self._requests.deny_unstored, *decision)
+                self._in_order(peer, message.id, partial(self._requests.decide, *decision), unstored=deny)
+            case AnswerMessage():
+                self._requests.questions.check_shown(peer, message)
+                if self._confine(peer):
+                    raise NotAllowed("a process of the agent cannot answer its questions")
+                answer = self._requests.questions.answer
+                self._in_order(peer, message.id, partial(answer, peer, message, self._actor(peer)))
             case Cancel():
                 self._check_session(peer, message.session_id)
                 actor = self._actor(peer)

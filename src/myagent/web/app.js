@@ -13,6 +13,7 @@ import * as panels from "./views/panels.js";
 import { PeopleDialog } from "./views/people.js";
 import { PermissionDialog } from "./views/permission.js";
 import { PromptBox, tooLong } from "./views/prompt.js";
+import { QuestionDialog } from "./views/question.js";
 import { resolutionText } from "./views/render.js";
 import { Search } from "./views/search.js";
 import { SessionView } from "./views/session.js";
@@ -38,6 +39,7 @@ class Page {
     this.search = new Search(this.view);
     this.prompts = new PromptBox((prompt, mode) => this.send(prompt, mode), new Drafts(this.storage, BASE.pathname));
     this.dialog = new PermissionDialog((entry, decision) => this.decide(entry, decision), () => this.now(), (entry) => this.putAside(entry));
+    this.questions = new QuestionDialog(this.workspace.questions, (message, failed) => this.ask(message, () => {}, failed), () => this.now());
     this.people = new PeopleDialog((to) => this.ask({ type: "handover", to }, () => this.people.hide(), (why) => this.people.failed(why)));
     this.notices = new Notices();
     this.answers = new Answers();
@@ -93,7 +95,7 @@ class Page {
     news.forEach((each) => this._tell(each));
     const mine = message.sessionId === this.session;
     if (mine && this.connection.ready && (isEvent(message) || message.type === "gap")) this.view.receive(message);
-    if (news.some(({ kind }) => kind === "asked" || kind === "resolved")) this.draw(); // a dialog is not kept waiting
+    if (news.some(({ kind }) => ["asked", "resolved", "question"].includes(kind))) this.draw(); // a dialog is not kept waiting
     else this._schedule();
   }
 
@@ -288,6 +290,7 @@ class Page {
     panels.drawEmpty(connected && this.view.window.head === 0, owns);
     panels.drawQueue(session, owns, (turnId) => this._cancel(turnId));
     this._drawPermission(entries, owns);
+    this.questions.draw(owns);
     if (connected) this.notices.show(entries, { looking: !document.hidden, owns });
     byId("prompt-form").hidden = !workspace.owns;
     byId("new-session").hidden = !owns;
@@ -375,10 +378,7 @@ class Page {
     byId("people").addEventListener("click", () => {
       this.ask({ type: "who" }, (answer) => this.people.show(answer.connections, this.workspace.connectionId), (why) => this.prompts.note(why));
     });
-    byId("notify").addEventListener("click", async () => {
-      await this.notices.ask();
-      this.draw();
-    });
+    byId("notify").addEventListener("click", () => this.notices.ask().then(() => this.draw()));
     addEventListener("hashchange", () => {
       if (this.credential.takeFrom(location, history)) location.reload();
     });

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Any
 
+from myagent.cli.terminal.form import fill
 from myagent.cli.terminal.output import Screen
 from myagent.cli.terminal.question import DENY, Decision, Keyboard, ask
 from myagent.client import Client, ClientError, Message, State
@@ -21,13 +23,17 @@ from myagent.core.messages import (
     PermissionRequest,
     PermissionResolved,
     Prompt,
+    Question,
+    QuestionOutcome,
+    QuestionResolved,
     RoleMessage,
     TerminalState,
 )
-from myagent.text.wording import OUTCOMES, name_line, one_line, request_name
+from myagent.text.wording import ANSWERED, OUTCOMES, name_line, one_line, request_name
 
 CANCEL_WAIT = 5.0  # seconds for a turn that was cancelled to end
 HOLDS = "while this client is here, nobody else can prompt; --role follower watches without owning"
+REFUSED_ONLY = ("digest_mismatch", "option_required", "bad_message")  # what was answered is open still
 NO_TERMINAL = "there is no terminal to ask on"
 
 DONE, FAILED, USAGE, NOT_ALLOWED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -185,6 +191,12 @@ class Driver:
             case PermissionResolved() if event.permission_request_id not in self._progress.answered:
                 reason = f": {one_line(event.reason)}" if event.reason else ""
                 self._screen.say(f"permission {OUTCOMES[event.outcome]} by {name_line(event.by)}{reason}")
+            case Question() if client.role == "follower" and event.question_id not in self._progress.told:
+                self._progress.told.add(event.question_id)
+                self._screen.say(f"the agent asks: {name_line(event.message)}; waiting for the owner to answer")
+            case QuestionResolved() if event.question_id not in self._progress.answered:
+                reason = f": {one_line(event.reason)}" if event.reason else ""
+                self._screen.say(f"question {ANSWERED[event.outcome]} by {name_line(event.by)}{reason}")
             case TerminalState():
                 self._screen.end_turn(event.id)
                 why = event.message or event.stop_reason
@@ -201,7 +213,7 @@ class Driver:
             self._screen.say(f"{one_line(error.message)}{way}")
             return USAGE if error.code in ("bad_message", "too_large") else NOT_ALLOWED
         for request_id, decision_id in list(self._progress.answered.items()):
-            if error.id == decision_id and error.code in ("digest_mismatch", "option_required"):
+            if error.id == decision_id and error.code in REFUSED_ONLY:
                 del self._progress.answered[
                     request_id
                 ]  # it is open still: not what was shown, or one of several answers is to be named
@@ -235,6 +247,29 @@ class Driver:
                 task = asyncio.create_task(self._ask(client, request, self._keyboard), name="question")
                 self._question = _Question(request.permission_request_id, task)
                 return
+        for question in client.questions.values():
+            past = question.session_id in client.behind and not question.pending
+            if self._is_shown(question) and not past and question.question_id not in self._progress.answered:
+                if self._keyboard is None:
+                    self._screen.say(f"question cancelled: {name_line(question.message)}: {NO_TERMINAL}")
+                    await self._reply(client, question, "cancel", None)
+                    continue
+                task = asyncio.create_task(self._fill(client, question, self._keyboard), name="question")
+                self._question = _Question(question.question_id, task)
+                return
+
+    async def _fill(self, client: Client, question: Question, keyboard: Keyboard) -> None:
+        filled = await fill(question, keyboard, self._screen.own)
+        self._screen.answered()
+        await self._reply(client, question, filled.action, filled.content)
+
+    async def _reply(
+        self, client: Client, question: Question, action: QuestionOutcome, content: dict[str, Any] | None
+    ) -> None:
+        try:
+            self._progress.answered[question.question_id] = await client.answer(question, action, content)
+        except ClientError as error:
+            self._screen.say(f"the answer was not sent: {error}")
 
     async def _ask(self, client: Client, request: PermissionRequest, keyboard: Keyboard) -> None:
         session = client.sessions.get(request.session_id)
@@ -255,8 +290,10 @@ class Driver:
             return
         if client.role != "owner":
             self._withdraw("this client is not the owner any more")
-        elif self._question.request_id not in client.requests:
+        elif self._question.request_id not in (*client.requests, *client.questions):
             resolved = f"it is {OUTCOMES[message.outcome]}" if isinstance(message, PermissionResolved) else ""
+            if isinstance(message, QuestionResolved):
+                resolved = f"it is {ANSWERED[message.outcome]}"
             self._withdraw(resolved or "its turn has ended")
 
     def _withdraw(self, why: str) -> None:
