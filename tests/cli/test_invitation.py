@@ -37,7 +37,7 @@ def code_of(link: str) -> list[list[int]]:
 
 
 def test_serve_makes_an_invite_that_is_like_any_other(serve: Any, myagent: Any) -> None:
-    serving = serve("--invite", "review on Friday")
+    serving = serve("--quiet", "--invite", "review on Friday")
     said = "".join(serving.process.stdout.readline() for _ in range(3))
     link = link_in(said)
     assert link[0].startswith(serving.url.replace("ws", "http", 1) + "/#")

@@ -184,6 +184,10 @@ class Invites:
     def expires_at(self, invite_id: str) -> str:
         return self._invites[invite_id].expires_at
 
+    def label(self, invite_id: str) -> str:
+        """What it was named; of one that there is no more, nothing."""
+        return self._invites[invite_id].label if invite_id in self._invites else ""
+
     def ids(self) -> list[str]:
         """All that are stored, also those whose time is over and which `expire` has not dropped yet."""
         return [*self._invites]

@@ -18,6 +18,7 @@ from myagent.client import remotes
 from myagent.client.address import Address, parse_link
 from myagent.client.errors import BadCa, BadUrl, Refused
 from myagent.client.here import ANYWHERE, AUTH_FILE, NoServerHere, reachable, served_workspace, status
+from myagent.client.listeners import stranger_at
 from myagent.client.trust import trusting
 from myagent.exceptions import MyagentError
 
@@ -60,6 +61,20 @@ class NotItsAddress(MyagentError):
         return (
             f"the token of {TOKEN_VARIABLE} came with {URL_VARIABLE}={self.named}, and is not sent to {self.asked}; "
             "for that one, give --token, or keep its token with `myagent remote login` and give --remote"
+        )
+
+
+class StrangersServer(MyagentError):
+    """At the usual address, which nobody named, another user of this machine listens."""
+
+    def __init__(self, asked: Address, user: int) -> None:
+        super().__init__(asked, user)
+        self.asked, self.user = asked, user
+
+    def __str__(self) -> str:
+        return (
+            f"no server runs here, and the one at {self.asked} is another user's (uid {self.user}): the token is not "
+            "sent there; if it is the one that you mean, name it with --url"
         )
 
 
@@ -118,8 +133,8 @@ def token(arguments: argparse.Namespace, address: Address) -> str:
     """What to show to the server at an address: of an invite, what it was exchanged for. Asks the server for that, once
     it is clear that a token may travel there.
 
-    Raises `NoToken`, `NotItsServer`, `UnsafeState` for an auth file that others can read, `PlainToken`, and as
-    `remotes.token` and `own_token` do.
+    Raises `NoToken`, `NotItsServer`, `StrangersServer`, `UnsafeState` for an auth file that others can read,
+    `PlainToken`, and as `remotes.token` and `own_token` do.
     """
     found = _token(arguments, address)
     if read_id(found) is not None:
@@ -133,6 +148,7 @@ def _token(arguments: argparse.Namespace, address: Address) -> str:
     if arguments.token is not None:
         if in_link is not None:
             arguments.usage_error("there is a token in the link already: leave --token out")
+        _check_ours(arguments, address)
         return str(arguments.token)
     if in_link is not None:
         return in_link
@@ -147,6 +163,7 @@ def _token(arguments: argparse.Namespace, address: Address) -> str:
         named = parse_link(link)[0] if link else address
         if (named.secure, named.host, named.port) != (address.secure, address.host, address.port):
             raise NotItsAddress(named, address)
+        _check_ours(arguments, address)
         return given
     if path is None:
         raise NoToken
@@ -160,6 +177,14 @@ def _is_named(arguments: argparse.Namespace) -> bool:
     """Whether somebody said which server."""
     given = [getattr(arguments, name, None) for name in ("link", "url", "host", "port")]
     return any(each is not None for each in given) or bool(os.environ.get(URL_VARIABLE))
+
+
+def _check_ours(arguments: argparse.Namespace, asked: Address) -> None:
+    """Raises `StrangersServer` for the usual address, which was not named, if it is not this user's to listen there."""
+    if not _is_named(arguments) and arguments.remote is None and _served_here() is None:
+        user = stranger_at(asked.port)
+        if user is not None:
+            raise StrangersServer(asked, user)
 
 
 def _check_same(path: Path, asked: Address) -> None:

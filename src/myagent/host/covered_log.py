@@ -7,6 +7,7 @@ has the ids of the session and the turn alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from myagent.eventlog import Draft, EventLog, LogRefused, Opened, PromptKey, Stored, Unit
@@ -21,15 +22,24 @@ class CoveredLog:
     def __init__(self, log: EventLog, redactor: Redactor) -> None:
         self.log = log
         self._redactor = redactor
+        self.audited: Callable[[bytes], None] = lambda _: None  # gets each record of the audit that was stored
 
     def write(self, unit: Unit) -> None:
         cover = self._redactor.encoded
+        audit = [cover(record) for record in unit.audit]
+
+        def committed(stored: list[Stored]) -> None:
+            unit.on_commit(stored)
+            for record in audit:
+                self.audited(record)
+
         self.log.write(
             replace(
                 unit,
+                on_commit=committed if audit else unit.on_commit,
                 events=[self._draft(draft) for draft in unit.events],
                 sessions={session_id: cover(document) for session_id, document in unit.sessions.items()},
-                audit=[cover(record) for record in unit.audit],
+                audit=audit,
             )
         )
 

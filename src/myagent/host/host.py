@@ -74,7 +74,7 @@ class Host:
         self.agent = agent
         self.settings = settings
         self.redactor = Redactor(settings.redact, known=settings.redact_known)
-        self.log: EventLog = CoveredLog(log, self.redactor)
+        self.log = CoveredLog(log, self.redactor)
         self.notifications: Notifications | None = None  # whom to call when nobody looks; set before `start`
         self.peers: dict[ConnectionId, Peer] = {}
         self.ownership: Ownership

@@ -15,13 +15,17 @@ ADDRESSES = 4096  # remembered; the one that failed longest ago is forgotten fir
 class Failures:
     """The latest wrong credentials of each address; of IPv6, of each /64, which is what one customer has."""
 
-    def __init__(self, limit: int, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self, limit: int, clock: Callable[[], float] = monotonic, told: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._limit = limit  # wrong credentials of one address in `WINDOW`; more are too many
+        self._told = told  # gets the address of each
         self._clock = clock
         self._times: dict[str, deque[float]] = {}
 
     def add(self, address: str) -> int | None:
         """Note a wrong credential; the seconds to wait if there have been too many."""
+        self._told(address)
         key = network(address)
         now = self._clock()
         times = self._times.pop(key, None) or deque(maxlen=self._limit)

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import ssl
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -88,6 +89,7 @@ class Server:
         self._expiry_looks = 0
         self._resources = contextlib.ExitStack()  # what is let go when it is closed
         self._started = self._closed = False
+        self.on_wrong_credential: Callable[[str], None] = lambda _: None  # gets the address that it came from
 
     @property
     def token(self) -> str:
@@ -119,6 +121,10 @@ class Server:
         """
         made = self._access.answer(CreateInvite(lifetime=lifetime, label=label, session_id=session_id, uses=uses))
         return Invitation(made["id"], made["token"], made["expiresAt"], self.page.link(made["token"]))
+
+    def invite_label(self, invite_id: str) -> str:
+        """What an invite was named; of one that there is no more, nothing."""
+        return self._access.invites.label(invite_id)
 
     def revoke(self, *invite_ids: str) -> None:
         """End invites, and the connections that were made with them. Raises `BadRequest`, `NotStored`."""
@@ -276,7 +282,7 @@ class Server:
         return Admission(
             access=self._access,
             tickets=self._tickets,
-            failures=Failures(self.settings.wrong_credentials),
+            failures=Failures(self.settings.wrong_credentials, told=lambda address: self.on_wrong_credential(address)),
             names=frozenset(names),
             allowed_hosts=frozenset(each.lower() for each in self.settings.allowed_hosts),
             allowed_origins=frozenset(self.settings.allowed_origins),

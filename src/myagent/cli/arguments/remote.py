@@ -258,6 +258,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         help="call when a permission request has waited so long (default 60)",
     )
     add("--notify-details", action="store_true", help="say in the call what the request asks for")
+    add("--quiet", action="store_true", help="do not say who joins and leaves, what waits, and how it was answered")
     add("--tls-cert", metavar="FILE", help="certificate chain, PEM: serve wss:// (with --tls-key)")
     add("--tls-key", metavar="FILE", help="private key, PEM")
     add("--insecure-plain", action="store_true", help="listen beyond this machine without TLS: tokens can be read")

@@ -8,7 +8,11 @@ import logging
 import os
 import resource
 import signal
+from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
+
+import msgspec
 
 from myagent.access.seal import private_directories
 from myagent.access.state_directory import check_name
@@ -24,6 +28,7 @@ from myagent.cli.directory import given_directory
 from myagent.cli.invitation import qr_code, reach_note, revoking
 from myagent.cli.pasting import quoted
 from myagent.cli.terminal.output import abandon_stdout, put, say
+from myagent.cli.terminal.told import Told
 from myagent.core.display import escape
 from myagent.exceptions import MyagentError
 from myagent.host.notifications import Caller, Notifications, NotifyUnusable
@@ -31,6 +36,7 @@ from myagent.redaction.redactor import BadPattern, RedactingFormatter, Redactor
 from myagent.server.log_rate import LogRate
 from myagent.server.server import ExposedPlain, Server
 from myagent.settings import Settings
+from myagent.text.happenings import Happenings
 from myagent.text.terminal import visible
 
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 -- how to reach here what listens everywhere
@@ -71,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
             server.host.notifications = Notifications(
                 server.workspace.name, after=arguments.notify_after, call=caller, details=arguments.notify_details
             )
-        asyncio.run(_serve(server, agent, caller, invite=arguments.invite))
+        asyncio.run(_serve(server, agent, caller, invite=arguments.invite, quiet=arguments.quiet))
     except MyagentError as error:
         for line in str(error).splitlines():
             say(line)
@@ -151,7 +157,7 @@ def _log_to_stderr(redactor: Redactor) -> None:
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
 
 
-async def _serve(server: Server, agent: Agent, caller: Caller | None, *, invite: str | None) -> None:
+async def _serve(server: Server, agent: Agent, caller: Caller | None, *, invite: str | None, quiet: bool) -> None:
     _log_to_stderr(server.host.redactor)
     stop = asyncio.Event()
 
@@ -161,7 +167,7 @@ async def _serve(server: Server, agent: Agent, caller: Caller | None, *, invite:
         stop.set()
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
         loop.add_signal_handler(number, told)
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # `nohup` means that it is to go on
         loop.add_signal_handler(signal.SIGHUP, stop.set)  # once or twice: a terminal and its shell both tell
@@ -169,7 +175,7 @@ async def _serve(server: Server, agent: Agent, caller: Caller | None, *, invite:
     reaping = asyncio.create_task(_reap(), name="reap orphans")
     server.host.on_failure = stop.set  # whoever restarts us gets a server that can tell how the turns ended
     try:
-        await _serve_until(stop, server, agent, invite)
+        await _serve_until(stop, server, agent, invite, quiet=quiet)
     finally:
         reaping.cancel()
         adoption.end_all()
@@ -185,16 +191,40 @@ async def _reap() -> None:
         adoption.reap()
 
 
-async def _serve_until(stop: asyncio.Event, server: Server, agent: Agent, invite: str | None) -> None:
+async def _serve_until(stop: asyncio.Event, server: Server, agent: Agent, invite: str | None, *, quiet: bool) -> None:
     waiting = asyncio.create_task(_say_what_it_waits_for(agent), name="serve-waiting")
-    async with server:
-        waiting.cancel()
-        for line in _announcement(server, agent):
-            _announce(line)
-        if invite is not None:
-            _invite(server, invite)
-        await stop.wait()
-        _announce("stopping")
+    told: Told | None = None
+    try:
+        async with server:
+            waiting.cancel()
+            for line in _announcement(server, agent):
+                _announce(line)
+            if invite is not None:
+                _invite(server, invite)
+            told = Told()
+            if not quiet:
+                _tell_what_happens(server, told)
+            await stop.wait()
+            told("stopping")
+    finally:
+        if told is not None:
+            told.close()
+
+
+def _tell_what_happens(server: Server, tell: Callable[[str], None]) -> None:
+    """A line for whatever the audit takes that a human at this terminal wants to know; `tell` must not wait."""
+    happenings = Happenings(server.invite_label)
+
+    def recorded(record: bytes) -> None:
+        if line := happenings.line(msgspec.json.decode(record)):
+            tell(line)
+
+    def wrong(address: str) -> None:
+        if line := happenings.wrong_credential(address, monotonic()):
+            tell(line)
+
+    server.host.log.audited = recorded
+    server.on_wrong_credential = wrong
 
 
 async def _say_what_it_waits_for(agent: Agent) -> None:

@@ -137,7 +137,12 @@ def abandon_stdout() -> None:
 
 def say(line: str, *, error: bool = True) -> None:
     """A line of our own; whatever is in it, nothing drives the terminal, and what it has of more lines is indented."""
-    put("[remote] " + line.replace("\n", "\n    ") + "\n", error=error)
+    say_on(sys.stderr if error else sys.stdout, line)
+
+
+def say_on(stream: TextIO | None, line: str) -> None:
+    """`say`, on a stream of the caller's."""
+    emit(stream, visible("[remote] " + line.replace("\n", "\n    ") + "\n"))
 
 
 def put(text: str, *, error: bool = False, keep_colours: bool = False) -> None:
