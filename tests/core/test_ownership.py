@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from myagent.core.messages import (
+    AnswerMessage,
     Cancel,
     Claim,
     ClientInfo,
@@ -379,6 +380,7 @@ OWNERS: list[ClientMessage] = [
     Who(id="m"),
     ListRules(id="m"),
     RevokeRule(id="m", rule_id="r"),
+    AnswerMessage(id="m", question_id="q", action="cancel"),
 ]
 
 

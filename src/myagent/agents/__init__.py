@@ -12,8 +12,22 @@ from typing import Any, Protocol
 
 from myagent.core.messages import PermissionMode
 from myagent.core.permissions import Answer, ToolCall
+from myagent.core.questions import Asked, Given
 
-__all__ = ["Agent", "AgentInfo", "Answer", "Outside", "OwnTurn", "ToolCall", "Turn", "TurnEnd", "TurnIO", "UnaskedCall"]
+__all__ = [
+    "Agent",
+    "AgentInfo",
+    "Answer",
+    "Asked",
+    "Given",
+    "Outside",
+    "OwnTurn",
+    "ToolCall",
+    "Turn",
+    "TurnEnd",
+    "TurnIO",
+    "UnaskedCall",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +101,10 @@ class TurnIO(Protocol):
 
         In mode `plan` everything asked for is denied, in `bypassPermissions` everything is allowed, at once.
         """
+
+    async def question(self, asked: Asked) -> Given:
+        """Ask whoever may answer to fill in a form, or to visit an address; returns when somebody has, or `cancel` when
+        it expired or the turn was cancelled. Being cancelled takes it back. Every mode asks: nothing runs by it."""
 
     async def unasked(self, call: UnaskedCall) -> None:
         """Tell everybody, at once, that a tool call ran without anybody having been asked."""

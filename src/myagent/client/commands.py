@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -15,6 +16,7 @@ from myagent.client.options import Options
 from myagent.client.state import State
 from myagent.client.view import View
 from myagent.core.messages import (
+    AnswerMessage,
     Cancel,
     Claim,
     Command,
@@ -28,6 +30,8 @@ from myagent.core.messages import (
     PermissionMode,
     PermissionRequest,
     Ping,
+    Question,
+    QuestionOutcome,
     Release,
     RequestControl,
     Resume,
@@ -100,6 +104,11 @@ class Commands:
         return self._view.requests
 
     @property
+    def questions(self) -> dict[str, Question]:
+        """Questions of the agent that are open, by their id; as `requests`."""
+        return self._view.questions
+
+    @property
     def behind(self) -> frozenset[str]:
         """Sessions whose events are from the past still."""
         return self._view.cursors.behind
@@ -150,6 +159,15 @@ class Commands:
         body = DecisionBody(kind=decision, reason=reason, option_id=option, digest=digest, remember=remember)
         request_id = request.permission_request_id
         return await self._send(PermissionDecision(id=new_id(), permission_request_id=request_id, decision=body))
+
+    async def answer(
+        self, question: Question, action: QuestionOutcome, content: Mapping[str, Any] | None = None
+    ) -> str:
+        """Answer a question of the agent; `content` goes with `accept` of a form: its fields by their names."""
+        given = None if content is None else dict(content)
+        return await self._send(
+            AnswerMessage(id=new_id(), question_id=question.question_id, action=action, content=given)
+        )
 
     async def resume(self, session: str, after_seq: int | None = None) -> str:
         """Ask for a session's metadata or, with `after_seq`, for its events after that one, seen before or not."""

@@ -105,6 +105,15 @@ class Who(Command, frozen=True, kw_only=True, tag="who"):
     pass
 
 
+QuestionOutcome = Literal["accept", "decline", "cancel"]
+
+
+class AnswerMessage(Command, frozen=True, kw_only=True, tag="answer"):
+    question_id: Annotated[str, Meta(max_length=128)]
+    action: QuestionOutcome
+    content: dict[str, Any] | None = None
+
+
 # Rules instead of repeated questions: these two, `Rules`, and what a decision and a request say of them.
 
 
@@ -128,6 +137,7 @@ ClientMessage = (
     | Release
     | Handover
     | Who
+    | AnswerMessage
     | ListRules
     | RevokeRule
 )
@@ -222,7 +232,38 @@ class TerminalState(Event, frozen=True, kw_only=True, tag="terminal_state"):
     message: str | None = None
 
 
-SessionEvent = Prompt | Activity | AgentStdout | AgentStderr | PermissionRequest | PermissionResolved | TerminalState
+class Question(Event, frozen=True, kw_only=True, tag="question"):
+    """The agent asks something: a form (`schema`), or that an address be visited (`url`, with its `host`)."""
+
+    question_id: str
+    message: str
+    schema: dict[str, Any] | None = None
+    url: str | None = None
+    host: str | None = None
+    flags: tuple[str, ...] = ()
+    asked_at: str
+    expires_at: str
+    pending: bool = False  # as of a permission request
+
+
+class QuestionResolved(Event, frozen=True, kw_only=True, tag="question_resolved"):
+    question_id: str
+    outcome: QuestionOutcome
+    by: str
+    reason: str | None = None
+
+
+SessionEvent = (
+    Prompt
+    | Activity
+    | AgentStdout
+    | AgentStderr
+    | PermissionRequest
+    | PermissionResolved
+    | Question
+    | QuestionResolved
+    | TerminalState
+)
 
 
 # --- server → client, state and answers: no `seq` ---------------------------------------------------------------

@@ -39,6 +39,7 @@ import hmac
 from dataclasses import dataclass
 
 from myagent.core.messages import (
+    AnswerMessage,
     Cancel,
     Claim,
     ClientMessage,
@@ -61,7 +62,7 @@ OPEN_TO_ALL = (Hello, Resume, Ping, Claim, RequestControl)
 OPEN_FROM: dict[Scope, tuple[type[ClientMessage], ...]] = {
     "follower": (),
     "stop": (Cancel,),
-    "approve": (PermissionDecision,),
+    "approve": (PermissionDecision, AnswerMessage),
     "owner": (),
 }
 SCOPES: tuple[Scope, ...] = ("follower", "stop", "approve", "owner")  # each may all that those before it may

@@ -24,8 +24,10 @@ from typing import Any, Literal
 import msgspec
 from msgspec.structs import replace
 
+from myagent.core.forms import Matches
 from myagent.core.messages import (
     Activity,
+    AnswerMessage,
     Metadata,
     Outcome,
     PermissionDecision,
@@ -33,6 +35,8 @@ from myagent.core.messages import (
     PermissionRequest,
     PermissionResolved,
     Prompt,
+    QuestionOutcome,
+    QuestionResolved,
     QueuedPrompt,
     SessionEvent,
     SessionId,
@@ -41,7 +45,8 @@ from myagent.core.messages import (
     UserMessage,
 )
 from myagent.core.permissions import TOO_LARGE, Answer, OpenRequest, Resolution, ToolCall, request_body
-from myagent.core.refusals import AlreadyResolved, QueueFull, UnknownRequest
+from myagent.core.questions import CANCELLED, Asked, Given, OpenQuestion, QuestionResolution, digest_of, question_event
+from myagent.core.refusals import AlreadyAnswered, AlreadyResolved, QueueFull, UnknownQuestion, UnknownRequest
 from myagent.core.rule import Missed, Offer, Rule
 
 QUEUE_LIMIT = 16  # prompts waiting in one session
@@ -93,6 +98,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     queue: tuple[QueuedTurn, ...] = ()
     open: tuple[OpenRequest, ...] = ()
     resolved: tuple[Resolution, ...] = ()
+    questions: tuple[OpenQuestion, ...] = ()
+    answered: tuple[QuestionResolution, ...] = ()
     write_ids: tuple[str, ...] = ()
     agent_session_id: str | None = None
     agent_state: dict[str, Any] = {}
@@ -310,6 +317,50 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         request = next((each for each in self.open if each.permission_request_id == request_id), None)
         return self._resolve(request, outcome, by=by, reason=reason) if request else None
 
+    # --- questions ------------------------------------------------------------------------------------------------
+
+    def ask_question(
+        self, asked: Asked, *, question_id: str, turn_id: str, asked_at: str, expires_at: str
+    ) -> Step | Given:
+        """Open a question; what is `Given` at once if it cannot be asked."""
+        if self.running is None or self.running.turn.id != turn_id or self.running.cancelling:
+            return CANCELLED
+        event = question_event(
+            asked,
+            question_id=question_id,
+            turn_id=turn_id,
+            session_id=self.session_id,
+            asked_at=asked_at,
+            expires_at=expires_at,
+        )
+        if event is None:
+            return Given("cancel", reason="the question is too large to be shown to anybody")
+        question = OpenQuestion(question_id, turn_id, event.schema)
+        return Step(replace(self, questions=(*self.questions, question)), (event,))
+
+    def answer(self, message: AnswerMessage, *, by: str, matches: Matches | None = None) -> Step | None:
+        """Take an answer, once; `None` if it was given before, and was the same."""
+        question = next((each for each in self.questions if each.question_id == message.question_id), None)
+        if question is None:
+            before = next((each for each in self.answered if each.question_id == message.question_id), None)
+            if before is None:
+                raise UnknownQuestion
+            if before.repeats(message):
+                return None
+            raise AlreadyAnswered(before.outcome)
+        given = question.take(message, matches)
+        return self._answered(question, given.action, by=by, reason=None, digest=digest_of(message))
+
+    def knows_question(self, question_id: str) -> bool:
+        """Whether a question is open here, or was."""
+        opened = (each.question_id for each in self.questions)
+        return question_id in (*opened, *(each.question_id for each in self.answered))
+
+    def cancel_question(self, question_id: str, *, by: str, reason: str) -> Step | None:
+        """Close a question that nobody answered: it expired, or its agent took it back; `None` if it is not open."""
+        question = next((each for each in self.questions if each.question_id == question_id), None)
+        return self._answered(question, "cancel", by=by, reason=reason) if question else None
+
     # --- parts of the above ---------------------------------------------------------------------------------------
 
     def _begin(self, turn: QueuedTurn) -> Step:
@@ -353,7 +404,29 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         for request in self.open:
             next_step = step.session._resolve(request, outcome, by=by, reason=reason)
             step = Step(next_step.session, step.events + next_step.events)
+        for question in self.questions:
+            next_step = step.session._answered(question, "cancel", by=by, reason=reason)
+            step = Step(next_step.session, step.events + next_step.events)
         return step
+
+    def _answered(
+        self, question: OpenQuestion, outcome: QuestionOutcome, *, by: str, reason: str | None, digest: str = ""
+    ) -> Step:
+        event = QuestionResolved(
+            id=question.turn_id,
+            session_id=self.session_id,
+            question_id=question.question_id,
+            outcome=outcome,
+            by=by,
+            reason=reason,
+        )
+        resolution = QuestionResolution(question.question_id, outcome, digest)
+        session = replace(
+            self,
+            questions=tuple(each for each in self.questions if each is not question),
+            answered=(*self.answered, resolution)[-RESOLUTIONS:],
+        )
+        return Step(session, (event,))
 
 
 def prompt_digest(prompt: str) -> bytes:

@@ -21,6 +21,8 @@ from myagent.core.messages import (
     PermissionRequest,
     PermissionResolved,
     Prompt,
+    Question,
+    QuestionResolved,
     TerminalState,
 )
 from myagent.export import facts
@@ -90,6 +92,10 @@ def _told(event: Message) -> Iterator[str]:
             yield from (f"  {_YELLOW}warning: {warning(flag)}{RESET}" for flag in event.request.flags)
         case PermissionResolved():
             yield f"{_BOLD}{facts.resolved(event)}{RESET}"
+        case Question():
+            yield f"{_BOLD}{_YELLOW}{facts.question(event)}{RESET}"
+        case QuestionResolved():
+            yield f"{_BOLD}{facts.answered(event)}{RESET}"
         case TerminalState():
             yield facts.ended(event)
         case Gap():

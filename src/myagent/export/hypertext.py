@@ -7,7 +7,17 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from html import escape
 
-from myagent.core.messages import Activity, Gap, Metadata, PermissionRequest, PermissionResolved, Prompt, TerminalState
+from myagent.core.messages import (
+    Activity,
+    Gap,
+    Metadata,
+    PermissionRequest,
+    PermissionResolved,
+    Prompt,
+    Question,
+    QuestionResolved,
+    TerminalState,
+)
 from myagent.export import facts
 from myagent.export.parts import Output, Part
 from myagent.text.terminal import visible
@@ -66,6 +76,10 @@ def _part(part: Part) -> Iterator[str]:
             yield from _request(part)
         case PermissionResolved():
             yield f'<p class="told">{escape(facts.resolved(part))}</p>\n'
+        case Question():
+            yield f'<p class="told">{escape(facts.question(part))}</p>\n'
+        case QuestionResolved():
+            yield f'<p class="told">{escape(facts.answered(part))}</p>\n'
         case TerminalState():
             yield f'<p class="end">{escape(facts.ended(part))}</p>\n'
         case Gap():

@@ -5,7 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from myagent.core.messages import Activity, Gap, Metadata, PermissionRequest, PermissionResolved, Prompt, TerminalState
+from myagent.core.messages import (
+    Activity,
+    Gap,
+    Metadata,
+    PermissionRequest,
+    PermissionResolved,
+    Prompt,
+    Question,
+    QuestionResolved,
+    TerminalState,
+)
 from myagent.export import facts
 from myagent.export.parts import Output, Part
 from myagent.text.terminal import visible
@@ -36,6 +46,10 @@ def _part(part: Part) -> Iterator[str]:
             yield from _request(part)
         case PermissionResolved():
             yield f"**{_plain(facts.resolved(part))}**\n"
+        case Question():
+            yield f"**{_plain(facts.question(part))}**\n"
+        case QuestionResolved():
+            yield f"**{_plain(facts.answered(part))}**\n"
         case TerminalState():
             yield f"*{_plain(facts.ended(part))}*\n"
         case Gap():

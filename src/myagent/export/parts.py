@@ -15,6 +15,8 @@ from myagent.core.messages import (
     PermissionRequest,
     PermissionResolved,
     Prompt,
+    Question,
+    QuestionResolved,
     TerminalState,
 )
 from myagent.text.overwriting import Overwriting
@@ -33,7 +35,8 @@ class Output:
     error: bool
 
 
-Part = Output | Prompt | Activity | PermissionRequest | PermissionResolved | TerminalState | Gap
+Told = Prompt | Activity | PermissionRequest | PermissionResolved | Question | QuestionResolved | TerminalState | Gap
+Part = Output | Told
 
 
 @dataclass(slots=True)
@@ -79,7 +82,7 @@ def parts(events: Iterable[Message]) -> Iterator[Part]:
         if gathered is not None:
             yield gathered.output()
             gathered = None
-        if isinstance(event, Prompt | Activity | PermissionRequest | PermissionResolved | TerminalState | Gap):
+        if isinstance(event, Told):
             yield event
     if gathered is not None:
         yield gathered.output()

@@ -28,8 +28,8 @@ from myagent.core.ownership import MAY, Change, Ownership, told
 from myagent.core.refusals import BadMessage, RateLimited
 from myagent.core.session import Session
 from myagent.delivery.window import frame
-from myagent.host.peer import Peer
-from myagent.host.permission_requests import PermissionRequests, watches
+from myagent.host.peer import Peer, watches
+from myagent.host.permission_requests import PermissionRequests
 from myagent.host.session_store import SessionStore, iso
 from myagent.settings import Settings, limits_of
 

@@ -23,6 +23,7 @@ from myagent.core.codec import encode
 from myagent.core.messages import (
     PROTOCOL_VERSION,
     Ack,
+    AnswerMessage,
     Cancel,
     Claim,
     ClientMessage,
@@ -53,8 +54,8 @@ from myagent.host.covered_log import CoveredLog
 from myagent.host.epochs import EPOCHS, Epochs
 from myagent.host.gone_state import GoneState
 from myagent.host.notifications import Notifications
-from myagent.host.peer import Peer, clean_label, name_of
-from myagent.host.permission_requests import PermissionRequests, watches
+from myagent.host.peer import Peer, clean_label, name_of, watches
+from myagent.host.permission_requests import PermissionRequests
 from myagent.host.prompts import Prompts
 from myagent.host.remembering import Book, Remembering
 from myagent.host.session_store import SessionStore
@@ -265,6 +266,11 @@ class Host:
                 decision = (peer, message, self._actor(peer))
                 deny = partial(self._requests.deny_unstored, *decision)
                 self._in_order(peer, message.id, partial(self._requests.decide, *decision), unstored=deny)
+            case AnswerMessage():
+                self._requests.questions.check_shown(peer, message)
+                self._slot.refuse_the_agent(peer)
+                answer = self._requests.questions.answer
+                self._in_order(peer, message.id, partial(answer, peer, message, self._actor(peer)))
             case Cancel():
                 self._check_session(peer, message.session_id)
                 actor = self._actor(peer)

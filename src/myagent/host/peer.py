@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from myagent.core.display import escape
-from myagent.core.messages import ConnectionId, Scope
+from myagent.core.messages import ConnectionId, Scope, SessionId
 from myagent.core.refusals import Refused
 from myagent.delivery.cursor import Cursor
 from myagent.delivery.fanout import Sink
@@ -26,7 +26,7 @@ class Peer(Sink, Protocol):
     label: str  # what others see, see `shown_name`
     since: datetime
     cursor: Cursor
-    shown: set[str]  # permission requests that were sent to it outside of the window
+    shown: set[str]  # permission requests and questions that were sent to it outside of the window
 
     def send(self, payload: bytes) -> None:
         """Send one message to this connection alone, before anything that is published later."""
@@ -64,3 +64,8 @@ def shown_name(credential_label: str, label: str, others: Container[str]) -> str
 def name_of(peer: Peer) -> str:
     """Who others are told that it was; a label is a hint, never an identity."""
     return peer.label or peer.connection_id
+
+
+def watches(peer: Peer, session_id: SessionId) -> bool:
+    """Whether a connection sees a session."""
+    return peer.cursor.session_id in (None, session_id)

@@ -15,7 +15,8 @@ from myagent.core.messages import Ack, Outcome, PermissionDecision, PermissionRe
 from myagent.core.permissions import EXPIRED, allowed_once, by_mode, digest_of
 from myagent.core.refusals import AlreadyResolved, Refused, UnknownRequest
 from myagent.eventlog import Stored
-from myagent.host.peer import Peer, name_of
+from myagent.host.peer import Peer, name_of, watches
+from myagent.host.questions import Questions
 from myagent.host.remembering import Remembering
 from myagent.host.session_store import SessionStore, iso
 
@@ -37,7 +38,8 @@ class Question:
 
 
 class PermissionRequests:
-    """All open requests of a workspace. `nobody_asked`: a reason to deny at once, or `None`."""
+    """All open requests of a workspace, and beside them its `questions`. `nobody_asked`: a reason to deny at
+    once, or `None`."""
 
     def __init__(
         self,
@@ -51,6 +53,7 @@ class PermissionRequests:
         self._timeout = timeout  # seconds until an unanswered request is denied
         self._nobody_asked = nobody_asked
         self._open: dict[str, Question] = {}
+        self.questions = Questions(store, timeout, nobody_asked)
 
     async def ask(self, session_id: SessionId, turn_id: str, call: ToolCall) -> Answer:
         """Put an agent's question to the owner, and wait for the answer."""
@@ -159,9 +162,10 @@ class PermissionRequests:
         return done
 
     def deny_all(self, reason: str) -> None:
-        """Deny whatever is open."""
+        """Deny whatever is open; questions are cancelled."""
         for request_id in self._open:
             self._store.spawn(self._settle(request_id, "deny", reason), "deny")
+        self.questions.cancel_all(reason)
 
     def resolved(self, event: PermissionResolved, option_id: str | None) -> None:
         """A request was closed, by whomever: its agent goes on."""
@@ -172,15 +176,17 @@ class PermissionRequests:
                 question.answer.set_result(Answer(event.outcome, event.reason, option_id))
 
     def show(self, peer: Peer) -> None:
-        """Send every open request that the connection may see, marked `pending`."""
+        """Send every open request and question that the connection may see, marked `pending`."""
         for request_id, question in self._open.items():
             if watches(peer, question.session_id):
                 peer.shown.add(request_id)
                 peer.send(b'%b,"pending":true}' % question.event.body[:-1])
+        self.questions.show(peer)
 
     def close(self) -> None:
         for question in self._open.values():
             question.expiry.cancel()
+        self.questions.close()
 
     def _expire(self, request_id: str) -> None:
         self._store.spawn(self._settle(request_id, "expired", EXPIRED), "expire")
@@ -193,8 +199,3 @@ class PermissionRequests:
                 step = session.settle(request_id, outcome, by="server", reason=reason)
                 if step is not None:
                     await self._store.commit(step, fact=True)
-
-
-def watches(peer: Peer, session_id: SessionId) -> bool:
-    """Whether a connection sees a session."""
-    return peer.cursor.session_id in (None, session_id)

@@ -16,6 +16,7 @@ from myagent.core.audit import entry
 from myagent.core.codec import encode
 from myagent.core.display import escape
 from myagent.core.messages import AgentStderr, AgentStdout, Error, SessionEvent, SessionId, TerminalState
+from myagent.core.questions import Asked, Given
 from myagent.core.refusals import Internal
 from myagent.core.session import QueuedTurn, Session, Step
 from myagent.eventlog import Draft, LogRefused, Stored, Unit
@@ -141,6 +142,10 @@ class RunningTurn:
     async def ask(self, call: ToolCall) -> Answer:
         await self.settle()  # what was said before the question is shown before it
         return await self.requests.ask(self.session_id, self.turn_id, call)
+
+    async def question(self, asked: Asked) -> Given:
+        await self.settle()
+        return await self.requests.questions.ask(self.session_id, self.turn_id, asked)
 
     async def unasked(self, call: UnaskedCall) -> None:
         covered = escape(call.title)

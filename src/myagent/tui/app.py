@@ -47,6 +47,7 @@ from myagent.tui.ownership import OwnershipKeys
 from myagent.tui.palette import Palette
 from myagent.tui.prompt_box import PromptBox
 from myagent.tui.question import ALONE, QUIET, Question
+from myagent.tui.questions import Questions
 from myagent.tui.requests import Requests
 from myagent.tui.searching import Search
 from myagent.tui.sessions import Sessions
@@ -79,6 +80,7 @@ class Attach(App[int]):
         self._status_line = Static(id="status")
         self.sessions = Sessions(self, client, pages, self.timeline, self.prompt_box, say=self._say, changed=self._tell)
         self.requests = Requests(self, client, shown=lambda: self.session, say=self._say, quiet=quiet, alone=alone)
+        self.questions = Questions(self, client, say=self._say, quiet=quiet)
         self.outbox = Outbox(
             self, client, self.sessions, self.prompt_box, say=self._say, sent=self.timeline.action_to_end
         )
@@ -148,11 +150,13 @@ class Attach(App[int]):
         """The client's `on_state`."""
         if state.name == "reconnecting":
             self.requests.connection_lost()
+            self.questions.connection_lost()
         if self.is_running:
             self._tell()
 
     def _tick(self) -> None:
         self.requests.consider()
+        self.questions.consider()
         self._tell()
 
     def _take(self, message: Message) -> None:
@@ -184,6 +188,7 @@ class Attach(App[int]):
                 self._event(message)
         if not isinstance(message, AgentStdout | AgentStderr):
             self.requests.consider(message)
+            self.questions.consider()
         self._tell_soon()
 
     def _event(self, event: Event | Gap) -> None:
@@ -209,6 +214,7 @@ class Attach(App[int]):
     def _refused(self, error: Error) -> None:
         self.outbox.refused(error)
         self.requests.refused(error)
+        self.questions.refused(error)
         if not self.ownership.refused(error):
             self._say(f"refused: {one_line(error.message)}", error=True)
 
@@ -272,7 +278,8 @@ class Attach(App[int]):
             self._choose(lists.queue(metadata), cancel)
 
     def action_question(self) -> None:
-        self.requests.come_back()
+        if not self.questions.come_back():
+            self.requests.come_back()
 
     def action_help(self) -> None:
         if len(self.screen_stack) == 1:
@@ -298,7 +305,7 @@ class Attach(App[int]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Over a question, most keys are the question's: it says that they come later."""
-        return action in OVER_QUESTION or self.requests.question is None
+        return action in OVER_QUESTION or (self.requests.question is None and self.questions.dialog is None)
 
     # --- looking ------------------------------------------------------------------------------------------------------
 

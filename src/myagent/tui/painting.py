@@ -20,6 +20,8 @@ from myagent.core.messages import (
     PermissionRequest,
     PermissionResolved,
     Prompt,
+    Question,
+    QuestionResolved,
     TerminalState,
 )
 from myagent.export import facts
@@ -141,6 +143,10 @@ def _told(item: Told, manner: Manner) -> Iterator[RenderableType]:
         case PermissionResolved() as event:
             good = event.outcome == "allow"
             yield Text(f"{'✓' if good else '✗'} {facts.resolved(event)}", style="bold green" if good else "bold red")
+        case Question() as event:
+            yield Text(f"? {facts.question(event)}", style="bold yellow")
+        case QuestionResolved() as event:
+            yield Text(f"✓ {facts.answered(event)}", style="bold" if event.outcome == "accept" else "bold red")
         case TerminalState() as event:
             yield Text(f"― {facts.ended(event)}", style="dim" if event.exit_code == 0 else "bold red")
         case Gap() as event:

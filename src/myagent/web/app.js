@@ -16,6 +16,7 @@ import { PeopleDialog } from "./views/people.js";
 import { PermissionDialog } from "./views/permission.js";
 import { RulesDialog } from "./views/rules.js";
 import { PromptBox, tooLong } from "./views/prompt.js";
+import { QuestionDialog } from "./views/question.js";
 import { resolutionText } from "./views/render.js";
 import { Search } from "./views/search.js";
 import { SessionView } from "./views/session.js";
@@ -43,6 +44,7 @@ class Page {
     this.prompts = new PromptBox((prompt, mode) => this.send(prompt, mode), new Drafts(this.storage, BASE.pathname));
     this.dialog = new PermissionDialog((entry, decision) => this.decide(entry, decision), () => this.now(), (entry) => this.putAside(entry));
     this.rules = new RulesDialog((...what) => this.ask(...what));
+    this.questions = new QuestionDialog(this.workspace.questions, (message, failed) => this.ask(message, () => {}, failed), () => this.now());
     this.people = new PeopleDialog((to) => this.ask({ type: "handover", to }, () => this.people.hide(), (why) => this.people.failed(why)));
     this.ownership = new OwnershipButtons(this.workspace, (...asked) => this.ask(...asked), (text) => this._say(text));
     this.notices = new Notices();
@@ -110,7 +112,7 @@ class Page {
     news.forEach((each) => this._tell(each));
     const mine = message.sessionId === this.session;
     if (mine && this.connection.ready && (isEvent(message) || message.type === "gap")) this.view.receive(message);
-    if (news.some(({ kind }) => kind === "asked" || kind === "resolved")) this.draw(); // a dialog is not kept waiting
+    if (news.some(({ kind }) => ["asked", "resolved", "question"].includes(kind))) this.draw(); // a dialog is not kept waiting
     else this._schedule();
   }
 
@@ -306,6 +308,7 @@ class Page {
     panels.drawQueue(session, owns, (turnId) => this._cancel(turnId));
     const answers = connected && workspace.mayAnswer;
     this._drawPermission(entries, answers);
+    this.questions.draw(answers);
     if (connected) this.notices.show(entries, { looking: !document.hidden, owns: answers });
     byId("prompt-form").hidden = !workspace.owns;
     byId("new-session").hidden = !owns;
@@ -391,10 +394,7 @@ class Page {
     byId("people").addEventListener("click", () => {
       this.ask({ type: "who" }, (answer) => this.people.show(answer.connections, this.workspace.connectionId), (why) => this.prompts.note(why));
     });
-    byId("notify").addEventListener("click", async () => {
-      await this.notices.ask();
-      this.draw();
-    });
+    byId("notify").addEventListener("click", () => this.notices.ask().then(() => this.draw()));
     addEventListener("hashchange", () => {
       if (location.hash.startsWith("#pair.")) this.start();
       else if (this.credential.takeFrom(location, history)) location.reload();

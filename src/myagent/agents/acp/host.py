@@ -21,6 +21,7 @@ from typing import Any
 from myagent.agents import Agent, AgentInfo, Outside, Turn, TurnEnd, TurnIO, UnaskedCall
 from myagent.agents.acp.agent_turn import end_of
 from myagent.agents.acp.asking import permission
+from myagent.agents.acp.elicitation import elicited
 from myagent.agents.acp.operator import NOTHING_SAID, Operator
 from myagent.agents.acp.own_turn import OwnTurn
 from myagent.agents.acp.presets import UNKNOWN, Preset
@@ -254,6 +255,8 @@ class AcpAgent(Agent):
             session.lost += 1
 
     async def _requested(self, method: str, params: JSON) -> Any:
+        if method == "elicitation/create":
+            return await elicited(self._sessions.named(params), params)
         if method != "session/request_permission":
             raise RpcError(METHOD_NOT_FOUND, f"method not found: {method[:100]}")
         return await permission(self._sessions.named(params), params, self._attended)

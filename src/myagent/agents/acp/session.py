@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from myagent.agents import Answer, TurnIO
+from myagent.agents import TurnIO
 from myagent.agents.acp.modes import Modes
 from myagent.agents.acp.offers import Offer, offers_of
 from myagent.agents.rendering import JSON
@@ -27,7 +27,7 @@ class Running:
     io: TurnIO
     showing: Showing
     failed: asyncio.Future[None]
-    asks: set[asyncio.Task[Answer]] = field(default_factory=set)
+    asks: set[asyncio.Task[Any]] = field(default_factory=set)
     stopping: bool = False
     idle: bool = False  # the agent said that it has nothing more to do
 

@@ -1,7 +1,8 @@
 // What is known of the workspace: who owns, which sessions there are, which permission requests wait. Pure.
 
 const EVENTS = new Set([
-  "prompt", "activity", "agent_stdout", "agent_stderr", "permission_request", "permission_resolved", "terminal_state",
+  "prompt", "activity", "agent_stdout", "agent_stderr", "permission_request", "permission_resolved", "question",
+  "question_resolved", "terminal_state",
 ]);
 
 export function isEvent(message) {
@@ -18,6 +19,7 @@ export class Workspace {
     this.followers = 0;
     this.sessions = new Map(); // id → metadata
     this.waiting = new Map(); // permissionRequestId → {event, since}: open requests, oldest first
+    this.questions = new Map(); // questionId → event: open questions of the agent, oldest first
     this.limits = {};
     this._seen = new Map(); // session → the last seq that counted for `waiting` on this connection
   }
@@ -57,6 +59,7 @@ export class Workspace {
   /** A new connection: what waits is told anew. */
   reconnected() {
     this.waiting.clear();
+    this.questions.clear();
     this._seen.clear();
   }
 
@@ -92,6 +95,14 @@ export class Workspace {
         this.waiting.delete(message.permissionRequestId);
         return asked ? [{ kind: "resolved", event: message, request: asked.event.request }] : [];
       }
+      case "question":
+        if (!message.pending && !this._pass(message)) return [];
+        this.questions.set(message.questionId, message);
+        return [{ kind: "question", event: message }];
+      case "question_resolved":
+        this._pass(message);
+        this.questions.delete(message.questionId);
+        return [{ kind: "question", event: message }];
       case "terminal_state":
         return this._pass(message) ? [{ kind: "ended", event: message }] : [];
       default:

@@ -265,6 +265,14 @@ export function drawDisplay({ display, diffs = [] }) {
     el("span", { class: `line ${kinds[text[0]] ?? "same"}`, text: index < lines.length - 1 ? `${text}\n` : text }));
 }
 
+class DrawnAsked {
+  constructor({ text }) {
+    this.node = el("p", { class: "item asked", text });
+  }
+
+  update() {} // it does not change
+}
+
 const DRAWN = {
   prompt: DrawnPrompt,
   activity: DrawnActivity,
@@ -273,6 +281,7 @@ const DRAWN = {
   tool: DrawnTool,
   plan: DrawnPlan,
   question: DrawnQuestion,
+  asked: DrawnAsked,
   resolution: DrawnResolution,
   end: DrawnEnd,
   gap: DrawnGap,

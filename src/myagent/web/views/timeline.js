@@ -9,6 +9,11 @@ const STREAMS = ["output", "stderr"]; // a line of one goes on after lines of th
 const LIVE = ["terminal_output_delta", "terminal_output", "mcp_output_delta"]; // pieces of a running command's output
 const SPLIT_CHUNK = 16_384; // a chunk of this size may go on in the next one, which then has no update of its own
 
+function answeredText({ outcome, by, reason }) {
+  const words = { accept: "answered", decline: "declined", cancel: "cancelled" };
+  return `Question ${words[outcome] ?? outcome} by ${escapeLine(by)}${reason ? `: ${escapeLine(reason)}` : ""}`;
+}
+
 /** Items in order. Each has a `key` that stays its own, and a `version` that changes with it. */
 export class Timeline {
   /** `raw`: an agent's text as it came, with its control characters written out. */
@@ -37,6 +42,10 @@ export class Timeline {
         return [this._add(event, { kind: "question", request: event.request, id: event.permissionRequestId })];
       case "permission_resolved":
         return this._resolved(event);
+      case "question":
+        return [this._add(event, { kind: "asked", text: `The agent asks: ${event.message}${event.url ? ` ${escapeLine(event.url)}` : ""}` })];
+      case "question_resolved":
+        return [this._add(event, { kind: "asked", text: answeredText(event) })];
       case "terminal_state":
         return this._ended(event);
       case "gap":
