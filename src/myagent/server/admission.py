@@ -65,6 +65,7 @@ class Call:
     path: str = "/"  # without the base path
     network: str = ""  # where it came from
     nonce: str = ""  # that a device has chosen, of `/device`
+    takes_gzip: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,8 @@ class Admission:
         nonce = _nonce(request) if route == "device" else ""
         if route == "device" and not nonce:
             raise Rejected(400, f"one {NONCE_HEADER} header with 22 to 128 characters is needed")
-        return Call(route, credential, _parameters(query), path_session, path, network(address), nonce)
+        gzip = _takes_gzip(request)
+        return Call(route, credential, _parameters(query), path_session, path, network(address), nonce, gzip)
 
     def _check_host(self, values: Sequence[str]) -> str:
         if len(values) != 1 or not values[0]:
@@ -229,6 +231,13 @@ def _nonce(request: Request) -> str:
     """What a device has chosen, empty if it is none."""
     values = request.headers.get_all(NONCE_HEADER)
     return values[0] if len(values) == 1 and _NONCE.fullmatch(values[0]) else ""
+
+
+def _takes_gzip(request: Request) -> bool:
+    """Whether `gzip` stands among the encodings, and is not refused by a weight of zero."""
+    offered = ",".join(request.headers.get_all("Accept-Encoding")).lower().split(",")
+    named = [each.replace(" ", "").partition(";") for each in offered]
+    return any(name == "gzip" and not re.fullmatch(r"q=0(\.0*)?", weight) for name, _, weight in named)
 
 
 def _parameters(query: str) -> dict[str, str]:
