@@ -13,7 +13,7 @@ import * as panels from "./views/panels.js";
 import { PeopleDialog } from "./views/people.js";
 import { PermissionDialog } from "./views/permission.js";
 import { PromptBox, tooLong } from "./views/prompt.js";
-import { resolutionText } from "./views/render.js";
+import { resolutionText } from "./views/asked.js";
 import { Search } from "./views/search.js";
 import { SessionView } from "./views/session.js";
 import { isEvent, Workspace } from "./state/workspace.js";

@@ -2,8 +2,9 @@
 
 import { byId, el, setText } from "./dom.js";
 import { escapeLine } from "../parsing/escape.js";
-import { drawDisplay, whatAndWhere } from "./render.js";
+import { drawDisplay, whatAndWhere } from "./asked.js";
 import { flagsText, timeLeft } from "./permission.js";
+import { duration } from "./times.js";
 
 const LISTED = 300; // sessions drawn at most
 
@@ -124,12 +125,6 @@ export function drawQueue(session, owns, cancel) {
     button.addEventListener("click", () => cancel(id));
     return el("li", {}, el("span", { class: "title", text }), owns ? button : null);
   }));
-}
-
-function duration(milliseconds) {
-  const seconds = Math.max(0, Math.round(milliseconds / 1000));
-  if (seconds < 60) return `${seconds} s`;
-  return seconds < 3600 ? `${Math.floor(seconds / 60)} min` : `${Math.floor(seconds / 3600)} h`;
 }
 
 function when(time) {
