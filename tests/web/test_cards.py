@@ -31,7 +31,7 @@ async def test_a_call_its_question_and_its_end_are_one_card(tmp_path: Path) -> N
         }
         await play.io.stderr("", update=begun)
         card = owner.at(".item.tool")
-        for outcome, answer, ends in (("Allow", "allowed by", "failed"), ("Deny", "denied by", "failed")):
+        for outcome, answer, ends in (("Allow", "allowed by", "failed"), ("Deny", "denied by", "denied")):
             if outcome == "Deny":
                 await play.io.stderr("", update={**begun, "toolCallId": "d"})
             asked = asyncio.ensure_future(play.io.ask(ToolCall("bash", {"command": "make"}, "make", title="make")))
@@ -43,8 +43,8 @@ async def test_a_call_its_question_and_its_end_are_one_card(tmp_path: Path) -> N
             await expect(card.last.locator(".answered")).to_contain_text(answer)
             call_id = "c" if outcome == "Allow" else "d"
             content = [{"type": "content", "content": {"type": "text", "text": "no rule to make it"}}]
-            await play.io.stderr("", update=update(call_id, status=ends, content=content))
-            await expect(card.last.locator(".status")).to_have_text("failed")
+            await play.io.stderr("", update=update(call_id, status="failed", content=content))
+            await expect(card.last.locator(".status")).to_have_text(ends)
         await expect(card.first).to_have_attribute("open", "")  # it failed: why is in sight
         await expect(card.first).to_contain_text("no rule to make it")
         assert await card.last.get_attribute("open") is None  # it was denied: a line

@@ -9,7 +9,8 @@ const load = (name) => import(new URL(name, web));
 const { escape, escapeLine, visible, whole } = await load("parsing/escape.js");
 const { Printed, printed } = await load("parsing/printed.js");
 const { compare } = await load("parsing/diff.js");
-const { addressOf, sessionIn } = await load("state/address.js");
+const { tokensOf } = await load("parsing/syntax.js");
+const { addressOf, eventIn, sessionIn } = await load("state/address.js");
 const { Answers } = await load("state/answers.js");
 const { Drafts } = await load("state/drafts.js");
 const { TabStorage } = await load("state/storage.js");
@@ -116,7 +117,11 @@ test("an invite is exchanged once, with the same nonce until there is an answer"
 test("an address shows a session and no token", () => {
   assert.equal(addressOf("https://host/agent/?session=a&x=1#frag", "b c&d"), "/agent/?session=b+c%26d&x=1");
   assert.equal(sessionIn("https://host/agent/?session=b+c%26d"), "b c&d");
-  assert.equal(addressOf("https://host/?session=a", null), "/");
+  assert.equal(addressOf("https://host/?session=a&event=3", null), "/");
+  assert.equal(addressOf("https://host/?session=a", "a", 7), "/?session=a&event=7");
+  for (const [asked, seq] of [["7", 7], ["0", null], ["-1", null], ["1e3", null], ["x", null], ["", null]]) {
+    assert.equal(eventIn(`https://host/?session=a&event=${asked}`), seq);
+  }
   assert.equal(sessionIn("https://host/?session="), null);
 });
 
@@ -248,6 +253,25 @@ test("reads and searches that follow each other are one item, until something el
   assert.ok(changed.version > before);
   timeline.apply(event(7, "terminal_state", { exitCode: 130, stopReason: "cancelled" }));
   assert.deepEqual(timeline.items[0].members.map(({ status }) => status), ["cancelled", "failed"]);
+});
+
+test("code is taken apart into the same characters, and quickly", () => {
+  const marked = (code, info) => tokensOf(code, info).filter(([kind]) => kind !== "").map(([kind, text]) => `${kind}:${text}`);
+  assert.deepEqual(marked('def f(x): # no "string"\n    return "a # b" + 1.5e3', "python"),
+    ["keyword:def", 'comment:# no "string"', "keyword:return", 'string:"a # b"', "number:1.5e3"]);
+  assert.deepEqual(marked("const a = `x\n// ${b}`; /* one\ntwo */ define", "ts"), ["keyword:const", "string:`x\n// ${b}`", "comment:/* one\ntwo */"]);
+  assert.deepEqual(marked("echo $# a#b # c", "bash"), ["comment:# c"]);
+  assert.deepEqual(marked("fn a<'b>() -> &'b str", "rust"), ["keyword:fn"]);
+  assert.equal(tokensOf("anything", "unheard-of"), null);
+  assert.equal(tokensOf("a", ""), null);
+  const hostile = ['"', "'", "`", "/*", '"""', "\\", "//", "#", "é\u{1f600}\ud800", "a1", "\n", " ", "\u202e"];
+  for (const language of ["python", "js", "json", "sh", "c", "go", "rust", "ruby", "php", "sql", "yaml", "css"]) {
+    for (let seed = 1; seed < 40; seed += 1) {
+      const code = Array.from({ length: 60 }, (_, n) => hostile[(seed * (n + 7) * 2654435761 >>> 7) % hostile.length]).join("");
+      assert.equal(tokensOf(code, language).map(([, text]) => text).join(""), code);
+    }
+    for (const one of hostile) tokensOf(one.repeat(20_000).slice(0, 20_000), language);
+  }
 });
 
 test("items end only where lines do", () => {

@@ -1,7 +1,8 @@
 // Draws one item of the timeline, as text nodes, and draws on when it changes.
 
 import { DrawnQuestion, resolutionText } from "./asked.js";
-import { el, flowing, setText } from "./dom.js";
+import { copy, el, flowing, setText } from "./dom.js";
+import { addressOf } from "../state/address.js";
 import { escapeLine, visible } from "../parsing/escape.js";
 import { MarkdownView } from "./markdown.js";
 import { clock, lasted } from "./times.js";
@@ -77,8 +78,10 @@ class DrawnMessage {
 class DrawnPrompt {
   constructor(item) {
     this._end = el("span", { class: "turn-state" });
+    const address = addressOf(location.href, item.sessionId ?? null, item.seq);
+    const link = el("a", { class: "anchor", href: address, title: "Link to this turn", "aria-label": "Link to this turn", text: "#", onclick: linked });
     const at = el("time", { class: "faint", text: clock(item.at) });
-    const head = el("div", { class: "item-head" }, el("span", { class: "by", text: item.by }), at, el("span", { class: "spring" }), this._end);
+    const head = el("div", { class: "item-head" }, el("span", { class: "by", text: item.by }), at, link, el("span", { class: "spring" }), this._end);
     this.node = el("div", { class: "item prompt" }, head, el("pre", { class: "text", text: visible(item.text) }));
   }
 
@@ -86,6 +89,14 @@ class DrawnPrompt {
     setText(this._end, end === null ? "running" : [endText(end), lasted(at, end.at)].filter(Boolean).join(" · "));
     this._end.className = `turn-state ${end === null ? "running" : end.exitCode === 0 ? "done" : "failed"}`;
   }
+}
+
+/** The address of a turn is put where addresses are, and copied: nothing is loaded anew. */
+function linked(event) {
+  if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  history.replaceState(null, "", event.currentTarget.getAttribute("href"));
+  copy(location.href);
 }
 
 function endText({ exitCode, stopReason }) {

@@ -46,7 +46,7 @@ export class Timeline {
   }
 
   _add(event, fields) {
-    const item = { key: `${fields.kind} ${event.seq}`, version: event.seq, seq: event.seq, turn: event.id, at: event.at, ...fields };
+    const item = { key: `${fields.kind} ${event.seq}`, version: event.seq, seq: event.seq, turn: event.id, sessionId: event.sessionId, at: event.at, ...fields };
     if (parentOf(event) !== "") item.nested = true;
     this.items.push(item);
     if (!STREAMS.includes(item.kind)) this._unfinished.clear();

@@ -27,7 +27,8 @@ export class DrawnTool {
   update(item) {
     this._item = item;
     const waits = item.question !== undefined && item.question.resolution === undefined;
-    setText(this._status, waits ? "asked" : STATUS[item.status]);
+    const refused = item.status === "failed" && item.question?.resolution?.outcome === "deny";
+    setText(this._status, waits ? "asked" : refused ? "denied" : STATUS[item.status]);
     this._status.className = `status ${waits ? "pending" : item.status}`;
     setText(this._title, item.title);
     setText(this._kind, escapeLine([item.call.kind ?? "", item.exit].filter(Boolean).join(", ")));
