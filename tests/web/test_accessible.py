@@ -1,4 +1,4 @@
-"""axe-core over the page in its states: no violation of any level. It is fetched when the test runs, never kept here."""
+"""axe-core over the page in its states: no violation of any level. It is fetched by the test, never kept here."""
 
 from __future__ import annotations
 

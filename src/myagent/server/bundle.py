@@ -1,8 +1,8 @@
 """Joins the page's modules into one script when the server starts: one request instead of one a module.
 
-There is no build step, and nothing is rewritten but the lines that import and export, and comments that have a line of
-their own and indentation are left out: each module becomes a function that is called once, after those that it imports, and gives back
-what it exports. What else the language has (`export default`, `import()`, cycles, exports that change) is refused.
+There is no build step. Lines that import and export are rewritten, indentation and comments with lines of their own
+are left out: each module becomes a function that is called once, after those that it imports, and gives back what it
+exports. What else the language has (`export default`, `import()`, cycles, exports that change) is refused.
 """
 
 from __future__ import annotations
