@@ -105,7 +105,7 @@ class Handshake:
         self._loop.set_exception_handler(self._failed)
         self._failures: list[str] = []
         logging.getLogger("myagent").addHandler(_Errors(self._failures))
-        self._open = {file.body for file in page_files().values()} | {b"ok\n"}
+        self._open = {body for file in page_files().values() for body in (file.body, file.gzipped)} | {b"ok\n"}
         self._taken = 0
         self._start()
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from myagent.core.display import escape
+from myagent.server.static import page_files
 
 WEB = Path(str(files("myagent") / "web"))
 SUITE = Path(__file__).parent / "js" / "pure.test.mjs"
@@ -97,11 +98,28 @@ def test_the_page_has_nothing_inline() -> None:
     assert re.findall(r'(?:src|href)="(?:/|[a-z]+:)', page) == []  # relative: it works under any prefix
 
 
-def test_the_page_names_every_module_at_once() -> None:
-    """Without it, a browser learns of each room's modules only from the last one's imports: a round trip a level."""
-    named = re.findall(r'<link rel="modulepreload" href="([^"]+)">', (WEB / "index.html").read_text())
+def test_the_page_is_itself_and_one_script() -> None:
+    """One request a module would be a connection each, or a round trip each."""
+    page = page_files()["/"].body.decode()
+    [script] = re.findall(r'<script type="module" src="([^"]+)">', page)
+    assert re.fullmatch(r"app\.[0-9a-f]{16}\.js", script)
+    assert re.findall(r"modulepreload|<link[^>]*stylesheet", page) == []
+    whole = page_files()[f"/{script}"].body.decode()
     modules = {path.relative_to(WEB).as_posix() for path in WEB.rglob("*.js")}
-    assert sorted([*named, "app.js"]) == sorted(modules)
+    for name in modules:
+        variable = re.sub(r"\W", "_", name.removesuffix(".js"))
+        assert f"const ${variable} = (() => {{" in whole, f"{name} is not used"
+
+
+@pytest.mark.parametrize("path", sorted(WEB.rglob("*.js")), ids=lambda path: path.name)
+def test_no_text_of_a_module_looks_like_a_comment(path: Path) -> None:
+    """Whole lines that are comments are not served: none may be inside a text of several lines."""
+    assert re.findall(r"[=(,+]\s*`[^`\n]*$", path.read_text(), re.MULTILINE) == []
+
+
+def test_the_page_is_small_enough_for_a_phone() -> None:
+    served = [file for path, file in page_files().items() if path == "/" or "immutable" in file.cache]
+    assert sum(len(file.gzipped) for file in served) <= 60_000
 
 
 @pytest.mark.parametrize("path", sorted(WEB.rglob("*.js")), ids=lambda path: path.name)

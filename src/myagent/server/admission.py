@@ -67,6 +67,7 @@ class Call:
     network: str = ""  # where it came from
     nonce: str = ""  # that a device has chosen, of `/device`
     device_name: str = ""  # what it calls itself; as it was sent
+    takes_gzip: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,8 @@ class Admission:
             raise Rejected(400, f"one {NONCE_HEADER} header with 22 to 128 characters is needed")
         names = request.headers.get_all(NAME_HEADER) if route == "device" else []
         name = unquote(names[0], errors="replace") if len(names) == 1 else ""
-        return Call(route, credential, _parameters(query), path_session, path, network(address), nonce, name)
+        gzip = _takes_gzip(request)
+        return Call(route, credential, _parameters(query), path_session, path, network(address), nonce, name, gzip)
 
     def _check_host(self, values: Sequence[str]) -> str:
         if len(values) != 1 or not values[0]:
@@ -234,6 +236,13 @@ def _nonce(request: Request) -> str:
     """What a device has chosen, empty if it is none."""
     values = request.headers.get_all(NONCE_HEADER)
     return values[0] if len(values) == 1 and _NONCE.fullmatch(values[0]) else ""
+
+
+def _takes_gzip(request: Request) -> bool:
+    """Whether `gzip` stands among the encodings, and is not refused by a weight of zero."""
+    offered = ",".join(request.headers.get_all("Accept-Encoding")).lower().split(",")
+    named = [each.replace(" ", "").partition(";") for each in offered]
+    return any(name == "gzip" and not re.fullmatch(r"q=0(\.0*)?", weight) for name, _, weight in named)
 
 
 def _parameters(query: str) -> dict[str, str]:

@@ -23,6 +23,7 @@ from myagent.delivery.window import frame as finished_frame
 from myagent.server import process_origin
 from myagent.server.assembly import Assembly, Breach
 from myagent.server.heartbeat import Heartbeat
+from myagent.server.keep_alive import asks_to_stay, stays
 from myagent.server.limits import Allowance
 from myagent.server.listener import Identity, Listener
 from myagent.server.messages import error, receive
@@ -43,7 +44,7 @@ class Connection(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_allowance", "_credential", "_fence_ends", "_half_closed", "_head", "_heartbeat", "_key", "_listener",
-        "_loop", "_outbox", "_protocol", "_seated", "_taken", "_text", "_timer", "_transport", "answer",
+        "_loop", "_outbox", "_protocol", "_seated", "_stays", "_taken", "_text", "_timer", "_transport", "answer",
         "answered", "connection_id", "credential_id", "credential_label", "cursor", "device_id", "label", "paused",
         "scope", "shown", "since", "socket", "write",
     )  # fmt: skip
@@ -55,6 +56,7 @@ class Connection(asyncio.BufferedProtocol):
         self._timer: asyncio.TimerHandle | None = None  # for the handshake, then for the close
         self._head = RequestHead()
         self.answer: PlainAnswer | None = None
+        self._stays = False  # and may ask again when it has the answer
         self._half_closed = False  # the other side says no more, and waits for the answer to its request
         self._seated = False  # between joining the host and leaving it
         self._text = Assembly(listener.settings.limits.fragments)
@@ -124,7 +126,8 @@ class Connection(asyncio.BufferedProtocol):
                 self._send_protocol()  # which has an answer of its own to a line that is too long
                 self._count_head()
                 return
-        # What comes behind a request is frames once it was accepted. Before, the protocol would answer them unasked.
+        # What comes behind a request is frames once it was accepted. Before, the protocol would answer them.
+        self._stays = self._stays and not data  # who does not wait for an answer gets no second one
         if data and self._protocol.state is not State.CONNECTING:
             self._take(data)
         self._send_protocol()
@@ -146,6 +149,7 @@ class Connection(asyncio.BufferedProtocol):
             if isinstance(event, Frame):
                 self._frame_received(event)
             elif isinstance(event, Request):
+                self._stays = self.socket >= 0 and asks_to_stay(event)
                 self._listener.requested(self, event)
         if protocol.parser_exc is not None:  # the other side broke the protocol; the close frame is waiting
             self._leave(clean=False)
@@ -154,7 +158,7 @@ class Connection(asyncio.BufferedProtocol):
         answered = self._protocol.state is not State.CONNECTING or self._protocol.close_expected()
         # TLS has no half-close in asyncio: there nobody hears an answer any more.
         if self._head.whole and not answered and self._transport.can_write_eof():
-            self._half_closed = True
+            self._half_closed, self._stays = True, False
             return True
         self._leave(clean=False)
         self._protocol.receive_eof()
@@ -191,15 +195,19 @@ class Connection(asyncio.BufferedProtocol):
 
     # --- opening --------------------------------------------------------------------------------------------------
 
-    def respond(self, response: Response, *, key: str | None = None) -> None:
-        """Answer the request as plain HTTP, and close; there is nobody to answer once the other side broke off. `key`:
-        whom what is not taken of it is counted for; `None`: it is scope `owner`'s, and not counted."""
+    def respond(self, response: Response, *, key: str | None = None) -> PlainAnswer | None:
+        """Answer the request as plain HTTP, and close unless it may stay; there is nobody to answer once the other side
+        broke off. `key`: whom what is not taken of it is counted for; `None`: scope `owner`'s, and not counted."""
         if self._protocol.parser_exc is not None:
             self.abort()
-            return
-        self._protocol.send_response(response)
-        self.answer = PlainAnswer(self, self._listener.places, key)
-        self._send_protocol()
+            return None
+        answer = self.answer = PlainAnswer(self, self._listener.places, key)
+        if self._stays and stays(response):
+            self.write(response.serialize())
+        else:
+            self._stays = False
+            self._protocol.send_response(response)
+            self._send_protocol()
         if not self.paused and self.socket >= 0:
             self._drained()
         else:  # over TLS nobody tells when it was taken, but that the other side is gone
@@ -207,11 +215,19 @@ class Connection(asyncio.BufferedProtocol):
             self.answer.unread(len(response.body or b""))
         if self._half_closed:  # nothing comes that would tell that the answer was taken
             self._transport.close()
+        return answer
 
     def _drained(self) -> None:
         assert self.answer is not None
-        self._start_timer(self._listener.settings.close_timeout)
-        self.answer.drained()
+        self.answer.drained(stays=self._stays)
+        settings = self._listener.settings
+        self._start_timer(settings.handshake_timeout if self._stays else settings.close_timeout)
+        if self._stays:  # as it was when it came
+            self.answer, self._head = None, RequestHead()
+            self._protocol = make_protocol(settings.limits)
+            self._listener.stays(self)
+        elif not self._protocol.eof_sent:  # it was to stay, and did not wait
+            self._transport.close()
 
     def accept(self, request: Request, *, as_follower: bool, after_seq: int | None, reclaim: str | None) -> None:
         """Finish the handshake and join the host; a request that is no valid upgrade is answered as such."""
@@ -382,4 +398,4 @@ class Connection(asyncio.BufferedProtocol):
     def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+        self._timer = None

@@ -45,6 +45,9 @@ class Listener(Protocol):
     def requested(self, connection: Connection, request: Request) -> None:
         """A whole HTTP request has come; answers with `respond` or `accept`, now or later."""
 
+    def stays(self, connection: Connection) -> None:
+        """It has its whole answer, and may ask again."""
+
     def closed(self, connection: Connection) -> None: ...
 
     def still_good(self, credential: Credential) -> bool:

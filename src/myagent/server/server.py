@@ -245,6 +245,10 @@ class Server:
         (address, _), _ = connection.addresses
         self.places.opened(connection, network(address), len(self._connections))
 
+    def stays(self, connection: Connection) -> None:
+        (address, _), _ = connection.addresses
+        self.places.pending.add(connection, network(address))
+
     def closed(self, connection: Connection) -> None:
         self._connections.discard(connection)
         if not self._connections:
@@ -280,12 +284,13 @@ class Server:
             key = None if call.credential.scope == "owner" else call.credential.credential_id
         try:
             async with self.places.work.place(call.credential) if self._answers.costs(call) else nullcontext():
-                connection.respond(await self._answers.answer(call), key=key)
-                if connection.answer is not None:
-                    await connection.answer.taken()
+                answer = connection.respond(await self._answers.answer(call), key=key)
+                if answer is not None:
+                    await answer.taken()
         except Rejected as rejected:
             connection.respond(rejection(rejected), key=key)
-        self._working.pop(connection, None)
+        if self._working.get(connection) is asyncio.current_task():  # it may have asked again by now
+            del self._working[connection]
 
     # --- starting -------------------------------------------------------------------------------------------------
 

@@ -1,12 +1,15 @@
 // The page: joins its parts. Messages come in, state changes, what changed is drawn; actions go out.
 
-import { addressOf, sessionIn } from "./state/address.js";
+import { addressOf, eventIn, sessionIn } from "./state/address.js";
 import { Answers } from "./state/answers.js";
 import { Connection, randomId } from "./state/connection.js";
 import { Credential } from "./state/credential.js";
 import { Drafts } from "./state/drafts.js";
 import { keptByTheBrowser, TabStorage } from "./state/storage.js";
+import { Unread } from "./state/unread.js";
+import { Controls } from "./views/controls.js";
 import { byId, setText } from "./views/dom.js";
+import { drawEmpty } from "./views/empty.js";
 import { escapeLine } from "./parsing/escape.js";
 import { Notices } from "./views/notice.js";
 import * as panels from "./views/panels.js";
@@ -17,7 +20,7 @@ import { PermissionDialog } from "./views/permission.js";
 import { RulesDialog } from "./views/rules.js";
 import { PromptBox, tooLong } from "./views/prompt.js";
 import { QuestionDialog } from "./views/question.js";
-import { resolutionText } from "./views/render.js";
+import { resolutionText } from "./views/asked.js";
 import { Search } from "./views/search.js";
 import { SessionView } from "./views/session.js";
 import { isEvent, Workspace } from "./state/workspace.js";
@@ -41,6 +44,8 @@ class Page {
     });
     this.view = new SessionView(byId("stream"), (id, query) => this.fetchEvents(id, query), () => this.drawEnds());
     this.search = new Search(this.view);
+    this.controls = new Controls(this.view, () => this.draw());
+    this.unread = new Unread();
     this.prompts = new PromptBox((prompt, mode) => this.send(prompt, mode), new Drafts(this.storage, BASE.pathname));
     this.dialog = new PermissionDialog((entry, decision) => this.decide(entry, decision), () => this.now(), (entry) => this.putAside(entry));
     this.rules = new RulesDialog((...what) => this.ask(...what));
@@ -186,19 +191,20 @@ class Page {
 
   /** Show a session; `null`: the one that a prompt will begin. `history`: what the address becomes. */
   choose(sessionId, { history: way = "push", carry = false } = {}) {
+    const seq = way === "push" ? null : eventIn(location.href);
     this.session = sessionId;
     this.wanted = null;
     this.fresh = sessionId === null && this.workspace.sessions.size > 0;
-    const address = addressOf(location.href, sessionId);
+    const address = addressOf(location.href, sessionId, seq);
     if (way === "push" && address !== location.pathname + location.search) history.pushState(null, "", address);
     if (way === "replace") history.replaceState(null, "", address);
-    byId("sessions").classList.remove("open");
-    byId("menu").setAttribute("aria-expanded", "false");
+    this.controls.close();
     this.search.reset();
     this.prompts.turnTo(sessionId, carry);
     this.view.open(sessionId, this.workspace.sessions.get(sessionId)?.head ?? 0);
     this.view.plain = this.workspace.speaksPlain(sessionId);
     if (sessionId !== null && this.connection.ready) this._resumeFrom(this.view.window.after);
+    if (seq !== null) this.view.toEvent(seq);
     this._schedule();
   }
 
@@ -304,7 +310,8 @@ class Page {
     this._drawSessions(workspace);
     const session = workspace.sessions.get(this.session);
     panels.drawSessionHead(this.session === null && !owns ? { title: "No session yet", sessionId: "" } : session);
-    panels.drawEmpty(connected && this.view.window.head === 0, owns);
+    const nothing = connected && this.view.window.head === 0;
+    drawEmpty({ empty: nothing, owns, workspace, cwd: escapeLine(session?.cwd ?? "") }, (text) => this.prompts.propose(text));
     panels.drawQueue(session, owns, (turnId) => this._cancel(turnId));
     const answers = connected && workspace.mayAnswer;
     this._drawPermission(entries, answers);
@@ -321,12 +328,12 @@ class Page {
   }
 
   _drawSessions(workspace) {
-    const key = JSON.stringify([this.session, workspace.listed.map((each) => [
-      each.sessionId, each.state, each.title, each.updatedAt, each.queue.length, workspace.waitingIn(each.sessionId).length,
+    const key = JSON.stringify([this.session, byId("session-filter").value, workspace.listed.map((each) => [
+      each.sessionId, each.head, each.state, each.title, each.updatedAt, each.queue.length, workspace.waitingIn(each.sessionId).length,
     ])]);
     if (key === this._listed) return;
     this._listed = key;
-    panels.drawSessions(workspace, this.session, (sessionId) => this.choose(sessionId));
+    panels.drawSessions(workspace, this.session, (sessionId) => this.choose(sessionId), this.unread);
   }
 
   _drawPermission(entries, owns) {
@@ -350,6 +357,7 @@ class Page {
 
   drawEnds() {
     const { stick, newer } = this.view;
+    this.controls.draw();
     byId("latest").hidden = stick;
     setText(byId("latest"), newer > 0 ? `Jump to latest (${newer} more)` : "Jump to latest");
     this.prompts.remember(this.view.timeline.items.filter(({ kind }) => kind === "prompt").map(({ text }) => text));
@@ -373,10 +381,6 @@ class Page {
       this.storage.setItem("myagent label", byId("join-label").value.trim());
       this.join();
     });
-    byId("menu").addEventListener("click", () => {
-      const open = byId("sessions").classList.toggle("open");
-      byId("menu").setAttribute("aria-expanded", String(open));
-    });
     byId("new-session").addEventListener("click", () => {
       this.choose(null);
       this.fresh = true;
@@ -384,12 +388,6 @@ class Page {
       this.prompts.focus();
     });
     byId("all-sessions").addEventListener("click", () => this._allSessions().catch(() => this._say("The sessions could not be fetched")));
-    byId("raw").addEventListener("click", ({ currentTarget }) => {
-      const raw = currentTarget.getAttribute("aria-pressed") !== "true";
-      currentTarget.setAttribute("aria-pressed", String(raw));
-      this.view.raw = raw;
-    });
-    byId("latest").addEventListener("click", () => this.view.toLatest());
     for (const id of ["stop", "stop-turn"]) byId(id).addEventListener("click", () => this._cancel(null));
     byId("people").addEventListener("click", () => {
       this.ask({ type: "who" }, (answer) => this.people.show(answer.connections, this.workspace.connectionId), (why) => this.prompts.note(why));

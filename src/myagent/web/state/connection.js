@@ -121,7 +121,7 @@ export class Connection {
     wait();
     try {
       const headers = { Authorization: `Bearer ${this._credential.token}`, ...more };
-      const asked = { headers, cache: "no-store", credentials: "omit", signal: stopped.signal };
+      const asked = { headers, cache: "no-store", credentials: "same-origin", signal: stopped.signal };
       const response = await fetch(new URL(path, this._base), asked);
       if (!response.ok) throw new Refused(response.status);
       const reader = response.body.getReader();

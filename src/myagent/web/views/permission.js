@@ -1,7 +1,7 @@
 // The dialog in which the owner answers a permission request. Nothing done before it appeared can answer it.
 
 import { byId, el, setText } from "./dom.js";
-import { drawDisplay, whatAndWhere } from "./render.js";
+import { drawDisplay, whatAndWhere } from "./asked.js";
 import { Remember } from "./rules.js";
 
 export const GUARD = 300; // milliseconds without a key or a press, from the moment it appears, before it can be answered
