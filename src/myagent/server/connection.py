@@ -74,6 +74,10 @@ class Connection(asyncio.BufferedProtocol):
         self.shown: set[str] = set()
         self.cursor = Cursor(self._listener.host.fanout, self, session_id=identity.session_id)
 
+    def pass_to(self, listener: Listener) -> None:
+        """Let another listener take the request, and all that follows: of several at one address, the one it names."""
+        self._listener = listener
+
     @property
     def addresses(self) -> tuple[tuple[str, int], tuple[str, int]]:
         """The other side's and ours, as IP address and port."""

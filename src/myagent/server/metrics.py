@@ -19,11 +19,11 @@ import msgspec
 
 from myagent.eventlog import EventLog, LogRefused, Opened, PromptKey, Stored, Unit
 from myagent.server.loop_time import LoopTime
+from myagent.server.workspace import Workspace
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-    from myagent.host.host import Host
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 COMMIT_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -97,7 +97,7 @@ class MeasuredLog:
 
         self._log.write(replace(unit, on_commit=committed, on_refuse=None if unit.on_refuse is None else refused))
 
-    async def exposition(self, host: Host) -> bytes:
+    async def exposition(self, host: Workspace) -> bytes:
         """Everything in Prometheus' text format."""
         await asyncio.to_thread(importlib.import_module, "prometheus_client")  # takes a while, the first time
         from prometheus_client import generate_latest
@@ -124,7 +124,7 @@ class MeasuredLog:
                 if asked is not None:  # else by an earlier server
                     self.permission_seconds.observe(now - asked)
 
-    def _metrics(self, host: Host) -> list[Metric]:
+    def _metrics(self, host: Workspace) -> list[Metric]:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
         def counter(name: str, text: str, label: str, counts: Counter[str]) -> Metric:
