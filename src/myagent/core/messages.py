@@ -308,6 +308,13 @@ class Replayed(Reply, frozen=True, kw_only=True, tag="replayed"):
     head: int
 
 
+class HostLink(Reply, frozen=True, kw_only=True, tag="host_link"):
+    """A relay tells whether the host that it shows is there; `since`: it is not, from then on (ISO 8601, UTC)."""
+
+    online: bool
+    since: str | None = None
+
+
 _GAP_NAMES = {"session_id": "sessionId", "start": "from", "end": "to"}
 
 
@@ -330,6 +337,7 @@ ServerMessage = (
     | Connections
     | OwnerChanged
     | Presence
+    | HostLink
     | Replayed
     | Gap
 )

@@ -315,6 +315,10 @@ class Connection(asyncio.BufferedProtocol):
         self._protocol.send_ping(FENCE)
         self._send_protocol()
 
+    def come_back(self) -> None:
+        """Close with a code after which a client comes back and resumes."""
+        self.close(1001, "some events are not here: resume")
+
     def fail(self) -> None:
         self.close(1011, "internal error")
 

@@ -34,7 +34,9 @@ class Listener(Protocol):
     """Where a connection comes from: judges its request, and forgets it when it is gone."""
 
     settings: Settings
-    host: Workspace
+
+    @property
+    def host(self) -> Workspace: ...
 
     @property
     def places(self) -> Places: ...

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -76,12 +76,19 @@ class Server:
         self._expiry_looks = 0
         self._resources = contextlib.ExitStack()  # what is let go when it is closed
         self._started = self._closed = False
+        self.on_ended: Callable[[], None] = lambda: None  # called when credentials were revoked or have expired
+        self.on_stopped: Callable[[], Awaitable[None]] | None = None  # awaited when the last event was stored
         self.on_wrong_credential: Callable[[str], None] = lambda _: None  # gets the address that it came from
 
     @property
     def token(self) -> str:
         """The owner token."""
         return self._access.token
+
+    @property
+    def access(self) -> Access:
+        """Who may connect."""
+        return self._access
 
     @property
     def port(self) -> int:
@@ -172,6 +179,8 @@ class Server:
         if self._expiry_timer is not None:
             self._expiry_timer.cancel()
         await self.host.stop()
+        if self.on_stopped is not None:
+            await self.on_stopped()
         await self.acceptor.close()
         await self.host.close()
         self._save_seen()
@@ -274,6 +283,7 @@ class Server:
         """Close all connections of a credential, or of a device. The slot that one held is free at once: nobody may
         reclaim it."""
         self._tickets.forget(credential_id)
+        self.on_ended()
         for connection in self._connected(credential_id):
             self.host.leave(connection, clean=True)
             connection.close(4401, f"the credential was {why}" if why == "revoked" else f"the credential has {why}")

@@ -16,6 +16,7 @@ from myagent.core.messages import (
     Error,
     Event,
     Gap,
+    HostLink,
     OwnerChanged,
     PermissionMode,
     PermissionRequest,
@@ -163,6 +164,8 @@ class Driver:
                     "nobody" if message.owner is None else name_line(message.owner.label or message.owner.connection_id)
                 )
                 self._screen.say(f"owner: {owner} ({escape(message.why)})")
+            case HostLink(online=False) if self._watches:
+                self._screen.say(f"host offline since {escape(message.since or '')}: what is shown is the relay's copy")
             case Gap() if self._watches:
                 self._screen.say(
                     f"events {message.start} to {message.end} of session {escape(message.session_id)} are gone: "
