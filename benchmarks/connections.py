@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from benchmarks.measure import Figure, Program, Result, Spread, Verdict, compare
+from benchmarks.measure import Effort, Figure, Program, Result, Spread, Verdict, compare, pick
 from benchmarks.tools import TOKEN, Missing, Tools
 
 CROWDS = (1000, 5000)
@@ -14,7 +14,7 @@ GOAL = 8.0  # kB
 SETTLE = 1.0  # seconds before memory is read
 
 
-def run(tools: Tools, *, quick: bool) -> Result:
+def run(tools: Tools, effort: Effort) -> Result:
     starts: dict[str, Callable[[], Program]] = {
         "myagent": tools.product,
         "myagent, uvloop": lambda: tools.product(loop="uvloop"),
@@ -24,8 +24,8 @@ def run(tools: Tools, *, quick: bool) -> Result:
     }
     seconds: dict[str, list[float]] = {}
     memory: dict[str, dict[int, list[float]]] = {}
-    crowds = CROWDS[:1] if quick else CROWDS
-    for _ in range(2 if quick else 5):
+    crowds = pick(effort, CROWDS, CROWDS[:1], (50,))
+    for _ in range(pick(effort, 5, 2, 1)):
         for name, start in starts.items():
             if name in tools.left_out:
                 continue
@@ -41,10 +41,10 @@ def run(tools: Tools, *, quick: bool) -> Result:
                 client.ask("open 10")  # whatever is imported or compiled on first use
                 time.sleep(SETTLE)
                 empty = server.rss
-                seconds.setdefault(name, []).append(client.ask("open 1000")["seconds"])
+                seconds.setdefault(name, []).append(client.ask(f"open {crowds[0]}")["seconds"])
                 for crowd in crowds:
-                    if crowd > 1000:
-                        client.ask(f"open {crowd - 1000}")
+                    if crowd > crowds[0]:
+                        client.ask(f"open {crowd - crowds[0]}")
                     client.ask(f"stats {SETTLE}")
                     kilobytes = (server.rss - empty) / crowd / 1000
                     memory.setdefault(name, {}).setdefault(crowd, []).append(kilobytes)

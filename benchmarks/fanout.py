@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 
-from benchmarks.measure import Figure, Incomplete, Program, Result, Spread, Verdict, compare, interleave
+from benchmarks.measure import Effort, Figure, Incomplete, Program, Result, Spread, Verdict, compare, interleave, pick
 from benchmarks.tools import TOKEN, Missing, Tools
 
 EVENT = '{"type":"agent_std'
@@ -57,10 +57,10 @@ class Audience:
         return expected / used
 
 
-def run(tools: Tools, *, quick: bool) -> Result:
-    crowds = (100, 1000) if quick else (1, 10, 100, 1000)
+def run(tools: Tools, effort: Effort) -> Result:
+    crowds: tuple[int, ...] = pick(effort, (1, 10, 100, 1000), (100, 1000), (10,))
     batches = (1, 8, 32)
-    repetitions = 3 if quick else 5
+    repetitions = pick(effort, 5, 3, 1)
     cells: dict[str, dict[str, Spread]] = {}
     with ExitStack() as stack:
         audiences = _audiences(tools, stack)
@@ -71,7 +71,7 @@ def run(tools: Tools, *, quick: bool) -> Result:
             for anchor in anchors.values():
                 anchor.grow(followers)
             for batch in batches if followers >= 100 else batches[:1]:
-                ticks = max(10, TICKS[followers] // (8 if quick else 1) // max(1, batch // 8))
+                ticks = max(10, TICKS[followers] // pick(effort, 1, 8, 300) // max(1, batch // 8))
                 subjects: dict[str, Callable[[], float]] = {}
                 for name, audience in audiences.items():
                     command = "deliver" if name.startswith("myagent") else "emit"
@@ -177,7 +177,7 @@ def _connect(port: int) -> socket.socket:
 def _verdicts(cells: dict[str, dict[str, Spread]]) -> list[Verdict]:
     verdicts = []
     for (batch, followers), goal in GOALS.items():
-        cell = cells[f"{batch} × {followers}"]
+        cell = cells.get(f"{batch} × {followers}", {})
         what = f"delivery, {batch} event{'s' if batch > 1 else ''} a tick, {followers} followers / "
         verdicts.append(compare(what + "C send()", _ratio(cell, "C send()"), least=goal))
         if batch > 1:
@@ -187,7 +187,7 @@ def _verdicts(cells: dict[str, dict[str, Spread]]) -> list[Verdict]:
 
 
 def _ratio(cell: dict[str, Spread], other: str) -> Spread | None:
-    return cell["myagent"].over(cell[other]) if other in cell else None
+    return cell["myagent"].over(cell[other]) if "myagent" in cell and other in cell else None
 
 
 def _figure(cells: dict[str, dict[str, Spread]]) -> Figure:

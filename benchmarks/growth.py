@@ -11,18 +11,18 @@ from contextlib import ExitStack
 from functools import partial
 
 from benchmarks.fanout import Audience
-from benchmarks.measure import Figure, Result, Spread, Verdict, interleave
+from benchmarks.measure import Effort, Figure, Result, Spread, Verdict, interleave, pick
 from benchmarks.tools import Tools
 
 STEEPEST = 1.5  # times the least cost; noise on a shared machine is some tenths
 
 
-def run(tools: Tools, *, quick: bool) -> Result:
-    crowds = (10, 100, 1000) if quick else (10, 100, 1000, 10_000)
-    stores = (1000, 100_000) if quick else (1000, 10_000, 100_000, 1_000_000)
+def run(tools: Tools, effort: Effort) -> Result:
+    crowds: tuple[int, ...] = pick(effort, (10, 100, 1000, 10_000), (10, 100, 1000), (2, 10))
+    stores: tuple[int, ...] = pick(effort, (1000, 10_000, 100_000, 1_000_000), (1000, 100_000), (100, 1000))
     sessions = (1, 100)
-    repetitions = 3 if quick else 5
-    deliveries, ceiling = _followers(tools, crowds, repetitions)
+    repetitions = pick(effort, 5, 3, 1)
+    deliveries, ceiling = _followers(tools, crowds, repetitions, pick(effort, 40_000, 40_000, 400))
     stored = _filled(tools, {f"{events:,} events": (1, events) for events in stores}, repetitions)
     shared = _filled(tools, {f"{count:,} sessions": (count, 1000) for count in sessions}, repetitions)
     verdicts = [
@@ -32,7 +32,7 @@ def run(tools: Tools, *, quick: bool) -> Result:
     ]
     groups = list(deliveries) + list(stored) + list(shared)
     bars: dict[str, list[Spread | None]] = {
-        "myagent": [*deliveries.values(), *stored.values(), *shared.values()],
+        "myagent": [{**deliveries, **stored, **shared}[group] for group in groups],
         "C send()": [ceiling.get(group) for group in groups],
     }
     figure = Figure("Cost growth", "µs of CPU (per delivery; per event)", groups, bars, logarithmic=True)
@@ -40,8 +40,10 @@ def run(tools: Tools, *, quick: bool) -> Result:
     return Result("growth", verdicts, data, figure)
 
 
-def _followers(tools: Tools, crowds: tuple[int, ...], repetitions: int) -> tuple[dict[str, Spread], dict[str, Spread]]:
-    """What a delivery costs us, and the C program that only sends."""
+def _followers(
+    tools: Tools, crowds: tuple[int, ...], repetitions: int, total: int
+) -> tuple[dict[str, Spread], dict[str, Spread]]:
+    """What a delivery costs us, and the C program that only sends; `total` deliveries are measured at a time."""
     costs: dict[str, Spread] = {}
     ceiling: dict[str, Spread] = {}
     with ExitStack() as stack:
@@ -50,7 +52,7 @@ def _followers(tools: Tools, crowds: tuple[int, ...], repetitions: int) -> tuple
         for followers in crowds:
             ours.grow(followers)
             theirs.grow(followers)
-            ticks = max(20, 40_000 // followers)
+            ticks = max(20, total // followers)
             measured = interleave(
                 {
                     "ours": partial(_cost, ours, "deliver", ticks),
@@ -58,8 +60,9 @@ def _followers(tools: Tools, crowds: tuple[int, ...], repetitions: int) -> tuple
                 },
                 repetitions,
             )
-            costs[f"{followers:,} followers"] = measured["ours"]
-            ceiling[f"{followers:,} followers"] = measured["theirs"]
+            for told, of in ((costs, "ours"), (ceiling, "theirs")):
+                if of in measured:
+                    told[f"{followers:,} followers"] = measured[of]
     return costs, ceiling
 
 
@@ -83,14 +86,19 @@ def _filled(tools: Tools, fillings: dict[str, tuple[int, int]], repetitions: int
 def _linear(figure: str, costs: dict[str, Spread], ceiling: dict[str, Spread]) -> Verdict:
     """Whether a delivery to the largest crowd costs no more, beside the ceiling, than one to the smallest: the kernel
     itself is slower with more sockets than the CPU's caches hold."""
-    ratios = [costs[crowd].over(ceiling[crowd]).median for crowd in costs]
-    values = [each.median for each in costs.values()]
+    both = [crowd for crowd in costs if crowd in ceiling]
+    if len(both) < 2:
+        return Verdict(figure, f"linear (≤ {STEEPEST:g} ×)", "left out", None)
+    ratios = [costs[crowd].over(ceiling[crowd]).median for crowd in both]
+    values = [costs[crowd].median for crowd in both]
     measured = f"{values[0]:.3g} → {values[-1]:.3g} µs; {ratios[0]:.2f} → {ratios[-1]:.2f} × C"
     return Verdict(figure, f"linear (≤ {STEEPEST:g} ×)", measured, ratios[-1] / ratios[0] <= STEEPEST)
 
 
 def _flat(figure: str, costs: dict[str, Spread]) -> Verdict:
     """Whether the last of a row costs at most `STEEPEST` times as much as the first one."""
+    if len(costs) < 2:
+        return Verdict(figure, f"flat (≤ {STEEPEST:g} ×)", "left out", None)
     first, *_, last = costs.values()
     ratio = last.median / first.median
     measured = f"{first.median:.3g} → {last.median:.3g} µs ({ratio:.2f} ×)"

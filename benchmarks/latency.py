@@ -11,18 +11,19 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from benchmarks.fanout import EVENT
-from benchmarks.measure import Figure, Program, Result, Spread, compare
+from benchmarks.measure import Effort, Figure, Program, Result, Spread, compare, pick
 from benchmarks.tools import TOKEN, Missing, Tools
 
 RATE = 200
 PATIENCE = 60
 
 
-def run(tools: Tools, *, quick: bool) -> Result:
-    events, repetitions = (200, 2) if quick else (600, 6)
+def run(tools: Tools, effort: Effort) -> Result:
+    events, repetitions = pick(effort, (600, 6), (200, 2), (20, 1))
+    crowds = pick(effort, (100, 1000), (100, 1000), (10,))
     verdicts, groups = [], []
     measured: dict[str, dict[str, list[float]]] = {}
-    for followers in (100, 1000):
+    for followers in crowds:
         values: dict[str, dict[str, list[float]]] = {}
         with ExitStack() as stack:
             servers: dict[str, tuple[Program, Program]] = {}
@@ -56,7 +57,7 @@ def run(tools: Tools, *, quick: bool) -> Result:
         verdicts.append(compare(f"p99 latency to the last of {followers} / Node ws", ratio, most=1.0))
     names = list(groups[0])
     figure = Figure(
-        "p99 latency, agent's write to the last follower", "ms", ["100 followers", "1,000 followers"],
+        "p99 latency, agent's write to the last follower", "ms", [f"{each:,} followers" for each in crowds],
         {name: [group.get(name) for group in groups] for name in names},
     )  # fmt: skip
     return Result("latency", verdicts, {"ms": measured, "events a second": RATE}, figure)

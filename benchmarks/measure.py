@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self, TypeVar
 
 CPUS = sorted(os.sched_getaffinity(0))
 SERVER_CPU, CLIENT_CPU = CPUS[0], CPUS[-1]
@@ -111,13 +111,22 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+Effort = Literal["full", "quick", "smoke"]  # quick: for a look; smoke: whether it works at all
+_Amount = TypeVar("_Amount")
+
+
+def pick(effort: Effort, full: _Amount, quick: _Amount, smoke: _Amount) -> _Amount:
+    """How much of something is measured."""
+    return {"full": full, "quick": quick, "smoke": smoke}[effort]
+
+
 class Incomplete(Exception):
     """Not everything that was sent came: there is nothing to be measured."""
 
 
 def interleave(subjects: Mapping[str, Callable[[], float]], repetitions: int) -> dict[str, Spread]:
     """Measure all subjects in turn, again and again, after one round that does not count; then the noise of the machine
-    is in all of them. A subject that loses something is left out from there on."""
+    is in all of them. A subject that loses something is left out."""
     values: dict[str, list[float]] = {name: [] for name in subjects}
     for repetition in range(repetitions + 1):
         for name in list(values):

@@ -12,15 +12,15 @@ from contextlib import ExitStack
 from functools import partial
 
 from benchmarks.fanout import EVENT, NAP
-from benchmarks.measure import Figure, Incomplete, Program, Result, compare, interleave
+from benchmarks.measure import Effort, Figure, Incomplete, Program, Result, compare, interleave, pick
 from benchmarks.tools import TOKEN, Missing, Tools
 
 FOLLOWERS = 100
 PATIENCE = 120
 
 
-def run(tools: Tools, *, quick: bool) -> Result:
-    size = (4 if quick else 32) << 20
+def run(tools: Tools, effort: Effort) -> Result:
+    size = pick(effort, 32, 4, 1) << 20
     file = tools.scratch.text_file(size)
     subjects: dict[str, Callable[[], float]] = {}
     with ExitStack() as stack:
@@ -42,12 +42,15 @@ def run(tools: Tools, *, quick: bool) -> Result:
             client.ask(f"open {FOLLOWERS}")
             command = f"pipe {file}" if name.startswith("cat") else f"spawn {json.dumps(['cat', str(file)])}"
             subjects[name] = partial(_measure, server, client, command, size)
-        rates = interleave(subjects, 3 if quick else 5)
+        rates = interleave(subjects, pick(effort, 5, 3, 1))
     mine, raw, node = (rates.get(name) for name in ("myagent", "cat into sockets (C)", "Node ws"))
-    assert mine is not None
     verdicts = [
-        compare("whole way, 100 followers / raw way", mine.over(raw) if raw else None, least=0.5),
-        compare("whole way, 100 followers / Node ws spawn + broadcast", mine.over(node) if node else None, least=1.0),
+        compare("whole way, 100 followers / raw way", mine.over(raw) if mine and raw else None, least=0.5),
+        compare(
+            "whole way, 100 followers / Node ws spawn + broadcast",
+            mine.over(node) if mine and node else None,
+            least=1.0,
+        ),
     ]
     figure = Figure(
         "The whole way, 100 followers", "MB per CPU-second", ["stdout → followers"], {k: [v] for k, v in rates.items()}

@@ -16,7 +16,7 @@ from typing import Any
 from websockets.sync.client import ClientConnection, connect
 
 from benchmarks.fanout import EVENT
-from benchmarks.measure import Figure, Program, Result, Spread, Verdict, compare
+from benchmarks.measure import Effort, Figure, Program, Result, Spread, Verdict, compare, pick
 from benchmarks.tools import Tools
 
 STALLED = 20
@@ -27,13 +27,13 @@ GROWTH_MB = 64
 SLOWDOWN = 1.2
 
 
-def run(tools: Tools, *, quick: bool) -> Result:
-    size = (50 if quick else 200) * 1_000_000
+def run(tools: Tools, effort: Effort) -> Result:
+    size = pick(effort, 200, 50, 2) * 1_000_000
     file = tools.scratch.text_file(size)
     growth: dict[int, list[float]] = {0: [], STALLED: []}
     acks: dict[int, list[float]] = {0: [], STALLED: []}
     cut = 0
-    for _ in range(2 if quick else 5):
+    for _ in range(pick(effort, 5, 2, 1)):
         for stalled in (0, STALLED):
             measured = _measure(tools, stalled, size, str(file))
             growth[stalled].append(measured["growth"])

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.measure import Figure, Result, compare, interleave
+from benchmarks.measure import Effort, Figure, Result, compare, interleave, pick
 from benchmarks.tools import Tools
 
 COMMANDS = {
@@ -17,9 +17,9 @@ COMMANDS = {
 }
 
 
-def run(tools: Tools, *, quick: bool) -> Result:
+def run(tools: Tools, effort: Effort) -> Result:
     subjects = {name: lambda c=command: _wall(c) for name, command in COMMANDS.items()}
-    seconds = interleave(subjects, 7 if quick else 25)
+    seconds = interleave(subjects, pick(effort, 25, 7, 1))
     base = seconds["python3 -c pass"]
     verdicts = [
         compare(f"{name} / python3 -c pass", seconds[name].over(base), most=3.0) for name in COMMANDS if "help" in name

@@ -11,7 +11,7 @@ import sys
 from functools import cached_property
 from pathlib import Path
 
-from benchmarks.measure import CLIENT_CPU, SERVER_CPU, Program, Scratch
+from benchmarks.measure import CLIENT_CPU, SERVER_CPU, Effort, Program, Scratch
 
 HERE = Path(__file__).parent
 CACHE = HERE.parent / ".cache" / "benchmarks"
@@ -27,11 +27,11 @@ class Missing(Exception):
 class Tools:
     """Everything is made ready on first use; `left_out` says what could not be, and why."""
 
-    def __init__(self, scratch: Scratch, *, install: bool, quick: bool = False) -> None:
+    def __init__(self, scratch: Scratch, *, install: bool, effort: Effort = "full") -> None:
         self.scratch = scratch
         self.left_out: dict[str, str] = {}
         self._install = install
-        self._quick = quick
+        self._effort = effort
         self._compiled: dict[str, Path] = {}
         CACHE.mkdir(parents=True, exist_ok=True)
         if install:
@@ -58,7 +58,7 @@ class Tools:
     # --- the product ----------------------------------------------------------------------------------------------
 
     def product(self, workspace: Path | None = None, *, loop: str = "asyncio") -> Program:
-        if loop == "uvloop" and self._quick:
+        if loop == "uvloop" and self._effort != "full":
             raise Missing("only in the full run")
         if loop == "uvloop" and importlib.util.find_spec("uvloop") is None:
             raise Missing("uvloop is not installed")

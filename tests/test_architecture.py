@@ -22,7 +22,7 @@ TESTS = Path(__file__).parent
 TEST_FILES = sorted(TESTS.rglob("test_*.py"))
 KINDS = {"conformance", "e2e", "faults", "fuzz", "security"}  # folders of tests that go through many rooms
 FROM_OUTSIDE = {"cli", "tui", "web"}  # rooms whose tests start the program or open the page
-ABOUT_THE_WHOLE = {"test_architecture", "test_docs", "test_extras"}
+ABOUT_THE_WHOLE = {"test_benchmarks", "test_architecture", "test_docs", "test_extras"}
 
 # Each room, from the top down, and the rooms that it may know: never one that stands above it. `core` and `exceptions`
 # may be known by all, and `myagent` itself, which is the version and nothing else.

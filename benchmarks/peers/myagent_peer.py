@@ -26,7 +26,7 @@ from myagent.eventlog import Draft, EventLog, Stored, Unit
 from myagent.host.session_store import METADATA
 from myagent.server import Server, Settings
 
-CHUNK = "hello hello hello"
+CHUNK = "hello hello hell."  # no secret of ours begins as it ends: such an end would be held back, and be an event more
 TIME = "2026-01-01T00:00:00.000Z"
 FILL = 2000  # events in one unit
 

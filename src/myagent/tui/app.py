@@ -9,7 +9,8 @@ from typing import ClassVar
 
 from textual import work
 from textual.app import App, ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
+from textual.containers import Horizontal
 from textual.events import Key
 from textual.screen import Screen
 from textual.widgets import Footer, Input, Static
@@ -38,19 +39,21 @@ from myagent.text.wording import name_line, one_line
 from myagent.tui import lists, status
 from myagent.tui.copying import copies, copy
 from myagent.tui.finding import Pages
+from myagent.tui.keys import KEYS, OVER_QUESTION
 from myagent.tui.outbox import Outbox
+from myagent.tui.palette import Palette
 from myagent.tui.prompt_box import PromptBox
 from myagent.tui.question import ALONE, QUIET, Question
 from myagent.tui.requests import Requests
 from myagent.tui.searching import Search
 from myagent.tui.sessions import Sessions
+from myagent.tui.side import WIDE, Side
 from myagent.tui.style import CSS
 from myagent.tui.timeline import Timeline
 
 TELL_PAUSE = 0.05  # seconds in which what changes below the stream is gathered
 TAKE_TIME = 0.01  # seconds of taking messages at a time
 LONG_TURN = 10.0  # seconds; the bell rings when one has ended
-OVER_QUESTION = ("stop", "quit", "page")  # what keys do while a permission request is asked for, too
 
 
 class Attach(App[int]):
@@ -58,25 +61,7 @@ class Attach(App[int]):
 
     CSS = CSS
     ENABLE_COMMAND_PALETTE = False
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f1", "help", "Help", priority=True),
-        Binding("f2", "sessions", "Sessions", priority=True),
-        Binding("f3", "people", "Who", priority=True),
-        Binding("f4", "ownership", "Claim/release", priority=True),
-        Binding("f5", "queue", "Queue", priority=True),
-        Binding("f6", "raw", "Raw", show=False, priority=True),
-        Binding("f7", "search", "Search", show=False, priority=True),
-        Binding("f8", "copy", "Copy", show=False, priority=True),
-        Binding("f9", "question", "Request", show=False, priority=True),
-        Binding("ctrl+c", "stop", "Stop", priority=True),
-        Binding("ctrl+q", "quit", "Leave", priority=True),
-        Binding("pageup", "page(-1)", show=False, priority=True),
-        Binding("pagedown", "page(1)", show=False, priority=True),
-        Binding("ctrl+home", "to_start", show=False, priority=True),
-        Binding("ctrl+end", "to_end", show=False, priority=True),
-        Binding("ctrl+up", "prompt(-1)", show=False, priority=True),
-        Binding("ctrl+down", "prompt(1)", show=False, priority=True),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = KEYS
 
     def __init__(
         self, client: Client, pages: Pages, *, session: str | None = None, quiet: float = QUIET, alone: float = ALONE
@@ -86,6 +71,7 @@ class Attach(App[int]):
         self.loss: ClientError | None = None  # why the connection is gone for good
         self.timeline = Timeline(id="timeline")
         self.prompt_box = PromptBox(id="prompt")
+        self._side = Side(id="side")
         self._queue_line = Static(id="queue")
         self._status_line = Static(id="status")
         self.sessions = Sessions(self, client, pages, self.timeline, self.prompt_box, say=self._say, changed=self._tell)
@@ -111,7 +97,9 @@ class Attach(App[int]):
         self._telling = False  # soon
 
     def compose(self) -> ComposeResult:
-        yield self.timeline
+        with Horizontal(id="main"):
+            yield self.timeline
+            yield self._side
         yield self._queue_line
         yield self._status_line
         yield self.search_box
@@ -282,7 +270,21 @@ class Attach(App[int]):
 
     def action_help(self) -> None:
         if len(self.screen_stack) == 1:
-            self.push_screen(lists.Help())
+            self.push_screen(lists.Help(), lambda typed: self.prompt_box.put(typed) if typed else None)
+
+    def on_prompt_box_wonders(self) -> None:
+        self.action_help()
+
+    def action_palette(self) -> None:
+        async def chosen(action: str | None) -> None:
+            if action is not None:
+                await self.run_action(action)
+
+        if len(self.screen_stack) == 1:
+            self.push_screen(Palette(), chosen)
+
+    def action_theme(self) -> None:
+        self.theme = "textual-light" if self.current_theme.dark else "textual-dark"
 
     def _choose(self, chooser: lists.Chooser, then: Callable[[str], None]) -> None:
         if len(self.screen_stack) == 1:
@@ -384,6 +386,9 @@ class Attach(App[int]):
         waiting = [one_line(each.prompt) for each in self.metadata.queue] if self.metadata else []
         self._queue_line.display = bool(waiting or self.outbox)
         self._queue_line.update(status.queue_line(waiting, len(self.outbox), width))
+        self._side.display = self.size.width >= WIDE
+        if self._side.display:
+            self._side.tell(self.client, self.metadata, self.timeline.story, self._followers)
         self._set_title(status.title(self.client, self.session, next(iter(self.requests.ours()), None)))
 
     def _set_title(self, title: str) -> None:

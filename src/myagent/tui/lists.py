@@ -9,7 +9,7 @@ from typing import ClassVar
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.containers import Vertical, VerticalScroll
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -29,8 +29,8 @@ F6              raw text, or Markdown and tool calls
 F7              find: Enter, Up, Down go on; #120 goes to event 120
 F8              copy: the agent's words, a request, a prompt, the screen
 F9              the open permission request
-PgUp, PgDn      scroll; with Ctrl: Home, End, Up and Down go to the
-                beginning, the end, and prompt by prompt
+F1, Ctrl+P      this page (? too, in an empty box); all, found by typing
+PgUp, PgDn      scroll; Ctrl+Home, End, Up, Down: the ends, each prompt
 
 A permission request takes y (allow), n (deny), r (deny with a reason),
 or the number of an answer that the agent offers. One with warnings is
@@ -74,15 +74,23 @@ class Chooser(Dialog[str | None]):
         self.dismiss(None)
 
 
-class Help(Dialog[None]):
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f1,enter,q", "leave", "Back")]
+class Help(Dialog[str | None]):
+    """Gives what is to be written into the box for prompts: `?`, which brings this page there, pressed again."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,f1,enter,q", "leave", "Back"),
+        Binding("question_mark", "write", show=False),
+    ]
 
     def compose(self) -> ComposeResult:
-        with Vertical(id="chooser"):
+        with Vertical(id="chooser"), VerticalScroll():
             yield Static(Text(HELP))
 
     def action_leave(self) -> None:
         self.dismiss(None)
+
+    def action_write(self) -> None:
+        self.dismiss("?")
 
 
 NEW_SESSION = "new"

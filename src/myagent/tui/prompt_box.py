@@ -24,6 +24,9 @@ class PromptBox(TextArea):
             super().__init__()
             self.text = text
 
+    class Wonders(Message):
+        """Somebody pressed `?` where nothing is written."""
+
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id, soft_wrap=True, show_line_numbers=False, highlight_cursor_line=False, compact=True)
         self._history: list[str] = []
@@ -86,6 +89,8 @@ class PromptBox(TextArea):
                     text = self.text
                     self.load_text("")  # at once: what follows in the same burst is another prompt
                     self.post_message(self.Submitted(text))
+            case "question_mark" if not self.text:
+                self.post_message(self.Wonders())
             case "ctrl+j" | "shift+enter" | "alt+enter":
                 self.insert("\n")
             case "up" if self.cursor_at_first_line and self._place > 0:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 CSS = """
-#timeline { height: 1fr; overflow-x: hidden; overflow-y: scroll; scrollbar-size-vertical: 1; background: $background; }
+#main { height: 1fr; }
+#side { width: 38; height: 100%; padding: 0 0 0 1; border-left: solid $panel; overflow: hidden hidden; }
+#timeline { width: 1fr; height: 100%; overflow-x: hidden; overflow-y: scroll; scrollbar-size-vertical: 1;
+  background: $background; }
 #status { height: 1; background: $panel; }
 #queue { height: 1; color: $text-muted; }
 #search { height: 1; border: none; padding: 0; }
@@ -13,7 +16,9 @@ Question, Chooser, Help { align: center middle; }
   background: $surface; }
 #question-facts, #question-title, #question-keys { height: auto; }
 #question-body { height: auto; max-height: 1fr; scrollbar-size-vertical: 1; }
+#typed { border: none; height: 1; padding: 0; margin: 0 0 1 0; }
 #reason { border: none; height: 1; padding: 0; }
 ToastRack { dock: top; align: right top; margin: 0; }
+#chooser VerticalScroll { height: auto; max-height: 1fr; scrollbar-size-vertical: 1; }
 #chooser OptionList { height: auto; max-height: 1fr; border: none; padding: 0; }
 """

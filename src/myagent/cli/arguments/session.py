@@ -45,7 +45,7 @@ exit codes: 0 done, 2 wrong usage, 3 a file of ours is unsafe
 ATTACH = """\
 Sit in a session: a full-screen client to prompt, watch, answer, stop and hand over. F1 there shows its keys.
 
-Works over SSH and in tmux, from 80 columns by 24 lines on, without a
+Works over SSH and in tmux, from 60 columns by 15 lines on, without a
 mouse, and without colour (NO_COLOR=1). Keys that were typed before a permission request appeared are no answer to it.
 Leaving with Ctrl+Q leaves the agent running.
 """
