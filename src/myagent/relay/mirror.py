@@ -213,6 +213,13 @@ class Mirror:
     def _store_session(self, session: Session) -> None:
         self.log.write(Unit(lambda _: None, sessions={str(session.session_id): encode(session)}, fact=True))
 
+    def know(self, told: SessionState) -> None:
+        """List a session from now on, before any of its events is shown: whoever comes in between is told of both."""
+        session = told.session
+        if session.session_id not in self.sessions:
+            self.sessions[session.session_id] = session
+            self._store_session(session)
+
     def session_told(self, told: SessionState) -> None:
         self._waiting[told.session.session_id] = told
 

@@ -214,6 +214,8 @@ class Publisher:
 
     async def _publish_page(self, session_id: str, head: int) -> None:
         after = self.published.get(session_id, 0)
+        if state(self.name, "session", session_id) not in self._told:
+            await self._tell_session(session_id)  # first: relays show no event of a session that they cannot list
         rows = await self._host.log.read_session(session_id, after, until_seq=head, max_bytes=PAGE_BYTES)
         rows = rows[:PAGE_EVENTS]
         most = self._engine.max_payload - OVERHEAD_BYTES
@@ -249,10 +251,15 @@ class Publisher:
             )
         for kind in changed:
             what, _, session_id = kind.partition(" ")
-            session = host.sessions.get(SessionId(session_id)) if what == "session" else None
-            if session is not None:
-                latest = SessionState(self.published.get(session_id, 0), session)
-                await self._tell_state(state(self.name, "session", session_id), host.redactor.encoded(encode(latest)))
+            if what == "session":
+                await self._tell_session(session_id)
+
+    async def _tell_session(self, session_id: str) -> None:
+        session = self._host.sessions.get(SessionId(session_id))
+        if session is not None:
+            latest = SessionState(self.published.get(session_id, 0), session)
+            told = self._host.redactor.encoded(encode(latest))
+            await self._tell_state(state(self.name, "session", session_id), told)
 
     async def _tell_state(self, subject: str, data: bytes) -> None:
         if self._told.get(subject) != data:

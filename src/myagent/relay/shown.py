@@ -7,20 +7,20 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 from websockets.http11 import Request
 
 from myagent.access.credentials import Credential
 from myagent.access.tickets import Tickets
+from myagent.core.messages import SessionId
 from myagent.eventlog import LogRefused
 from myagent.eventlog.sqlite import SqliteLog
-from myagent.relay.engine import Engine, EngineAway, NobodyThere
+from myagent.relay.engine import Engine, EngineAway, Kept, NobodyThere
 from myagent.relay.judged import JudgedAccess, Unjudged
 from myagent.relay.mirror import Mirror
-from myagent.relay.subjects import EVENTS, access, events
-from myagent.relay.words import Question, Use, Verdict
+from myagent.relay.subjects import EVENTS, STATE, TAKEN, access, events, state
+from myagent.relay.words import Question, SessionState, Use, Verdict, read
 from myagent.server.acceptor import Acceptor
 from myagent.server.admission import Admission, Rejected
 from myagent.server.connection import Connection
@@ -31,10 +31,8 @@ from myagent.server.rate_limit import network
 from myagent.server.upgrade import Upgrades
 from myagent.settings import Settings
 
-if TYPE_CHECKING:
-    from myagent.core.messages import SessionId
-
 IDLE_SECONDS = 2.0  # after which the stream is looked at although nothing was told of it
+RETRY_SECONDS = 0.2
 MISSING_SECONDS = 5.0  # for which the stream has not what is told of a session, until that counts as gone
 QUESTIONS = 64  # to one host at a time; more are turned away
 OFFLINE = "the host is away, and has not said yet whether this credential is good"
@@ -66,7 +64,8 @@ class Shown:
         self._upgrades: Upgrades
         self._answers: Answers
         self._admission: Admission
-        self._missing: dict[SessionId, float] = {}
+        self._missing: dict[SessionId, float] = {}  # since when: what is told of them is ahead of the events
+        self._untold: dict[SessionId, float] = {}  # since when: their events are ahead of what is told
 
     @property
     def places(self) -> Places:
@@ -181,12 +180,14 @@ class Shown:
             self._wake.clear()
             try:
                 while found := await self._engine.fetch(EVENTS, events(self.name), self.host.copy.number):
+                    await self._know_sessions(found)
                     await self.host.copy.take(found)
                     await self.host.log.room()
                 await self._take_states()
                 self.host.save()
             except EngineAway:
-                pass
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
             except (LogRefused, OSError) as error:
                 _log.error("the copy of %s cannot be written: %s", self.name, error)
             try:
@@ -194,6 +195,20 @@ class Shown:
                     await self._wake.wait()
             except TimeoutError:
                 await self._look_for_a_shorter_stream()
+
+    async def _know_sessions(self, messages: list[Kept]) -> None:
+        """Have every session listed of which an event has come. The host told of it before. Raises `EngineAway`."""
+        come = {SessionId(each.subject.rpartition(".")[2]) for each in messages} - self.host.sessions.keys() - {TAKEN}
+        for session_id in come:
+            kept = await self._engine.fetch(STATE, state(self.name, "session", session_id), 0)
+            told = read(kept[-1].data, SessionState) if kept else None
+            if isinstance(told, SessionState):
+                self.host.know(told)
+                continue
+            now = asyncio.get_running_loop().time()
+            if now - self._untold.setdefault(session_id, now) < MISSING_SECONDS:
+                raise EngineAway  # a replica may be behind: it is looked for again
+            _log.warning("nothing is told of session %s of %s", session_id, self.name)
 
     async def _look_for_a_shorter_stream(self) -> None:
         """A stream that ends before what we have read was made anew, or has lost its end: it is read from the start,
