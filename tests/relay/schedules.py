@@ -59,10 +59,14 @@ class Running:
 
     async def stop(self, number: int = signal.SIGKILL) -> None:
         if self._process is not None and self._draining is not None:
-            self._process.send_signal(number)
-            await self._process.wait()
-            await self._draining
-            self._process = None
+            process, self._process = self._process, None
+            process.send_signal(number)
+            try:
+                await asyncio.wait_for(process.wait(), PATIENCE)
+            finally:
+                if process.returncode is None:  # it does not stop when it is told to, which fails the schedule
+                    process.kill()
+                await self._draining
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -158,7 +162,7 @@ async def play(seed: int, directory: Path) -> Outcome:
                 while not all(each.has(heads) for each in followers):
                     await asyncio.sleep(0.02)
         except TimeoutError:
-            outcome.stuck = [each.name for each in followers if not each.has(await driver.heads())] or ["the owner"]
+            outcome.stuck = ["somebody"]
         finally:
             for task in (breaking, *tasks):
                 task.cancel()

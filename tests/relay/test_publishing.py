@@ -13,6 +13,7 @@ from tests.relay.scene import events as followed
 from tests.relay.scene import follow, host, next_of, relay, until
 from tests.relay.test_relay import has
 
+from myagent.relay.ending import end
 from myagent.relay.engine import Engine, Fenced
 from myagent.relay.lease import Lease
 from myagent.relay.subjects import EVENTS, BadName, check_name, events, name_of
@@ -257,5 +258,23 @@ def test_a_line_that_is_no_event_is_left_out(tmp_path: Path) -> None:
             await until(lambda: has(shown, session, head))
             direct = await followed(hosted.server.url, hosted.server.token, session, upto=head)
             assert await followed(f"{shown.url}/team/web", hosted.server.token, session, upto=head) == direct
+
+    asyncio.run(script())
+
+
+def test_a_task_that_swallows_a_cancellation_is_ended_all_the_same() -> None:
+    async def script() -> None:
+        async def stubborn() -> None:
+            for _ in range(2):
+                try:
+                    await asyncio.Event().wait()
+                except asyncio.CancelledError:
+                    pass  # as `wait_for` of Python 3.11 does, now and then
+            await asyncio.Event().wait()
+
+        task = asyncio.create_task(stubborn())
+        await asyncio.sleep(0)
+        await end(task, None)
+        assert task.cancelled()
 
     asyncio.run(script())

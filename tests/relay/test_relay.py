@@ -179,10 +179,42 @@ def test_an_open_request_is_shown_to_whoever_comes_until_it_is_answered(tmp_path
                     await owner.send(json.dumps({**decision, "permissionRequestId": asked["permissionRequestId"]}))
                     await next_of(owner, "terminal_state")
                     mirror = shown.shown["team/web"].host
+                    heads = hosted.server.host.fanout.window.heads
+                    await until(lambda: all(has(shown, session, head) for session, head in heads.items()))
                     await until(lambda: not any(each.open for each in mirror.sessions.values()))
                     async with follow(f"{shown.url}/team/web", token) as later:
                         await later.send('{"type":"ping","id":"p"}')
                         seen = [json.loads(await later.recv())["type"] for _ in range(5)]
                         assert "permission_request" not in seen
+
+    asyncio.run(script())
+
+
+def test_metrics_say_how_far_behind_each_side_is(tmp_path: Path) -> None:
+    async def told(url: str, token: str) -> dict[str, float]:
+        lines = (await get(url, token, "/metrics"))[1].decode().splitlines()
+        return {line.split()[0]: float(line.split()[1]) for line in lines if line and not line.startswith("#")}
+
+    async def script() -> None:
+        async with (
+            NatsServer(tmp_path / "nats") as nats,
+            host(tmp_path / "host", nats.url()) as hosted,
+            relay(tmp_path / "copies", nats.url()) as shown,
+        ):
+            token = hosted.server.token
+            session = await hosted.turn(lines=20)
+            head = hosted.server.host.fanout.window.heads[session]
+            await until(lambda: has(shown, session, head) and hosted.publisher.behind == 0)
+            direct, relayed = await told(hosted.server.url, token), await told(f"{shown.url}/team/web", token)
+            assert (direct["myagent_published"], direct["myagent_publish_lag_events"]) == (1, 0)
+            assert (relayed["myagent_host_online"], relayed["myagent_relay_lag_events"]) == (1, 0)
+            assert relayed["myagent_sessions"] == 1
+            nats.kill()
+            await hosted.turn(session=session, id="t2", lines=20)
+            direct = await told(hosted.server.url, token)
+            more = hosted.server.host.fanout.window.heads[session] - head
+            assert direct["myagent_publish_lag_events"] == more and direct["myagent_publish_lag_seconds"] > 0
+            await until(lambda: shown.shown["team/web"].host.offline_since)
+            assert (await told(f"{shown.url}/team/web", token))["myagent_host_online"] == 0
 
     asyncio.run(script())

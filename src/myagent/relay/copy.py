@@ -66,7 +66,8 @@ class Copy:
     async def take(self, messages: Iterable[Kept]) -> None:
         """Write messages of the stream, and return when they are stored and shown. Raises `LogRefused`."""
         drafts: list[Draft] = []
-        skips: dict[str, int] = {}
+        skips: dict[str, int] = {}  # where each session's events go on: their numbers are those of the host, or none
+        missing = False
         for kept in messages:
             self.number = kept.number
             session_id = kept.subject.rpartition(".")[2]
@@ -81,11 +82,12 @@ class Copy:
             if seq <= head:
                 continue
             if seq > head + 1:
-                self._write(drafts, skips)
-                drafts, skips = [], {session_id: seq - 1}
+                self._write(drafts, skips, missing)
+                drafts, skips, missing = [], {}, True
+            skips.setdefault(session_id, seq - 1)
             drafts.append(Draft(session_id, body[: matched.start()] + b"}", update if newline else None))
             self._heads[session_id] = seq
-        self._write(drafts, skips)
+        self._write(drafts, skips, missing)
         await self._log.flush()
         if self.failed is not None:
             raise self.failed
@@ -94,13 +96,12 @@ class Copy:
         """The stream has no event of a session up to this one any more. Raises `LogRefused`."""
         if head > self.head(session_id):
             self._heads[session_id] = head
-            self._write([], {session_id: head})
+            self._write([], {session_id: head}, missing=True)
             await self._log.flush()
 
-    def _write(self, drafts: list[Draft], skips: dict[str, int]) -> None:
+    def _write(self, drafts: list[Draft], skips: dict[str, int], missing: bool) -> None:
         if not drafts and not skips:
             return
-        missing = bool(skips)
 
         def committed(stored: list[Stored]) -> None:
             if missing:

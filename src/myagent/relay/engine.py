@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 NATS_VARIABLE = "MYAGENT_RELAY_NATS"
 REQUEST_SECONDS = 4.0  # for an answer of the engine, or of a host
+CLOSE_SECONDS = 2.0
 PAGE_MESSAGES = 500  # of one fetch
 PAGE_BYTES = 1 << 20
 LEAST_PAYLOAD = 4 << 20  # that the engine must take in one message: the largest event, and its update
@@ -138,8 +139,17 @@ class Engine:
         return self._connection
 
     async def close(self) -> None:
-        if self._connection is not None:
-            await self._connection.close()
+        """Idempotent, whatever state the connection is in."""
+        if self._connection is None:
+            return
+        from nats.errors import Error
+
+        connection, self._connection = self._connection, None
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await connection.close()
+        except (Error, OSError, TimeoutError) as error:  # it was cut just now
+            _log.debug("NATS: %s", error)
 
     async def ensure_streams(self, lease_seconds: float, replicas: int) -> None:
         """Make what is not there yet; what is there stays as it is. Raises `EngineUnusable`, `EngineAway`."""
@@ -190,9 +200,14 @@ class Engine:
             raise EngineAway from None
 
     async def hear(self, subject: str, heard: Callable[[Msg], Awaitable[None]]) -> None:
-        """Call `heard` for whatever is published there, from now on, also after a reconnection."""
-        await self._client.subscribe(subject, cb=heard)
-        await self._client.flush()
+        """Call `heard` for whatever is published there, from now on, also after a reconnection. Raises `EngineAway`."""
+        from nats.errors import Error
+
+        try:
+            await self._client.subscribe(subject, cb=heard)
+            await self._client.flush()
+        except (Error, OSError, TimeoutError):
+            raise EngineAway from None
 
     # --- what is stored -------------------------------------------------------------------------------------------
 
@@ -268,7 +283,10 @@ class Engine:
 
         inbox = self._client.new_inbox()
         arrived: asyncio.Queue[Msg] = asyncio.Queue()
-        subscription = await self._client.subscribe(inbox, cb=arrived.put)
+        try:
+            subscription = await self._client.subscribe(inbox, cb=arrived.put)
+        except (Error, OSError):
+            raise EngineAway from None
 
         async def next_one() -> Msg:
             try:

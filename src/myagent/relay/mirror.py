@@ -168,6 +168,11 @@ class Mirror:
         await self.log.close()
         self._state.close()
 
+    @property
+    def behind(self) -> int:
+        """Events that the host has told of and that are not here."""
+        return sum(max(0, each.head - self.copy.head(each.session.session_id)) for each in self._waiting.values())
+
     def save(self) -> None:
         if self.copy.number != self._saved and self.copy.failed is None:
             self.copy.save(self.fanout.window.pos)

@@ -18,6 +18,7 @@ from myagent.core.messages import OwnerInfo, SessionId
 from myagent.eventlog import LogRefused, Stored
 from myagent.host.host import Host
 from myagent.relay.doorkeeper import Doorkeeper
+from myagent.relay.ending import end
 from myagent.relay.engine import Engine, EngineAway, EngineUnusable, Fenced, Kept, check_installed
 from myagent.relay.lease import SECONDS, Lease
 from myagent.relay.subjects import TAKEN, check_name, events, moved, revoked, state
@@ -62,6 +63,7 @@ class Publisher:
         self._lease = Lease(engine, name, seconds=lease_seconds)
         self._doorkeeper = Doorkeeper(access, engine, name)
         self._wake = asyncio.Event()
+        self._behind_since: float | None = None  # of the event loop's clock
         self._last = 0  # number of the last message under our name
         self._told: dict[str, bytes] = {}  # subject → the state that was published last
         self._looked = -1  # index of the window up to which states were looked at
@@ -78,18 +80,32 @@ class Publisher:
         heads = self._host.fanout.window.heads
         return sum(max(0, head - self.published.get(each, 0)) for each, head in heads.items())
 
+    @property
+    def behind_seconds(self) -> float:
+        """For how long there has been something that is committed and not published."""
+        since = self._behind_since
+        return 0.0 if since is None or not self.behind else asyncio.get_running_loop().time() - since
+
+    def _flushed(self) -> None:
+        if self._behind_since is None:
+            self._behind_since = asyncio.get_running_loop().time()
+        self._wake.set()
+
     def start(self) -> None:
         """Begin, with a host that was started; nothing waits for the engine."""
-        self._host.fanout.on_flush = self._wake.set
+        self._host.fanout.on_flush = self._flushed
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"publish {self.name}")
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """It does not end by itself but where the name is another's: then that was said."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("publishing as %s has ended; the sessions go on: %s", self.name, error, exc_info=error)
 
     async def close(self) -> None:
         """Publish what is left, as far as that goes at once, and give the name back."""
         self._host.fanout.on_flush = _nothing
-        for task in (self._task, self._renewing):
-            if task is not None:
-                task.cancel()
-                await asyncio.wait({task})
+        await end(self._task, self._renewing)
         self._doorkeeper.close()
         if self._engine.connected:
             try:
@@ -210,6 +226,7 @@ class Publisher:
                 if head > self.published.get(session_id, 0):
                     await self._publish_page(session_id, head)
                     more = True
+        self._behind_since = None
         await self._publish_states()
 
     async def _publish_page(self, session_id: str, head: int) -> None:
@@ -287,3 +304,8 @@ def publish(server: Server, publisher: Publisher) -> None:
     publisher.start()
     server.on_ended = publisher.revoked
     server.on_stopped = publisher.close
+    server.measures.gauges |= {
+        "published": ("Whether the name is ours, and published.", lambda: float(publisher.publishing)),
+        "publish_lag_events": ("Events that are stored and not published.", lambda: publisher.behind),
+        "publish_lag_seconds": ("Since when there is one.", lambda: publisher.behind_seconds),
+    }

@@ -14,6 +14,7 @@ from websockets.http11 import Request
 
 from myagent.access.credentials import Credential
 from myagent.exceptions import MyagentError
+from myagent.relay.ending import end
 from myagent.relay.engine import Engine, EngineAway
 from myagent.relay.lease import FREE, SECONDS, Held
 from myagent.relay.shown import Shown
@@ -112,9 +113,7 @@ class Relay:
         await self.acceptor.stop()
         if self._timer is not None:
             self._timer.cancel()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
         await self.acceptor.close()
         await self._close_shown()
 
@@ -151,8 +150,8 @@ class Relay:
         self.acceptor.asked(connection)
         path = request.path.partition("?")[0].removeprefix(self.settings.base_path)
         parts = path.strip("/").split("/")
-        for end in range(len(parts), 0, -1):
-            shown = self.shown.get("/".join(parts[:end]))
+        for count in range(len(parts), 0, -1):
+            shown = self.shown.get("/".join(parts[:count]))
             if shown is not None:
                 connection.pass_to(shown)
                 shown.requested(connection, request)

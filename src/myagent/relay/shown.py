@@ -16,6 +16,7 @@ from myagent.access.tickets import Tickets
 from myagent.core.messages import SessionId
 from myagent.eventlog import LogRefused
 from myagent.eventlog.sqlite import SqliteLog
+from myagent.relay.ending import end
 from myagent.relay.engine import Engine, EngineAway, Kept, NobodyThere
 from myagent.relay.judged import JudgedAccess, Unjudged
 from myagent.relay.mirror import Mirror
@@ -60,6 +61,7 @@ class Shown:
         self._make_admission = make_admission
         self._wake = asyncio.Event()
         self._questions = 0
+        self._at_end = asyncio.get_running_loop().time()  # when the stream was read to its end last
         self._following: asyncio.Task[None] | None = None
         self._upgrades: Upgrades
         self._answers: Answers
@@ -88,15 +90,21 @@ class Shown:
         await self.host.start(MeasuredLog)
         measures = self.host.log
         assert isinstance(measures, MeasuredLog)
+        measures.gauges |= {
+            "host_online": ("Whether the host holds its name.", lambda: float(self.host.offline_since is None)),
+            "relay_lag_events": ("Events that the host has told of and that are not here.", lambda: self.host.behind),
+            "relay_lag_seconds": ("Since when the stream could not be read to its end.", self._lag_seconds),
+        }
         self._upgrades = Upgrades(self.host, self.access, self.places)
         self._answers = Answers(self.host, self.settings, access=self.access, tickets=self.tickets, measures=measures)
         self._admission = self._make_admission(self)
         self._following = asyncio.get_running_loop().create_task(self._follow(), name=f"follow {self.name}")
 
+    def _lag_seconds(self) -> float:
+        return max(0.0, asyncio.get_running_loop().time() - self._at_end - 2 * IDLE_SECONDS)
+
     async def close(self) -> None:
-        if self._following is not None:
-            self._following.cancel()
-            await asyncio.wait({self._following})
+        await end(self._following)
         await self.host.close()
 
     def wake(self) -> None:
@@ -183,6 +191,7 @@ class Shown:
                     await self._know_sessions(found)
                     await self.host.copy.take(found)
                     await self.host.log.room()
+                self._at_end = asyncio.get_running_loop().time()
                 await self._take_states()
                 self.host.save()
             except EngineAway:

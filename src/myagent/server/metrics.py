@@ -11,7 +11,7 @@ import re
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -74,6 +74,7 @@ class MeasuredLog:
         self.commit_seconds = Histogram(COMMIT_SECONDS)
         self.permission_seconds = Histogram(WAIT_SECONDS)
         self.loop = LoopTime()
+        self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}  # of others: name → its text, its value
         self._asked: dict[str, float] = {}  # open permission requests → since when
         self._decoder = msgspec.json.Decoder(_Question)
 
@@ -171,6 +172,7 @@ class MeasuredLog:
             counter("turns", "Turns that ended.", "stop_reason", self.turns),
             counter("permissions", "Permission requests that were closed.", "outcome", self.decided),
             histogram("commit_seconds", "From giving an event to the log until it is durable.", self.commit_seconds),
+            *(GaugeMetricFamily(f"myagent_{name}", text, read()) for name, (text, read) in self.gauges.items()),
             histogram("permission_wait_seconds", "From a request to its answer.", self.permission_seconds),
         ]
 

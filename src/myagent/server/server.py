@@ -86,6 +86,11 @@ class Server:
         return self._access.token
 
     @property
+    def measures(self) -> MeasuredLog:
+        """What `/metrics` tells."""
+        return self._measures
+
+    @property
     def access(self) -> Access:
         """Who may connect."""
         return self._access
