@@ -188,6 +188,10 @@ NOT_SETTINGS = {
     "--notify",
     "--notify-after",
     "--notify-details",
+    "--publish",
+    "--name",
+    "--name-wait",
+    "--publish-replicas",
 }
 
 

@@ -86,6 +86,18 @@ class Authenticator:
         label = invite.label or (invite.devices[device_id].label if device_id else "")
         return Credential(invite.id, invite.scope, session_id, device_id=device_id, label=label)
 
+    def check_digest(self, digest: bytes) -> Credential | None:
+        """Judge a token of which SHA-256 is all that is shown; whether an invite is spent is for whoever counts."""
+        owns = hmac.compare_digest(digest, self._owner)
+        found = self._invites.find_digest(digest)
+        if owns:
+            return Credential(OWNER, "owner", generation=self._generation)
+        if found is None:
+            return None
+        invite, device_id = found
+        session_id = SessionId(invite.session_id) if invite.session_id else None
+        return Credential(invite.id, invite.scope, session_id, device_id=device_id)
+
     def still_good(self, credential: Credential) -> bool:
         """Whether a credential that was right has been neither replaced, revoked nor expired since. To be asked when
         its effect happens, with nothing awaited in between: that it was right when the request came says nothing."""

@@ -244,6 +244,27 @@ class Invites:
             return None
         return None if device_id is None and invite.spent and not returns(invite.id) else Found(invite, device_id)
 
+    def find_digest(self, digest: bytes) -> Found | None:
+        """The live invite or device whose token has this SHA-256; all are compared, whichever it is. The token of a
+        link that pairs a device is none."""
+        found = None
+        for invite in self._invites.values():
+            tokens: list[tuple[str | None, str]] = [(key, each.digest) for key, each in invite.devices.items()]
+            if invite.enrol_by is None:
+                tokens.append((None, invite.digest))
+            for device_id, right in tokens:
+                if hmac.compare_digest(digest, bytes.fromhex(right)) and self.is_live(invite.id):
+                    found = Found(invite, device_id)
+        return found
+
+    def is_counted(self, invite_id: str) -> bool:
+        """Whether it is good for a number of uses only."""
+        invite = self._invites.get(invite_id)
+        return invite is not None and invite.uses is not None
+
+    def seconds_left(self, invite_id: str) -> float:
+        return max(0.0, self._deadlines.get(invite_id, 0.0) - self._clock())
+
     def exchange(self, invite_id: str, nonce: str, label: str = "") -> str | None:
         """Take one of its uses for a device; the token of that, or `None` if no more devices can be kept. Whoever sends
         the same `nonce` again, which the device chose and keeps secret, is that device again and uses nothing.

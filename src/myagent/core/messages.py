@@ -408,6 +408,13 @@ class Rules(Reply, frozen=True, kw_only=True, tag="rules"):
     rules: list[Rule]
 
 
+class HostLink(Reply, frozen=True, kw_only=True, tag="host_link"):
+    """A relay tells whether the host that it shows is there; `since`: it is not, from then on (ISO 8601, UTC)."""
+
+    online: bool
+    since: str | None = None
+
+
 _GAP_NAMES = {"session_id": "sessionId", "start": "from", "end": "to"}
 
 
@@ -431,6 +438,7 @@ ServerMessage = (
     | OwnerChanged
     | ControlRequested
     | Presence
+    | HostLink
     | Replayed
     | Rules
     | Gap

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -29,13 +30,19 @@ from myagent.core.refusals import BadMessage, RateLimited
 from myagent.core.session import Session
 from myagent.delivery.window import frame
 from myagent.host.peer import Peer, watches
-from myagent.host.permission_requests import PermissionRequests
 from myagent.host.session_store import SessionStore, iso
 from myagent.settings import Settings, limits_of
 
 REPLAYS = 16  # that one connection may have outstanding
 WELCOME_SESSIONS = 50
 PRESENCE_SECONDS = 1.0  # between two that tell how many follow
+
+
+class Shown(Protocol):
+    """The open permission requests."""
+
+    def show(self, peer: Peer) -> None:
+        """Send each that the connection may see, marked `pending`."""
 
 
 class Announcements:
@@ -46,7 +53,7 @@ class Announcements:
         peers: Mapping[ConnectionId, Peer],
         ownership: Ownership,
         store: SessionStore,
-        requests: PermissionRequests,
+        requests: Shown,
         settings: Settings,
     ) -> None:
         self._peers = peers

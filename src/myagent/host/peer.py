@@ -40,6 +40,9 @@ class Peer(Sink, Protocol):
     def still_good(self) -> bool:
         """Whether its credential has been neither replaced, revoked nor expired since it connected."""
 
+    def come_back(self) -> None:
+        """Close, so that it comes back and resumes."""
+
     def fence(self) -> None:
         """Answer what is still on its way from the other side, then close with 4409."""
 

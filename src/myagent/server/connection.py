@@ -43,14 +43,14 @@ class Connection(asyncio.BufferedProtocol):
     """One client, from its first byte to its last. A `Peer` of the host from `accept` to `_leave`."""
 
     __slots__ = (
-        "_allowance", "_credential", "_fence_ends", "_half_closed", "_head", "_heartbeat", "_key", "_listener",
+        "_allowance", "_credential", "_fence_ends", "_front", "_half_closed", "_head", "_heartbeat", "_key", "_listener",
         "_loop", "_outbox", "_protocol", "_seated", "_stays", "_taken", "_text", "_timer", "_transport", "answer",
         "answered", "connection_id", "credential_id", "credential_label", "cursor", "device_id", "label", "paused",
         "scope", "shown", "since", "socket", "write",
     )  # fmt: skip
 
     def __init__(self, listener: Listener) -> None:
-        self._listener = listener
+        self._listener = self._front = listener
         self._loop = asyncio.get_running_loop()
         self._protocol = make_protocol(listener.settings.limits)
         self._timer: asyncio.TimerHandle | None = None  # for the handshake, then for the close
@@ -76,6 +76,10 @@ class Connection(asyncio.BufferedProtocol):
         self.since = identity.since
         self.shown: set[str] = set()
         self.cursor = Cursor(self._listener.host.fanout, self, session_id=identity.session_id)
+
+    def pass_to(self, listener: Listener) -> None:
+        """Let another listener take the request, and all that follows: of several at one address, the one it names."""
+        self._listener = listener
 
     @property
     def addresses(self) -> tuple[tuple[str, int], tuple[str, int]]:
@@ -223,6 +227,7 @@ class Connection(asyncio.BufferedProtocol):
         settings = self._listener.settings
         self._start_timer(settings.handshake_timeout if self._stays else settings.close_timeout)
         if self._stays:  # as it was when it came
+            self._listener = self._front
             self.answer, self._head = None, RequestHead()
             self._protocol = make_protocol(settings.limits)
             self._listener.stays(self)
@@ -327,6 +332,10 @@ class Connection(asyncio.BufferedProtocol):
         self._fence_ends = self._loop.time() + unnoticed + settings.stall_timeout
         self._protocol.send_ping(FENCE)
         self._send_protocol()
+
+    def come_back(self) -> None:
+        """Close with a code after which a client comes back and resumes."""
+        self.close(1001, "some events are not here: resume")
 
     def fail(self) -> None:
         self.close(1011, "internal error")

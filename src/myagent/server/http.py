@@ -15,7 +15,6 @@ from myagent.access.tickets import SECONDS as TICKET_SECONDS
 from myagent.access.tickets import Tickets, TicketsFull
 from myagent.core.codec import encode
 from myagent.eventlog import with_update
-from myagent.host.host import Host
 from myagent.host.peer import clean_label
 from myagent.server.admission import (
     NO_CREDENTIAL,
@@ -28,6 +27,7 @@ from myagent.server.admission import (
 )
 from myagent.server.metrics import METRICS_TYPE, MeasuredLog
 from myagent.server.static import page_files, page_policy
+from myagent.server.workspace import Workspace
 from myagent.settings import Settings
 
 PAGE_BYTES = 1 << 20  # of events in one answer
@@ -41,7 +41,7 @@ class Answers:
     """Answers calls that admission has let through."""
 
     def __init__(
-        self, host: Host, settings: Settings, *, access: Access, tickets: Tickets, measures: MeasuredLog
+        self, host: Workspace, settings: Settings, *, access: Access, tickets: Tickets, measures: MeasuredLog
     ) -> None:
         self._host = host
         self._settings = settings

@@ -26,6 +26,7 @@ from myagent.core.messages import (
     Error,
     Event,
     Gap,
+    HostLink,
     Metadata,
     OwnerChanged,
     Presence,
@@ -96,6 +97,7 @@ class Attach(App[int]):
         self.search_box = self.search.box
         self._first = session
         self._followers = client.welcome.followers if client.welcome else 0
+        self._host_away = False  # a relay said so
         self._since = status.Since()
         self._began: dict[str, float] = {}  # running turns
         self._title = ""
@@ -176,6 +178,9 @@ class Attach(App[int]):
                 name = "nobody" if owner is None else name_line(owner.label or owner.connection_id)
                 taken = message.why == "taken_over"
                 self._say(f"taken over by {name}" if taken else f"owner: {name} ({one_line(message.why)})")
+            case HostLink() if message.online == self._host_away:
+                self._host_away = not message.online
+                self._say("host is back" if message.online else f"host offline since {one_line(message.since or '')}")
             case Ack():
                 self.outbox.acked(message)
             case Connections():

@@ -21,6 +21,7 @@ from myagent.cli.arguments.parsing import (
     seq,
     size,
 )
+from myagent.cli.arguments.relay import RELAY, RELAY_EPILOG, add_publishing, add_relay
 from myagent.cli.arguments.session import add_attach, add_session_parsers
 
 TYPE_CHECKING = False
@@ -153,6 +154,7 @@ def _add_commands(remote: Parser) -> None:
     add_session_parsers(commands)
     add_access_parsers(commands)
     add_audit_parser(commands)
+    command(commands, "relay", "show what others serve", RELAY, RELAY_EPILOG, "commands.relay:run", add_relay)
     command(
         commands,
         "doctor",
@@ -311,6 +313,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         default="8G",
         help="take nothing new once the event log is so large (default: 8G; 0: until the disk is full)",
     )
+    add_publishing(parser)
 
 
 def _add_client(parser: argparse.ArgumentParser) -> None:

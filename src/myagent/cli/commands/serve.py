@@ -35,6 +35,9 @@ from myagent.core.messages import May
 from myagent.exceptions import MyagentError
 from myagent.host.notifications import Caller, Notifications, NotifyUnusable
 from myagent.redaction.redactor import BadPattern, RedactingFormatter, Redactor
+from myagent.relay.engine import NATS_VARIABLE, Engine, nats_urls
+from myagent.relay.publisher import Publisher, publish
+from myagent.relay.subjects import BadName
 from myagent.server.log_rate import LogRate
 from myagent.server.server import ExposedPlain, Server
 from myagent.settings import Settings
@@ -46,6 +49,7 @@ _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 -- how to reac
 _USAGE = (
     ExposedPlain,
     confinement.CannotConfine,
+    BadName,
     BadPattern,
     NoOptions,
     NotifyUnusable,
@@ -67,24 +71,40 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.usage_error("--permission-mode bypassPermissions needs --allow-bypass")
     if arguments.agent_user and arguments.sandbox:
         arguments.usage_error("give --agent-user or --sandbox: one of them")
+    if arguments.publish and arguments.name is None:
+        arguments.usage_error("--publish needs --name")
+    if arguments.name is not None and not nats_urls(arguments.publish):
+        arguments.usage_error(f"--name is a name to publish under: give --publish, or ${NATS_VARIABLE}")
     _fill_standard_descriptors()
-    _raise_open_files()
+    raise_open_files()
     try:
         check_name(workspace.resolve())
         confinement.chosen = _walls(arguments, workspace.resolve())
         agent = chosen(arguments, workspace.resolve(), cover=lambda data: server.host.redactor.data(data))
         caller = _caller(arguments)
         server = Server(workspace, agent, _settings(arguments))
+        publisher = _publisher(arguments, server)
         if caller is not None:
             server.host.notifications = Notifications(
                 server.workspace.name, after=arguments.notify_after, call=caller, details=arguments.notify_details
             )
-        asyncio.run(_serve(server, agent, caller, arguments))
+        asyncio.run(_serve(server, agent, caller, publisher, arguments))
     except MyagentError as error:
         for line in str(error).splitlines():
             say(line)
         return 2 if isinstance(error, _USAGE) else 3
     return 0
+
+
+def _publisher(arguments: argparse.Namespace, server: Server) -> Publisher | None:
+    """Whoever publishes to relays, if that is wanted. Raises `BadName`, `EngineUnusable`."""
+    if arguments.name is None:
+        return None
+    return Publisher(
+        server.host, server.access, Engine(nats_urls(arguments.publish), name=f"myagent {arguments.name}"),
+        arguments.name, say=lambda line: say(line, error=False), wait=arguments.name_wait,
+        replicas=arguments.publish_replicas,
+    )  # fmt: skip
 
 
 def _walls(arguments: argparse.Namespace, workspace: Path) -> confinement.Confinement:
@@ -140,7 +160,7 @@ def _fill_standard_descriptors() -> None:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, which is this one
 
 
-def _raise_open_files() -> None:
+def raise_open_files() -> None:
     """Every client is an open file; the soft limit of most systems is meant for programs that select().
     What agents run is such a program: it gets the limit that we were started with."""
     kept.file_limit, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -154,15 +174,17 @@ class _LineFormatter(RedactingFormatter):
         return visible(super().format(record))
 
 
-def _log_to_stderr(redactor: Redactor) -> None:
+def log_to_stderr(redactor: Redactor) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_LineFormatter(redactor, "[remote] %(levelname)s %(name)s: %(message)s"))
     handler.addFilter(LogRate())
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
 
 
-async def _serve(server: Server, agent: Agent, caller: Caller | None, arguments: argparse.Namespace) -> None:
-    _log_to_stderr(server.host.redactor)
+async def _serve(
+    server: Server, agent: Agent, caller: Caller | None, publisher: Publisher | None, arguments: argparse.Namespace
+) -> None:
+    log_to_stderr(server.host.redactor)
     stop = asyncio.Event()
 
     def told() -> None:
@@ -179,7 +201,7 @@ async def _serve(server: Server, agent: Agent, caller: Caller | None, arguments:
     reaping = asyncio.create_task(_reap(), name="reap orphans")
     server.host.on_failure = stop.set  # whoever restarts us gets a server that can tell how the turns ended
     try:
-        await _serve_until(stop, server, agent, arguments)
+        await _serve_until(stop, server, agent, publisher, arguments)
     finally:
         reaping.cancel()
         adoption.end_all()
@@ -195,7 +217,9 @@ async def _reap() -> None:
         adoption.reap()
 
 
-async def _serve_until(stop: asyncio.Event, server: Server, agent: Agent, arguments: argparse.Namespace) -> None:
+async def _serve_until(
+    stop: asyncio.Event, server: Server, agent: Agent, publisher: Publisher | None, arguments: argparse.Namespace
+) -> None:
     waiting = asyncio.create_task(_say_what_it_waits_for(agent), name="serve-waiting")
     told: Told | None = None
     try:
@@ -207,6 +231,8 @@ async def _serve_until(stop: asyncio.Event, server: Server, agent: Agent, argume
                 _invite(server, arguments.invite)
             if arguments.pair is not None:
                 _pair(server, arguments.pair)
+            if publisher is not None:
+                publish(server, publisher)
             told = Told()
             if not arguments.quiet:
                 _tell_what_happens(server, told)

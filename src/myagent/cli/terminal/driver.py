@@ -20,6 +20,7 @@ from myagent.core.messages import (
     Error,
     Event,
     Gap,
+    HostLink,
     OwnerChanged,
     PermissionMode,
     PermissionRequest,
@@ -180,6 +181,8 @@ class Driver:
                 )
                 taken = message.why == "taken_over"
                 self._screen.say(f"taken over by {owner}" if taken else f"owner: {owner} ({escape(message.why)})")
+            case HostLink(online=False) if self._watches:
+                self._screen.say(f"host offline since {escape(message.since or '')}: what is shown is the relay's copy")
             case Gap() if self._watches:
                 self._screen.say(
                     f"events {message.start} to {message.end} of session {escape(message.session_id)} are gone: "

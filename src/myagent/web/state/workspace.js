@@ -17,6 +17,7 @@ export class Workspace {
     this.connectionId = null;
     this.owner = null; // {connectionId, label}, or null when nobody owns
     this.followers = 0;
+    this.offlineSince = null; // ISO 8601: a relay says that the host is away
     this.sessions = new Map(); // id → metadata
     this.waiting = new Map(); // permissionRequestId → {event, since}: open requests, oldest first
     this.questions = new Map(); // questionId → event: open questions of the agent, oldest first
@@ -83,6 +84,9 @@ export class Workspace {
         return [{ kind: "owner", why: message.why }];
       case "presence":
         this.followers = message.followers;
+        return [];
+      case "host_link":
+        this.offlineSince = message.online ? null : message.since;
         return [];
       case "session_metadata":
         this._know(message.session);

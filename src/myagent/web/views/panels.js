@@ -29,7 +29,8 @@ export function drawOwnership(workspace, connected) {
   const { owner, owns, followers } = workspace;
   const name = owner === null ? "nobody owns" : `${escapeLine(owner.label) || "somebody"} owns`;
   setText(byId("ownership"), owns ? "you own" : name);
-  setText(byId("following"), `${followers} ${followers === 1 ? "follower" : "followers"}`);
+  const away = workspace.offlineSince ? ` · host offline since ${new Date(workspace.offlineSince).toLocaleString()}` : "";
+  setText(byId("following"), `${followers} ${followers === 1 ? "follower" : "followers"}${away}`);
   byId("claim").hidden = !connected || !workspace.mayClaim;
   setText(byId("claim"), owner === null ? "Own" : "Take over");
   byId("release").hidden = byId("people").hidden = byId("rules").hidden = !connected || !owns;
