@@ -24,7 +24,8 @@ from myagent.core.messages import (
 )
 from myagent.core.permissions import REQUEST_BYTES, Answer, ToolCall
 from myagent.core.refusals import AlreadyResolved, BadMessage, DigestMismatch, QueueFull, Refused, UnknownRequest
-from myagent.core.session import QUEUE_LIMIT, RESOLUTIONS, WRITE_IDS, Session, Step, prompt_digest
+from myagent.core.session import QUEUE_LIMIT, RESOLUTIONS, WRITE_IDS, Session, Step
+from myagent.core.turn import prompt_digest
 
 NEW = Session(session_id=SessionId("s"), cwd="/w", created_at="t0", updated_at="t0", agent="command", mode="default")
 CALL = ToolCall("shell", {"command": "make"}, "make", options=(Option("yes", "Allow", "allow_once"),))

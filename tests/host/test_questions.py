@@ -138,9 +138,8 @@ def test_the_check_finds_a_host_that_answers_twice(tmp_path: Path, monkeypatch: 
 
     async def twice(self: Questions, peer: Client, message: AnswerMessage, actor: object) -> None:
         for session in self._store.sessions.values():
-            session = replace(session, answered=())
-            open_again = session.questions
-            step = session.answer(message, by="x") if open_again else None
+            open_again = replace(session.questions, closed=())
+            step = replace(session, questions=open_again).answer(message, by="x") if open_again.open else None
             if step is not None:
                 kept = replace(step.session, questions=open_again)
                 await self._store.commit(type(step)(kept, step.events))

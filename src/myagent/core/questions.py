@@ -16,11 +16,12 @@ import msgspec
 from myagent.core.display import escape, flags
 from myagent.core.forms import FORM_CHARACTERS, BadForm, Form, Matches, read
 from myagent.core.messages import AnswerMessage, Question, QuestionOutcome, SessionId
-from myagent.core.refusals import BadMessage
+from myagent.core.refusals import AlreadyAnswered, BadMessage, UnknownQuestion
 
 # Of an address: a host, perhaps with a port, and no user name that could pass for one; backslashes mislead.
 _ADDRESS = re.compile(r"(?i:https?)://(?P<host>\[[0-9a-fA-F:.]+\]|[^\s/?#@:\\\[\]]+)(?::[0-9]{1,5})?(?:[/?#][^\s\\]*)?")
 EXPIRED = "nobody answered in time"
+RESOLUTIONS = 256  # closed questions remembered, to tell "already answered" from "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,39 @@ class QuestionResolution(msgspec.Struct, frozen=True):
 
     def repeats(self, message: AnswerMessage) -> bool:
         return message.action == self.outcome and digest_of(message) == self.digest
+
+
+class OpenQuestions(msgspec.Struct, frozen=True):
+    """Those of one session: what is open, and what was, the latest last."""
+
+    open: tuple[OpenQuestion, ...] = ()
+    closed: tuple[QuestionResolution, ...] = ()
+
+    def asked(self, event: Question) -> OpenQuestions:
+        question = OpenQuestion(event.question_id, event.id, event.schema)
+        return OpenQuestions((*self.open, question), self.closed)
+
+    def find(self, question_id: str) -> OpenQuestion | None:
+        """One that is open."""
+        return next((each for each in self.open if each.question_id == question_id), None)
+
+    def knows(self, question_id: str) -> bool:
+        """Whether a question is open here, or was."""
+        return question_id in (*(each.question_id for each in self.open), *(each.question_id for each in self.closed))
+
+    def check_repeated(self, message: AnswerMessage) -> None:
+        """Whether an answer to what is not open was given before. Raises `UnknownQuestion`, `AlreadyAnswered`."""
+        before = next((each for each in self.closed if each.question_id == message.question_id), None)
+        if before is None:
+            raise UnknownQuestion
+        if not before.repeats(message):
+            raise AlreadyAnswered(before.outcome)
+
+    def without(self, question: OpenQuestion, outcome: QuestionOutcome, digest: str) -> OpenQuestions:
+        """With one closed."""
+        left = tuple(each for each in self.open if each is not question)
+        closed = (*self.closed, QuestionResolution(question.question_id, outcome, digest))
+        return OpenQuestions(left, closed[-RESOLUTIONS:])
 
 
 def digest_of(message: AnswerMessage) -> str:

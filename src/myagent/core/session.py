@@ -17,9 +17,8 @@ Every accepted prompt ends in exactly one `terminal_state`, also one that was ca
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -45,34 +44,16 @@ from myagent.core.messages import (
     UserMessage,
 )
 from myagent.core.permissions import TOO_LARGE, Answer, OpenRequest, Resolution, ToolCall, request_body
-from myagent.core.questions import CANCELLED, Asked, Given, OpenQuestion, QuestionResolution, digest_of, question_event
-from myagent.core.refusals import AlreadyAnswered, AlreadyResolved, QueueFull, UnknownQuestion, UnknownRequest
+from myagent.core.questions import CANCELLED, Asked, Given, OpenQuestion, OpenQuestions, digest_of, question_event
+from myagent.core.refusals import AlreadyResolved, QueueFull, UnknownRequest
 from myagent.core.rule import Missed, Offer, Rule
+from myagent.core.turn import EXIT_CODES, QueuedTurn, Running
 
 QUEUE_LIMIT = 16  # prompts waiting in one session
 WRITE_IDS = 64  # accepted ids told in `session_metadata`
 RESOLUTIONS = 256  # resolved requests remembered, to tell "already resolved" from "unknown"
 SHORT_PROMPT = 200  # characters of a waiting prompt that `session_metadata` tells
 SHORT_TITLE = 80
-
-# What a stop reason means as an exit code where the agent has none of its own (protocol.md, section 4).
-EXIT_CODES = {"end_turn": 0, "cancelled": 130}
-
-
-class QueuedTurn(msgspec.Struct, frozen=True):
-    """An accepted prompt: waiting, or running."""
-
-    id: str
-    prompt: str
-    by: str
-    mode: PermissionMode
-    skill_names: tuple[str, ...] = ()
-    origin: Literal["person", "agent"] = "person"
-
-
-class Running(msgspec.Struct, frozen=True):
-    turn: QueuedTurn
-    cancelling: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +79,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     queue: tuple[QueuedTurn, ...] = ()
     open: tuple[OpenRequest, ...] = ()
     resolved: tuple[Resolution, ...] = ()
-    questions: tuple[OpenQuestion, ...] = ()
-    answered: tuple[QuestionResolution, ...] = ()
+    questions: OpenQuestions = OpenQuestions()
     write_ids: tuple[str, ...] = ()
     agent_session_id: str | None = None
     agent_state: dict[str, Any] = {}
@@ -179,7 +159,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         if turn_id is None or not any(turn.id == turn_id for turn in self.queue):
             return None
         waiting = tuple(turn for turn in self.queue if turn.id != turn_id)
-        return Step(replace(self, queue=waiting, updated_at=now), (self._never_began(turn_id),))
+        ended = self._end(turn_id, "cancelled", EXIT_CODES["cancelled"], "cancelled before it began")
+        return Step(replace(self, queue=waiting, updated_at=now), (ended,))
 
     def finish(
         self,
@@ -196,14 +177,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         code = EXIT_CODES.get(stop_reason, 1) if exit_code is None else exit_code
         agent_session_id = agent_session_id or self.agent_session_id
         settled = self._resolve_all("cancelled", by="server", reason="the turn ended")
-        end = TerminalState(
-            id=turn.id,
-            session_id=self.session_id,
-            exit_code=code,
-            stop_reason=stop_reason,
-            agent_session_id=agent_session_id,
-            message=message,
-        )
+        end = replace(self._end(turn.id, stop_reason, code, message), agent_session_id=agent_session_id)
         session = replace(
             settled.session,
             running=None,
@@ -228,17 +202,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         message = "the server stopped before this turn ended"
         if survivors:
             message += f"; processes of agents that were still running were ended: {survivors}"
-        ends = tuple(
-            TerminalState(
-                id=turn.id,
-                session_id=self.session_id,
-                exit_code=1,
-                stop_reason="interrupted",
-                agent_session_id=self.agent_session_id,
-                message=message,
-            )
-            for turn in left
-        )
+        ends = tuple(self._end(turn.id, "interrupted", 1, message) for turn in left)
         session = replace(
             settled.session,
             running=None,
@@ -335,30 +299,20 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         )
         if event is None:
             return Given("cancel", reason="the question is too large to be shown to anybody")
-        question = OpenQuestion(question_id, turn_id, event.schema)
-        return Step(replace(self, questions=(*self.questions, question)), (event,))
+        return Step(replace(self, questions=self.questions.asked(event)), (event,))
 
     def answer(self, message: AnswerMessage, *, by: str, matches: Matches | None = None) -> Step | None:
         """Take an answer, once; `None` if it was given before, and was the same."""
-        question = next((each for each in self.questions if each.question_id == message.question_id), None)
+        question = self.questions.find(message.question_id)
         if question is None:
-            before = next((each for each in self.answered if each.question_id == message.question_id), None)
-            if before is None:
-                raise UnknownQuestion
-            if before.repeats(message):
-                return None
-            raise AlreadyAnswered(before.outcome)
+            self.questions.check_repeated(message)
+            return None
         given = question.take(message, matches)
         return self._answered(question, given.action, by=by, reason=None, digest=digest_of(message))
 
-    def knows_question(self, question_id: str) -> bool:
-        """Whether a question is open here, or was."""
-        opened = (each.question_id for each in self.questions)
-        return question_id in (*opened, *(each.question_id for each in self.answered))
-
     def cancel_question(self, question_id: str, *, by: str, reason: str) -> Step | None:
         """Close a question that nobody answered: it expired, or its agent took it back; `None` if it is not open."""
-        question = next((each for each in self.questions if each.question_id == question_id), None)
+        question = self.questions.find(question_id)
         return self._answered(question, "cancel", by=by, reason=reason) if question else None
 
     # --- parts of the above ---------------------------------------------------------------------------------------
@@ -368,14 +322,14 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         session = replace(self, running=Running(turn), mode=turn.mode)
         return Step(session, (event,), begins=turn)
 
-    def _never_began(self, turn_id: str) -> TerminalState:
+    def _end(self, turn_id: str, stop_reason: str, exit_code: int, message: str | None) -> TerminalState:
         return TerminalState(
             id=turn_id,
             session_id=self.session_id,
-            exit_code=EXIT_CODES["cancelled"],
-            stop_reason="cancelled",
+            exit_code=exit_code,
+            stop_reason=stop_reason,
             agent_session_id=self.agent_session_id,
-            message="cancelled before it began",
+            message=message,
         )
 
     def _resolve(
@@ -404,7 +358,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         for request in self.open:
             next_step = step.session._resolve(request, outcome, by=by, reason=reason)
             step = Step(next_step.session, step.events + next_step.events)
-        for question in self.questions:
+        for question in self.questions.open:
             next_step = step.session._answered(question, "cancel", by=by, reason=reason)
             step = Step(next_step.session, step.events + next_step.events)
         return step
@@ -420,18 +374,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             by=by,
             reason=reason,
         )
-        resolution = QuestionResolution(question.question_id, outcome, digest)
-        session = replace(
-            self,
-            questions=tuple(each for each in self.questions if each is not question),
-            answered=(*self.answered, resolution)[-RESOLUTIONS:],
-        )
-        return Step(session, (event,))
-
-
-def prompt_digest(prompt: str) -> bytes:
-    """What makes two prompts the same: SHA-256 of the text."""
-    return hashlib.sha256(prompt.encode()).digest()
+        return Step(replace(self, questions=self.questions.without(question, outcome, digest)), (event,))
 
 
 def _shorten(text: str, limit: int) -> str:

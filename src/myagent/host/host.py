@@ -2,8 +2,9 @@
 
 Everything here runs on the event loop's thread. The rules are pure and in `core`; the modules beside this one hold the
 clocks, the ids and the tasks: `session_store` (how a session changes), `permission_requests` (those that are open),
-`prompts` and `turns` (the agent at work), `announcements` (what is told to whom), `epochs`. Ownership is decided at
-once, when a message is received; what changes a session goes through the store, one step at a time.
+`prompts` and `turns` (the agent at work), `announcements` (what is told to whom), `slot`, `succession` and `epochs`
+(who owns). Ownership is decided at once, when a message is received; what changes a session goes through the store, one
+step at a time.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ from myagent.host.prompts import Prompts
 from myagent.host.remembering import Book, Remembering
 from myagent.host.session_store import SessionStore
 from myagent.host.slot import Slot, new_token
+from myagent.host.succession import Succession
 from myagent.host.turns import Turns
 from myagent.host.visits import Visits
 from myagent.redaction.redactor import Redactor
@@ -91,6 +93,7 @@ class Host:
         self.visits = Visits(self.record, _monotonic)
         self._epochs: Epochs
         self._prompts: Prompts
+        self._succession: Succession
         self._slot: Slot
         self._announcements: Announcements
         self._stopping = False
@@ -131,8 +134,12 @@ class Host:
         self.ownership = Ownership(epoch=first - 1, ceiling=first + EPOCHS - 1, grace=settings.owner_grace)
         self._epochs = Epochs(self.log, self.ownership, self.store)
         self._prompts = Prompts(self.agent, self.workspace, self.store, self.redactor, settings)
-        self._slot = Slot(self.peers, self.ownership, settings, self._announce, self.record, self._actor)
         self._announcements = Announcements(self.peers, self.ownership, self.store, self._requests, settings)
+        self._succession = Succession(
+            self.peers, self.ownership, settings, self._epochs, self.store, self._turns, self._requests,
+            self._announcements, self.notifications, self.record,
+        )  # fmt: skip
+        self._slot = Slot(self.peers, self.ownership, settings, self._succession.announce, self.record, self._actor)
         await self._turns.close_open(survivors=survivors)
         await self.agent.start()
         for secret in self.agent.info.secrets:
@@ -146,6 +153,7 @@ class Host:
     async def stop(self) -> None:
         """End the turns, store that they ended, and show it; the connections are then the server's to close."""
         self._stopping = True
+        self._succession.close()
         self._announcements.close()
         await self._turns.stop(STOP_SECONDS)
         await self.agent.close()
@@ -211,7 +219,7 @@ class Host:
         self._announcements.role(peer)
         peer.send(encode(self._announcements.welcome(peer)))
         if change is not None:
-            self._announce(change, welcomed=peer)
+            self._succession.announce(change, welcomed=peer)
         self._requests.show(peer)
         peer.cursor.start(after_seq)
         self._announcements.presence()
@@ -224,7 +232,7 @@ class Host:
         self.visits.left(peer, self._actor(peer))
         change = self.ownership.leave(peer.connection_id, clean=clean, now=_monotonic())
         if change is not None:
-            self._announce(change)
+            self._succession.announce(change)
         self._announcements.presence()
 
     def receive(self, peer: Peer, message: ClientMessage) -> None:
@@ -296,13 +304,13 @@ class Host:
         change = self.ownership.hello(peer.connection_id, reclaim=message.reclaim_token, token=new_token())
         peer.send(encode(Ack(id=message.id, duplicate=False)))
         if change is not None:
-            self._announce(change)
+            self._succession.announce(change)
 
     def _moved(self, peer: Peer, message_id: str, change: Change | None) -> None:
         """Answer whoever asked for the slot to move, then tell everybody; without a change it had what it asked."""
         peer.send(encode(Ack(id=message_id, duplicate=change is None)))
         if change is not None:
-            self._announce(change)
+            self._succession.announce(change)
 
     def _actor(self, peer: Peer) -> dict[str, Any]:
         """Who does something now, for the audit: no label, which anybody may choose."""
@@ -312,52 +320,6 @@ class Host:
             "connection": peer.connection_id,
             "epoch": self.ownership.epoch,
         }
-
-    # --- ownership ------------------------------------------------------------------------------------------------
-
-    def _announce(self, change: Change, *, welcomed: Peer | None = None) -> None:
-        """Tell everybody that the slot moved, and do what follows. `welcomed` was told already that it owns."""
-        holder = self.peers.get(change.owner.connection_id) if change.owner else None
-        self.record(
-            "owner",
-            {
-                "epoch": change.epoch,
-                "why": change.why,
-                "connection": change.owner.connection_id if change.owner else None,
-                "credential": holder.credential_id if holder else None,
-                "device": holder.device_id if holder else None,
-                "lost": change.lost,
-            },
-        )
-        self._announcements.owner(change, welcomed=welcomed)
-        if self.notifications is not None and not self._stopping:
-            awaited = self.ownership.reserved_until is not None
-            self.notifications.owner(
-                owned=change.owner is not None, lost=change.why in ("lost", "grace_over") and not awaited
-            )
-        if change.owner is not None:
-            self._epochs.keep_ahead()
-        elif self.ownership.reserved_until is not None:
-            asyncio.get_running_loop().call_at(self.ownership.reserved_until, self._end_grace)
-        else:
-            self._owner_gone()
-
-    def _end_grace(self) -> None:
-        change = self.ownership.expire(_monotonic())
-        if change is not None:
-            self._announce(change)
-
-    def _owner_gone(self) -> None:
-        """Nobody owns and nobody is waited for: `--on-owner-leave` says what becomes of what runs."""
-        if self._stopping:
-            return
-        match self.settings.on_owner_leave:
-            case "continue":
-                pass
-            case "deny":
-                self._requests.deny_all("the owner has left")
-            case "interrupt":
-                self.store.spawn(self._turns.interrupt_all(), "interrupt")
 
     def _nobody_asked(self) -> str | None:
         gone = self.ownership.owner is None and self.ownership.reserved_until is None

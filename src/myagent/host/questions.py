@@ -85,7 +85,7 @@ class Questions:
     async def answer(self, peer: Peer, message: AnswerMessage, actor: Mapping[str, Any]) -> None:
         """Take an answer; the store's lock is held. The agent has it once it is stored."""
         sessions = self._store.sessions.values()
-        session = next((each for each in sessions if each.knows_question(message.question_id)), None)
+        session = next((each for each in sessions if each.questions.knows(message.question_id)), None)
         if session is None or not watches(peer, session.session_id):
             raise UnknownQuestion
         step = session.answer(message, by=name_of(peer), matches=holds)

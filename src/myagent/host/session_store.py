@@ -33,7 +33,8 @@ from myagent.core.messages import (
     SessionMetadata,
 )
 from myagent.core.refusals import DiskFull, Internal, Refused, StateGone
-from myagent.core.session import QueuedTurn, Session, Step
+from myagent.core.session import Session, Step
+from myagent.core.turn import QueuedTurn
 from myagent.delivery.fanout import Fanout
 from myagent.eventlog import Draft, EventLog, LogFailed, LogFull, LogGone, LogRefused, PromptKey, Stored, Unit
 

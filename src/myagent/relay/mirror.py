@@ -105,7 +105,7 @@ class _Asked(msgspec.Struct, frozen=True):
 
 def waiting(session: Session) -> list[str]:
     """The ids of what an agent asks and nobody has answered."""
-    return [each.permission_request_id for each in session.open] + [each.question_id for each in session.questions]
+    return [each.permission_request_id for each in session.open] + [each.question_id for each in session.questions.open]
 
 
 class Mirror:

@@ -43,10 +43,10 @@ class Connection(asyncio.BufferedProtocol):
     """One client, from its first byte to its last. A `Peer` of the host from `accept` to `_leave`."""
 
     __slots__ = (
-        "_allowance", "_credential", "_fence_ends", "_front", "_half_closed", "_head", "_heartbeat", "_key", "_listener",
-        "_loop", "_outbox", "_protocol", "_seated", "_stays", "_taken", "_text", "_timer", "_transport", "answer",
-        "answered", "connection_id", "credential_id", "credential_label", "cursor", "device_id", "label", "paused",
-        "scope", "shown", "since", "socket", "write",
+        "_allowance", "_credential", "_fence_ends", "_front", "_half_closed", "_head", "_heartbeat", "_key",
+        "_listener", "_loop", "_outbox", "_protocol", "_seated", "_stays", "_taken", "_text", "_timer",
+        "_transport", "answer", "answered", "connection_id", "credential_id", "credential_label", "cursor",
+        "device_id", "label", "paused", "scope", "shown", "since", "socket", "write",
     )  # fmt: skip
 
     def __init__(self, listener: Listener) -> None:
