@@ -413,9 +413,8 @@ def test_who_lost_the_slot_is_told_that_it_is_stale() -> None:
 
 def test_the_scopes_are_in_one_order_and_each_may_all_that_those_before_it_may() -> None:
     assert [MAY[scope] for scope in SCOPES] == ["watch", "stop", "approve", "drive"]
-    assert [opens(scope) for scope in SCOPES] == [
-        (), (Cancel,), (Cancel, PermissionDecision), (Cancel, PermissionDecision),
-    ]  # fmt: skip
+    approve = (Cancel, PermissionDecision, AnswerMessage)
+    assert [opens(scope) for scope in SCOPES] == [(), (Cancel,), approve, approve]
     assert [reaches(scope, "approve") for scope in SCOPES] == [False, False, True, True]
     assert [told(scope) for scope in SCOPES] == ["follower", "follower", "follower", "owner"]
 

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
+from myagent.access.invites_file import Device, Invite, InvitesFile, read_invites, seconds_left, write_invites
 from myagent.access.seal import UNSEALED, Foreign, Seal
-from myagent.access.state_directory import UnsafeState, read_private, write_private
 from myagent.access.tokens import make_token, read_id
 from myagent.core.messages import Scope
 from myagent.exceptions import MyagentError
@@ -24,7 +24,6 @@ from myagent.exceptions import MyagentError
 LIMIT = 100  # invites at a time
 DEVICES = 1000  # that all invites were exchanged for
 DEVICES_EACH = 200  # of one invite
-FILE_BYTES = 1 << 20  # what holds that many, and somewhat more
 LABEL_CHARACTERS = 64
 LIFETIME = 365 * 24 * 3600.0  # seconds, at most
 DEFAULT_LIFETIME = 24 * 3600.0  # a day, as long as most people remember what they handed out
@@ -44,45 +43,6 @@ class InvitesFull(MyagentError):
 class Spent(MyagentError):
     def __str__(self) -> str:
         return "the invite has no uses left"
-
-
-class Device(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
-    """What an invite was exchanged for: it gives what the invite gives, for as long, and can be revoked alone."""
-
-    digest: str  # SHA-256 of its token, in hex
-    created_at: str
-    last_seen: str | None = None
-    label: str = ""  # what it called itself
-
-
-class Invite(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
-    """One invite, as it is stored; times are ISO 8601 UTC. `uses`: devices that it is good for, where each connection
-    and each visit of a reader that shows the invite's own token counts as one."""
-
-    id: str
-    digest: str  # SHA-256 of the token, in hex
-    scope: Scope = "follower"
-    label: str = ""
-    session_id: str | None = None  # the only session that it shows
-    created_at: str
-    expires_at: str
-    uses: int | None = None
-    used: int = 0
-    last_seen: str | None = None
-    devices: dict[str, Device] = {}  # by id
-    enrol_by: str | None = None  # its own token is good for nothing but to be exchanged, once, until then
-
-    @property
-    def spent(self) -> bool:
-        return self.uses is not None and self.used >= self.uses
-
-
-class InvitesFile(msgspec.Struct, frozen=True):
-    """What `invites.json` holds."""
-
-    version: int
-    invites: list[Invite]
-    seal: str = ""  # that it was made here, see `seal.py`
 
 
 class Found(NamedTuple):
@@ -126,46 +86,30 @@ class Invites:
     def load(self) -> None:
         """Read the file, if there is one. Raises `UnsafeState`, and `Foreign`; a file that cannot be used is never
         written over."""
-        content = self._read(self._path)
+        content = read_invites(self._path)
         if content is None:
             return
         if not self.seal.is_ours("invites", msgspec.json.encode(content.invites), content.seal):
             raise Foreign(self._path)
-        lifetimes = {each.id: self._left(each) for each in content.invites}
+        lifetimes = {each.id: seconds_left(each, self._wall()) for each in content.invites}
         now = self._clock()
         for invite in content.invites:
             if lifetimes[invite.id] > 0:
                 self._invites[invite.id] = invite
                 self._deadlines[invite.id] = now + lifetimes[invite.id]
                 if invite.enrol_by is not None:
-                    self._enrol_by[invite.id] = now + self._left(invite, invite.enrol_by)
+                    self._enrol_by[invite.id] = now + seconds_left(invite, self._wall(), invite.enrol_by)
         self._holders = _holders(self._invites)
         if len(self._invites) < len(content.invites):
             self._save(self._invites)  # what has expired once stays so, whatever the clock says next time
 
     def adopt(self, source: Path) -> bool:
         """Put the invites of a file in place as ours; false if there is none. Raises `UnsafeState`, `OSError`."""
-        content = self._read(source)
+        content = read_invites(source)
         if content is None:
             return False
         self._save({each.id: each for each in content.invites})
         return True
-
-    def _read(self, path: Path) -> InvitesFile | None:
-        data = read_private(path, FILE_BYTES)
-        if data is None:
-            return None
-        try:
-            content = msgspec.json.decode(data, type=InvitesFile)
-            for each in content.invites:
-                self._left(each)
-        except (msgspec.DecodeError, RecursionError, ValueError):
-            content = None
-        if content is None or content.version != 1:
-            raise UnsafeState(
-                path, "does not hold invites of version 1", "mend it, or remove it: all invites end with it"
-            )
-        return content
 
     def live(self) -> list[Invite]:
         """The invites that are still good, the oldest first."""
@@ -360,7 +304,7 @@ class Invites:
 
     def _save(self, invites: dict[str, Invite]) -> None:
         mark = self.seal.mark("invites", msgspec.json.encode(list(invites.values())))
-        write_private(self._path, msgspec.json.encode(InvitesFile(1, list(invites.values()), mark)) + b"\n")
+        write_invites(self._path, InvitesFile(1, list(invites.values()), mark))
         self._invites = invites
         self._holders = _holders(invites)
         self._unsaved = False
@@ -379,12 +323,6 @@ class Invites:
             if hmac.compare_digest(_digest(token), device.digest):
                 return token
         return None
-
-    def _left(self, invite: Invite, until: str | None = None) -> float:
-        """Seconds that an invite still has by the wall clock, and never more than it was made for."""
-        times = (invite.created_at, until or invite.expires_at)
-        created, expires = (datetime.fromisoformat(each).timestamp() for each in times)
-        return min(expires - self._wall(), expires - created)
 
 
 def _secret(invite: Invite, nonce: str) -> str:

@@ -19,7 +19,8 @@ from myagent.access.credentials import (
     load_owner_token,
     new_owner_token,
 )
-from myagent.access.invites import LABEL_CHARACTERS, LIFETIME, Invite, Invites, Spent
+from myagent.access.invites import LABEL_CHARACTERS, LIFETIME, Invites, Spent
+from myagent.access.invites_file import Invite
 from myagent.access.readers import Readers
 from myagent.access.rule_book import RuleBook
 from myagent.access.seal import UNSEALED, Foreign, Seal

@@ -40,8 +40,8 @@ class Peer(Sink, Protocol):
     def still_good(self) -> bool:
         """Whether its credential has been neither replaced, revoked nor expired since it connected."""
 
-    def come_back(self) -> None:
-        """Close, so that it comes back and resumes."""
+    def close(self, code: int, reason: str) -> None:
+        """Start the closing handshake."""
 
     def fence(self) -> None:
         """Answer what is still on its way from the other side, then close with 4409."""

@@ -204,7 +204,7 @@ class Mirror:
     def _skipped(self) -> None:
         """Who is live here has not seen what is missing; whoever comes back is told where the gap is."""
         for peer in list(self.peers.values()):
-            peer.come_back()
+            peer.close(1001, "some events are not here: resume")
 
     def take_states(self) -> list[SessionId]:
         """Take what was told of sessions whose events are all here; returns those of which some are not."""

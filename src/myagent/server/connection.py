@@ -27,7 +27,6 @@ from myagent.server.keep_alive import asks_to_stay, stays
 from myagent.server.limits import Allowance
 from myagent.server.listener import Identity, Listener
 from myagent.server.messages import error, receive
-from myagent.server.places import HEADER_BYTES
 from myagent.server.plain_answer import PlainAnswer
 from myagent.server.protocol import make_protocol
 from myagent.server.request_head import RequestHead
@@ -35,7 +34,6 @@ from myagent.settings import limits_of
 
 OUTBOX_BYTES = 64 * 1024  # of answers that a client does not read, before no more of its messages are read
 PING = b"\x89\x00"  # a whole frame: a thousand are sent in every heartbeat
-REQUEST_BYTES = 64 * 1024  # of a whole request; as many as h11 takes
 FENCE = b"fence"  # payload of the ping after which a connection that lost ownership is closed
 
 
@@ -43,10 +41,10 @@ class Connection(asyncio.BufferedProtocol):
     """One client, from its first byte to its last. A `Peer` of the host from `accept` to `_leave`."""
 
     __slots__ = (
-        "_allowance", "_credential", "_fence_ends", "_front", "_half_closed", "_head", "_heartbeat", "_key",
-        "_listener", "_loop", "_outbox", "_protocol", "_seated", "_stays", "_taken", "_text", "_timer",
-        "_transport", "answer", "answered", "connection_id", "credential_id", "credential_label", "cursor",
-        "device_id", "label", "paused", "scope", "shown", "since", "socket", "write",
+        "_allowance", "_credential", "_front", "_half_closed", "_head", "_heartbeat", "_key", "_listener", "_loop",
+        "_outbox", "_protocol", "_seated", "_stays", "_taken", "_text", "_timer", "_transport", "answer", "answered",
+        "connection_id", "credential_id", "credential_label", "cursor", "device_id", "label", "paused", "scope",
+        "shown", "since", "socket", "write",
     )  # fmt: skip
 
     def __init__(self, listener: Listener) -> None:
@@ -61,7 +59,6 @@ class Connection(asyncio.BufferedProtocol):
         self._seated = False  # between joining the host and leaving it
         self._text = Assembly(listener.settings.limits.fragments)
         self._outbox = bytearray()  # answers that wait for room
-        self._fence_ends: float | None = None  # when it is closed although it has not answered the fence's ping
         self.paused = False
 
     def become(self, identity: Identity) -> None:
@@ -141,10 +138,10 @@ class Connection(asyncio.BufferedProtocol):
     def _count_head(self) -> None:
         if self._protocol.state is not State.CONNECTING or self._protocol.parser_exc is not None:
             return  # answered
-        if self._head.size > REQUEST_BYTES:
+        if self._head.is_too_long:
             self.respond(self._protocol.reject(431, "the request is too long\n"), key="too long")
         else:
-            self._listener.places.requests.put(self, self._head.size + HEADER_BYTES * self._head.lines)
+            self._listener.places.requests.put(self, self._head.weight)
 
     def _take(self, data: bytes) -> None:
         protocol = self._protocol
@@ -289,10 +286,8 @@ class Connection(asyncio.BufferedProtocol):
             self._listener.places.messages.drop(self)
 
     def _message_received(self, data: bytes) -> None:
-        allowance, now = self._allowance, self._heartbeat.heard
-        fenced = self._fence_ends is not None
-        allowed = allowance.fenced_message(now) if fenced else allowance.message(now, owns=self._owns())
-        receive(self, self._listener.host, data, wait=None if allowed else allowance.retry_after)
+        allowed = self._allowance.message(self._heartbeat.heard, owns=self._owns())
+        receive(self, self._listener.host, data, wait=None if allowed else self._allowance.retry_after)
 
     def _owns(self) -> bool:
         return self._listener.host.ownership.role(self.connection_id) == "owner"
@@ -316,7 +311,7 @@ class Connection(asyncio.BufferedProtocol):
     def refuse(self, message_id: str | None, refusal: Refused) -> None:
         """Answer with an `error`; too many of them end the connection."""
         self.send(error(message_id, refusal))
-        if self._fence_ends is not None and isinstance(refusal, StaleOwner):
+        if self._allowance.fence_ends is not None and isinstance(refusal, StaleOwner):
             return  # sent before it could know; how many there may be is what `fence` allows
         if not self._allowance.error(self._loop.time()):
             self.close(1008, "too many errors")
@@ -328,14 +323,9 @@ class Connection(asyncio.BufferedProtocol):
             return
         settings = self._listener.settings
         unnoticed = 2 * settings.heartbeat  # how long an owner may be cut off: what it sent meanwhile comes at once
-        self._allowance.fence(unnoticed)
-        self._fence_ends = self._loop.time() + unnoticed + settings.stall_timeout
+        self._allowance.fence(unnoticed, self._loop.time() + unnoticed + settings.stall_timeout)
         self._protocol.send_ping(FENCE)
         self._send_protocol()
-
-    def come_back(self) -> None:
-        """Close with a code after which a client comes back and resumes."""
-        self.close(1001, "some events are not here: resume")
 
     def fail(self) -> None:
         self.close(1011, "internal error")
@@ -349,7 +339,7 @@ class Connection(asyncio.BufferedProtocol):
         verdict = self._heartbeat.judge(now, paused=self.paused, owns=self._owns)
         if verdict == "slow":
             self.close(4408, "reads too slowly")
-        elif self._fence_ends is not None and now > self._fence_ends:
+        elif self._allowance.fence_ends is not None and now > self._allowance.fence_ends:
             self.close(4409, "ownership lost")
         elif verdict == "dead":
             self._leave(clean=False)

@@ -32,7 +32,6 @@ UNFINISHED_REQUESTS_BYTES = 16 << 20
 UNFINISHED_MESSAGES_BYTES = 32 << 20  # of all but the owner
 UNREAD_ANSWERS_BYTES = 32 << 20  # of HTTP, to all but scope `owner`
 OUTBOX_BYTES_IN_ALL = 16 << 20  # of answers on WebSockets, to all but scope `owner`
-HEADER_BYTES = 256  # that a header takes beside its characters, once it was read
 OWNER_PLACES = 4  # of the connections, kept for owner scope so that followers cannot lock it out
 WORK = 16  # answers of one scope that are being made, or were made and are not taken yet: about 1 MiB each
 WORK_EACH = 4  # of one credential that is no owner's

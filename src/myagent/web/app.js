@@ -5,6 +5,7 @@ import { Answers } from "./state/answers.js";
 import { Connection, randomId } from "./state/connection.js";
 import { Credential } from "./state/credential.js";
 import { Drafts } from "./state/drafts.js";
+import { Sending } from "./state/sending.js";
 import { keptByTheBrowser, TabStorage } from "./state/storage.js";
 import { Unread } from "./state/unread.js";
 import { Controls } from "./views/controls.js";
@@ -38,7 +39,7 @@ class Page {
       opened: () => this.workspace.reconnected(),
       message: (message) => this.receive(message),
       ready: () => this.resume(),
-      tooLarge: () => (this.sending = null),
+      tooLarge: () => this.sending.drop(),
       waiting: (say, seconds) => this.status({ state: "waiting", say: `${say}; next try in ${seconds} s` }),
       ended: (say, gone) => this.ended(say, gone),
     });
@@ -55,8 +56,12 @@ class Page {
     this.notices = new Notices();
     this.answers = new Answers();
     this.aside = new Set(); // requests that the owner has put aside
-    this.sending = null; // the prompt that the server has not acknowledged
-    this.unsure = null; // the last prompt of which it is not known whether it arrived
+    this.sending = new Sending({
+      ask: (...asked) => this.ask(...asked),
+      live: () => this.link.state === "live",
+      note: (text) => this.prompts.note(text),
+      sent: (taken, sessionId) => this._sent(taken, sessionId),
+    });
     this.link = { state: "connecting" };
     this.replay = null; // id of the `resume` that is being answered
     this.session = null; // the session that was chosen; null: a new one, or none yet
@@ -108,8 +113,7 @@ class Page {
 
   receive(message) {
     this.answers.receive(message);
-    if (message.type === "prompt") this._taken(message.id, message.sessionId);
-    if (message.type === "session_metadata") message.session.queue.forEach(({ id }) => this._taken(id, message.session.sessionId));
+    this.sending.receive(message);
     if (message.type === "replayed" && message.id === this.replay) this.replay = null;
     const news = this.workspace.receive(message, this.now());
     this.ownership.receive(message);
@@ -127,7 +131,7 @@ class Page {
     this.connection.rejoinAs(this.workspace.role);
     if (!this.workspace.sessions.has(this.session)) this.session = null;
     if (this.session !== null) this._resumeFrom(this.view.resumeAfter(this.workspace.sessions.get(this.session).head));
-    if (this.sending !== null) this._sendAgain();
+    this.sending.again();
     if (this.wanted !== null && !this.workspace.sessions.has(this.wanted)) this._findWanted();
     if (this.workspace.sessions.size >= MANY) byId("all-sessions").hidden = false;
     this._schedule();
@@ -225,40 +229,14 @@ class Page {
 
   send(prompt, mode) {
     const why = tooLong(prompt, this.workspace.limits);
-    if (why !== null) {
-      this.prompts.note(why);
-      return;
-    }
-    const sending = { id: randomId(), prompt, mode, sessionId: this.session };
-    const again = this.unsure?.prompt === prompt && this.unsure.sessionId === sending.sessionId && this.unsure.mode === mode;
-    this.sending = again ? this.unsure : sending;
-    this._sendAgain();
-  }
-
-  /** The same id, so that a prompt whose answer was lost does not run twice. */
-  _sendAgain() {
-    const sending = this.sending;
-    const { id, prompt, mode, sessionId } = sending;
-    const message = { type: "user_message", id, prompt };
-    if (sessionId !== null) message.sessionId = sessionId;
-    if (mode !== "") message.permissionMode = mode;
-    this.prompts.note("sending");
-    this.ask(message, (ack) => {
-      this._taken(id, ack.sessionId);
-    }, (why) => {
-      this.unsure = sending;
-      if (this.link.state === "live") this.sending = null;
-      this.prompts.note(why);
-    });
+    if (why === null) this.sending.begin({ prompt, mode, sessionId: this.session });
+    else this.prompts.note(why);
     this._schedule();
   }
 
-  /** A prompt has become a turn: by its answer, or because the turn is there and the answer was lost. */
-  _taken(id, sessionId) {
-    const taken = [this.sending, this.unsure].find((each) => each?.id === id);
-    if (taken === undefined) return;
-    this.sending = this.unsure = null;
-    this.answers.forget(id);
+  /** A prompt has become a turn. */
+  _sent(taken, sessionId) {
+    this.answers.forget(taken.id);
     this.prompts.sent(taken.sessionId, taken.prompt);
     if (taken.sessionId === null && this.session === null) this.choose(sessionId, { carry: true });
     this._schedule();
@@ -319,7 +297,7 @@ class Page {
     if (connected) this.notices.show(entries, { looking: !document.hidden, owns: answers });
     byId("prompt-form").hidden = !workspace.owns;
     byId("new-session").hidden = !owns;
-    byId("send").disabled = !owns || this.sending !== null;
+    byId("send").disabled = !owns || this.sending.underway;
     panels.drawStop(connected && workspace.mayStop && session?.state === "running", workspace.owns);
     setText(byId("send"), session?.state === "running" ? "Queue" : "Send");
     byId("notify").hidden = this.notices.wanted !== "default";
@@ -343,7 +321,7 @@ class Page {
     const cwd = ({ event }) => escapeLine(this.workspace.sessions.get(event.sessionId)?.cwd ?? "");
     const shown = open.find(({ event }) => event.permissionRequestId === this.dialog.requestId) ?? open[0];
     if (shown === undefined) this.dialog.hide();
-    else this.dialog.show(shown, { cwd: cwd(shown), place: open.length > 1 ? `(1 of ${open.length})` : "" });
+    else this.dialog.show(shown, { cwd: cwd(shown), place: open.length > 1 ? `(1 of ${open.length})` : "", owns: this.workspace.owns });
     panels.drawWaiting(ordered.filter((entry) => !open.includes(entry)), {
       owns,
       cwd,

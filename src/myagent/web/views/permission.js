@@ -55,10 +55,11 @@ export class PermissionDialog {
   }
 
   /** Show a request, or what has changed around it. */
-  show(entry, { cwd, place }) {
+  show(entry, { cwd, place, owns }) {
     if (entry.event.permissionRequestId !== this.requestId) this._begin(entry);
     const { request } = entry.event;
     setText(byId("permission-place"), place);
+    this._remember.offer(owns);
     setText(byId("permission-where"), whatAndWhere(request, cwd));
     this._tick();
   }

@@ -34,17 +34,21 @@ export class Remember {
     this._choices = choices(request);
     const options = this._choices.map((each, index) => el("option", { value: String(index), text: choiceText(each) }));
     this._select.replaceChildren(el("option", { value: "", text: "No, ask each time" }), ...options);
-    byId("permission-remembering").hidden = this._choices.length === 0;
     const missed = (request.missed ?? []).map(({ ruleId, why }) =>
       el("li", { text: `Rule ${escapeLine(ruleId)} does not allow it: ${escapeLine(why)}` }));
     byId("permission-missed").replaceChildren(...missed);
     byId("permission-missed").hidden = missed.length === 0;
   }
 
+  /** Whoever approves without owning answers this one time. */
+  offer(owns) {
+    byId("permission-remembering").hidden = !owns || this._choices.length === 0;
+  }
+
   /** What goes with an allow of a kind that is for this one time. */
   get chosen() {
     const remember = this._choices[Number(this._select.value || -1)];
-    return remember === undefined ? {} : { remember };
+    return remember === undefined || byId("permission-remembering").hidden ? {} : { remember };
   }
 }
 
