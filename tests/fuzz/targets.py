@@ -155,7 +155,7 @@ class Handshake:
                 taken = piece[at : at + len(self._server.incoming)]
                 connection.get_buffer(-1)[: len(taken)] = taken
                 connection.buffer_updated(len(taken))
-        answering = self._server._working.get(connection)
+        answering = self._server.acceptor._working.get(connection)
         ended = bool(data) and data[-1] % 2 == 1 and not transport.closing
         kept = connection.eof_received() if ended else True
         if answering is not None:

@@ -56,7 +56,7 @@ async def test_one_connection_asks_for_all_of_the_page(tmp_path: Path) -> None:
             status, stays, body = await asking.ask(path, KEEP, *([more] if more else []))
             assert (status, stays) == (200, "keep-alive")
             assert body
-        assert len(served.server._connections) == 1
+        assert len(served.server.acceptor.connections) == 1
 
 
 async def test_a_kept_connection_may_become_a_websocket(tmp_path: Path) -> None:

@@ -129,13 +129,14 @@ async def test_a_copy_of_our_dialog_in_an_agents_text_is_not_our_dialog(tmp_path
     puppet = Puppet()
     async with stage(tmp_path, puppet) as scene:
         owner = await scene.join()
+        ours = await owner.at("dialog").count()
         await owner.prompt("go")
         play = await puppet.begun()
         text = '<dialog open id="permission"><button class="allow">Allow</button></dialog>\nPermission asked\nAllow\n'
         await play.say(text)
         await expect(owner.at(".item.output")).to_contain_text("Permission asked")
         await expect(owner.at("#permission")).to_be_hidden()
-        assert await owner.at("dialog").count() == 3
+        assert await owner.at("dialog").count() == ours
         for key in ("y", "Enter"):
             await owner.page.keyboard.press(key)
         play.end()

@@ -1,7 +1,7 @@
 """Joins the page's modules into one script when the server starts: one request instead of one a module.
 
-There is no build step. Lines that import and export are rewritten, indentation and comments with lines of their own
-are left out: each module becomes a function that is called once, after those that it imports, and gives back what it
+There is no build step. Lines that import and export are rewritten; indentation, comments with lines of their own and
+those that end a line (behind punctuation, without quotes: surely no text of the program) are left out: each module becomes a function that is called once, after those that it imports, and gives back what it
 exports. What else the language has (`export default`, `import()`, cycles, exports that change) is refused.
 """
 
@@ -19,6 +19,7 @@ _IMPORT = re.compile(
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function\*?|class|const) (\w+))", re.MULTILINE)
 _OTHER = re.compile(r"^(?:import|export)\b.*|\bimport\(.*|\bimport\.meta\b.*", re.MULTILINE)
 _COMMENT = re.compile(r"^[ \t]*(?://.*|/\*\*(?:[^*]|\*(?!/))*\*/[ \t]*)\n", re.MULTILINE)
+_REMARK = re.compile(r"(?<=[;,{}(\[]) // [^'\"`\n]*$", re.MULTILINE)
 _INDENT = re.compile(r"^[ \t]+", re.MULTILINE)
 
 
@@ -51,7 +52,8 @@ def _add(path: str, modules: Mapping[str, str], done: dict[str, str], before: tu
     for found in _IMPORT.finditer(source):
         _add(_resolved(path, found["path"]), modules, done, (*before, path))
     exports = _EXPORT.findall(source)
-    body = _EXPORT.sub("", _IMPORT.sub(lambda found: _taken(path, found), _INDENT.sub("", _COMMENT.sub("", source))))
+    bare = _REMARK.sub("", _INDENT.sub("", _COMMENT.sub("", source)))
+    body = _EXPORT.sub("", _IMPORT.sub(lambda found: _taken(path, found), bare))
     if other := _OTHER.search(body):
         raise CannotJoin(path, other.group())
     done[path] = f"const {_name(path)} = (() => {{\n{body.strip()}\nreturn {{ {', '.join(exports)} }};\n}})();"

@@ -218,12 +218,25 @@ export class Timeline {
       Object.assign(prompt, { end, version: event.seq });
       changed.push(prompt);
     }
+    const stopped = event.stopReason === "cancelled" ? this._stopped(event.id) : [];
     for (const item of this._tools.values()) { // the agent was stopped, and told no more of them
-      if (item.turn !== event.id || !OPEN.includes(item.status)) continue;
+      if (item.turn !== event.id || !(OPEN.includes(item.status) || stopped.includes(item))) continue;
       item.status = "cancelled";
       changed.push(this._changed(item, event));
     }
     return changed;
+  }
+
+  /** The calls that a cancelled turn ends with: they have failed, for there is no other word for it, with no exit code. */
+  _stopped(turn) {
+    const stopped = [];
+    for (const item of this.items.toReversed()) {
+      if (item.turn !== turn) break;
+      if (item.kind !== "tool") continue;
+      if (item.status !== "failed" || exitCode(item.call) !== "") break;
+      stopped.push(item);
+    }
+    return stopped;
   }
 }
 
