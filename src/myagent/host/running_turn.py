@@ -193,7 +193,8 @@ class RunningTurn:
         while self._size > GATHER_BYTES:
             self._calm.clear()
             await self._calm.wait()
-        await self.store.log.room()
+        if not self.cancelling:  # what it says last is one more piece at most, and must not keep it from stopping
+            await self.store.log.room()
 
     def _commit(self) -> None:
         pieces, self._pieces, self._size = self._pieces, [], 0

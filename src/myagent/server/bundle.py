@@ -1,8 +1,9 @@
 """Joins the page's modules into one script when the server starts: one request instead of one a module.
 
 There is no build step. Lines that import and export are rewritten; indentation, comments with lines of their own and
-those that end a line (behind punctuation, without quotes: surely no text of the program) are left out: each module becomes a function that is called once, after those that it imports, and gives back what it
-exports. What else the language has (`export default`, `import()`, cycles, exports that change) is refused.
+those that end a line (behind punctuation, without quotes: surely no text of the program) are left out: each module
+becomes a function that is called once, after those that it imports, and gives back what it exports. What else the
+language has (`export default`, `import()`, cycles, exports that change) is refused.
 """
 
 from __future__ import annotations
