@@ -62,8 +62,9 @@ class Happenings:
             case "control_requested":
                 return f"{self._who(record['connection'])} asks the owner to hand over"
             case "revoked" | "expired":
-                which = record.get("credential") or f"device {record.get('device')}"
-                return f"{record['kind']}: {self._named(str(which))}"
+                credential = record.get("credential")
+                which = self._named(str(credential)) if credential else f"device {_short(record.get('device'))}"
+                return f"{record['kind']}: {which}"
             case "rotated":
                 return "the owner token was replaced"
             case _:

@@ -41,8 +41,7 @@ def line(client: Client, metadata: Metadata | None, followers: int, since: Since
     standing, colour = _standing(client, since)
     parts = []
     if client.role != "owner":
-        owner = client.owner
-        parts.append(f"owner: {name_line(owner.label or owner.connection_id) if owner else 'nobody'}")
+        parts.append(f"owner: {owner_name(client)}")
     parts.append(f"{followers} follower{'' if followers == 1 else 's'}")
     if metadata is not None:
         if (metadata.agent_state or {}).get("supervision") == "unsupervised":
@@ -132,3 +131,9 @@ def _short(text: str) -> str:
 def _ago(moment: float | None) -> str:
     seconds = 0 if moment is None else int(time.monotonic() - moment)
     return f"{seconds // 60} min {seconds % 60} s" if seconds >= 60 else f"{seconds} s"
+
+
+def owner_name(client: Client) -> str:
+    """Who owns, as far as it was told."""
+    owner = client.owner
+    return name_line(owner.label or owner.connection_id) if owner else "nobody"

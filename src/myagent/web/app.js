@@ -281,9 +281,8 @@ class Page {
     }
     const owns = connected && workspace.owns;
     const entries = connected ? [...workspace.waiting.values()] : [];
-    const oldest = entries.length > 0 ? Math.min(...entries.map(({ since }) => since)) : null;
     const behind = this.replay === null ? 0 : this.view.newer;
-    panels.drawConnection({ ...this.link, behind, waitingSince: oldest, now: this.now() });
+    panels.drawConnection({ ...this.link, behind, waitingSince: connected ? workspace.waitingSince : null, now: this.now() });
     panels.drawOwnership(workspace, connected);
     this._drawSessions(workspace);
     const session = workspace.sessions.get(this.session);
@@ -301,7 +300,8 @@ class Page {
     panels.drawStop(connected && workspace.mayStop && session?.state === "running", workspace.owns);
     setText(byId("send"), session?.state === "running" ? "Queue" : "Send");
     byId("notify").hidden = this.notices.wanted !== "default";
-    document.title = `${entries.length > 0 ? `(${entries.length}) ` : ""}${session ? escapeLine(session.title) : "myagent"}`;
+    const asked = connected ? entries.length + workspace.questions.size : 0;
+    document.title = `${asked > 0 ? `(${asked}) ` : ""}${session ? escapeLine(session.title) : "myagent"}`;
     this.drawEnds();
   }
 

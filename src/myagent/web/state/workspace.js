@@ -49,7 +49,18 @@ export class Workspace {
   }
 
   waitingIn(sessionId) {
-    return [...this.waiting.values()].filter(({ event }) => event.sessionId === sessionId);
+    return this._awaited().filter(({ event }) => event.sessionId === sessionId);
+  }
+
+  /** Since when a human is waited for, in milliseconds of the server's clock; null: nothing waits. */
+  get waitingSince() {
+    const since = this._awaited().map((each) => each.since);
+    return since.length > 0 ? Math.min(...since) : null;
+  }
+
+  /** All that the agent waits for: permission requests and questions. */
+  _awaited() {
+    return [...this.waiting.values(), ...[...this.questions.values()].map((event) => ({ event, since: Date.parse(event.askedAt) }))];
   }
 
   /** Whether its agent says listings and files as they are: Markdown would take their lines apart. */
