@@ -110,6 +110,24 @@ def test_what_cannot_be_asked_whole_is_not_asked(schema: Any) -> None:
         read(schema)
 
 
+@pytest.mark.parametrize(
+    ("field", "may"),
+    [
+        ({"type": "string", "format": "password"}, False),
+        ({"type": "string", "title": "Your passphrase"}, False),
+        ({"type": "string", "title": "OpenAI API key"}, False),
+        ({"enum": ["rotate the API key", "keep it"], "title": "Which password?"}, True),
+        ({"type": "boolean", "title": "Is the API key set?"}, True),
+        ({"type": "string", "title": "Spinning"}, True),
+    ],
+)
+def test_a_form_that_asks_for_a_secret_is_not_asked(field: Any, may: bool) -> None:
+    with nullcontext() if may else pytest.raises(BadForm, match="say what to do instead"):
+        read({"properties": {"a": field}})
+    with pytest.raises(BadForm):
+        read({"properties": {"db_password": {"type": "string"}}})
+
+
 def test_what_a_human_reads_shows_all_of_its_characters() -> None:
     schema = {"properties": {"a": {"title": "t\u202e", "oneOf": [{"const": "x", "title": "y\u200b"}]}}}
     (field,) = read(schema).fields

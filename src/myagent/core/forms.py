@@ -1,12 +1,13 @@
 """The form of a question: ACP's restricted schema (a flat object of primitives and choices), read, shown, checked.
 
 What a human reads of it is escaped; names of fields and values of choices go back to the agent as it gave them, and
-one in which something cannot be seen is refused.
+one in which something cannot be seen is refused. So is one that asks for a secret.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -17,6 +18,14 @@ FIELDS = 64  # of one form; nobody fills in more
 CHOICES = 256  # of one field
 TEXT_CHARACTERS = 16_384  # of one answered field
 FORM_CHARACTERS = 65_536  # of a question's own text, in all
+NO_SECRETS = (
+    "passwords, keys and other secrets are not asked for in a form: say what to do instead, such as to set a variable "
+    "or to visit an address, and ask whether it is done"
+)
+_SECRET = re.compile(
+    r"(?i)pass[-_ ]?(word|wort|phrase|code)|(api|secret|private|access|encryption|licen[cs]e)[-_ ]?key|"
+    r"(access|auth|bearer|api|refresh)[-_ ]?token|client[-_ ]?secret|credit[-_ ]?card|\b(PIN|OTP|CVV)\b"
+)
 
 Kind = Literal["string", "number", "integer", "boolean", "array"]
 Matches = Callable[[str, str], bool]  # whether a text (the second) holds a pattern; by an engine that is linear
@@ -135,6 +144,11 @@ _BOUNDS = {
 }
 
 
+def asks_secret(text: str) -> bool:
+    """Whether what stands beside a place for free text reads as if a secret belonged there."""
+    return _SECRET.search(text) is not None
+
+
 def read(schema: Any) -> Form:
     """Read a `requestedSchema`. Raises `BadForm`: whoever cannot be asked all of it is asked nothing."""
     if not isinstance(schema, dict) or schema.get("type", "object") != "object":
@@ -158,6 +172,9 @@ def _field(name: Any, given: Any, required: bool) -> Field:
     choices = _choices((items if isinstance(items, dict) else {}) if kind == "array" else given)
     if kind == "array" and not choices:
         raise BadForm("a list is not one of choices")
+    asked = f"{name}\n{_text(given.get('title'))}"
+    if kind == "string" and not choices and (given.get("format") == "password" or asks_secret(asked)):
+        raise BadForm(NO_SECRETS)
     least, most = (_bound(given.get(key)) for key in _BOUNDS[kind])
     found = Field(
         name,
