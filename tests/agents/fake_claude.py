@@ -172,6 +172,14 @@ class Claude:
         if answer.get("behavior") == "allow":
             self.done(ident, subprocess.run(rest, shell=True, capture_output=True, text=True).stdout)
 
+    def do_question(self, rest: str) -> None:
+        options = [{"label": label, "description": f"the {label} one"} for label in ("Red", "Blue")]
+        asked = {"question": "Which?", "header": "Colour", "options": options, "multiSelect": False}
+        ident, answer = self.use("AskUserQuestion", {"questions": [asked]})
+        if answer.get("behavior") == "allow":
+            self.done(ident, json.dumps(answer["updatedInput"]["answers"]))
+            self.say(answer["updatedInput"]["answers"]["Which?"])
+
     def do_linger(self, rest: str) -> None:
         children = [subprocess.Popen(["sleep", "1000"]) for _ in range(2)]
         self.say(f"{children[0].pid} {children[1].pid}\n")

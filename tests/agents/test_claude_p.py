@@ -38,6 +38,7 @@ CLAUDE = Subject(
     lingers="linger",
     runs=None,
     fails="refuse",
+    asks="question",
 )
 
 
