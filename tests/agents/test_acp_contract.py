@@ -13,8 +13,10 @@ import pytest
 from tests.agents import contract
 from tests.agents.contract import CHECKS, Check, Subject, populate
 
+from myagent.agents.acp import host
 from myagent.agents.acp.host import AcpAgent
 from myagent.agents.acp.own_turn import OwnTurn
+from myagent.agents.rendering import JSON
 
 HERE = Path(__file__).parent
 
@@ -73,9 +75,12 @@ def test_the_contract_notices_a_host_that_forgets(
     async def nothing(*_: object) -> None:
         pass
 
+    async def allowed(*_: object) -> JSON:
+        return {"outcome": {"outcome": "selected", "optionId": "yes"}}
+
     check = contract.goes_on_in_turns_of_its_own
     if forgets == "to ask":
-        monkeypatch.setattr(AcpAgent, "_attended", nothing)
+        monkeypatch.setattr(host, "permission", allowed)
     else:
         monkeypatch.setattr(OwnTurn, "_stop", nothing)
         check = contract.does_nothing_of_its_own_without_an_allow
