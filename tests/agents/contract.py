@@ -322,7 +322,7 @@ class Chooser(Recorder):
 class Attending:
     """The host's side between turns: it opens nothing by itself."""
 
-    quiet_seconds = WAIT_SECONDS  # the subjects say when they are idle
+    quiet_seconds: float = WAIT_SECONDS  # the subjects say when they are idle
 
     def __init__(self) -> None:
         self._begun: dict[str, OwnTurn] = {}
