@@ -1,4 +1,4 @@
-"""An agent's questions on the local terminal: asked field by field, checked as they are typed, answered by nobody early."""
+"""An agent's questions on the local terminal: asked field by field, checked as they are typed, never answered early."""
 
 from __future__ import annotations
 

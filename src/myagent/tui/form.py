@@ -78,7 +78,7 @@ class FormDialog(Dialog[Filled | Literal["aside"] | None]):
         self.call_after_refresh(self._fit)
 
     def _fit(self) -> None:
-        """Let the fields take the room that the rest leaves: what they are asked for, and the buttons, are always seen."""
+        """Let the fields take the room that the rest leaves: what is asked, and the buttons, are always seen."""
         others = ("#question-title", "#form-said", "#form-buttons", "#question-keys")
         taken = sum(self.query_one(each).outer_size.height for each in others)
         self.query_one("#question-body").styles.max_height = max(3, self.size.height - taken - BORDERS)
