@@ -233,3 +233,21 @@ def test_no_shape_of_an_update_breaks_the_reading(updates: list[tuple[str, dict[
         assert isinstance(rendered.text, str)
         msgspec.json.encode(tool_call(dict(rendering.merge(fields)), options_of(fields)))
     list(rendering.close_open_calls())
+
+
+def test_calls_of_a_subagent_read_as_being_below_the_call_that_began_it() -> None:
+    def call(name: str, parent: str, status: str) -> dict[str, Any]:
+        kind = "tool_call" if status == "pending" else "tool_call_update"
+        meta = {"_meta": {"claudeCode": {"parentToolUseId": parent}}} if parent else {}
+        return {"sessionUpdate": kind, "toolCallId": name, "title": name, "status": status, **meta}
+
+    begun = [call("Task", "", "pending"), call("Grep", "Task", "pending"), call("Read", "Grep", "pending")]
+    ended = [call("Read", "Grep", "completed"), call("Grep", "Task", "completed"), call("Task", "", "completed")]
+    assert told(*begun, *ended)["stderr"].splitlines() == [
+        "→ Task",
+        "└ → Grep",
+        "└─ → Read",
+        "└─ ✓ Read: completed",
+        "└ ✓ Grep: completed",
+        "✓ Task: completed",
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 
-from myagent.agents import AgentInfo, Answer, ToolCall, Turn, TurnEnd, TurnIO
+from myagent.agents import AgentInfo, Answer, Outside, ToolCall, Turn, TurnEnd, TurnIO
 
 # Seconds that a test waits for what must come; only a failing test waits so long. Agents on a busy machine need more.
 PATIENCE = float(os.environ.get("MYAGENT_TEST_PATIENCE", "30"))
@@ -44,6 +44,25 @@ class Play:
             raise
 
 
+class Going:
+    """A turn of the agent's own, in the hands of the test; `hurried`: a prompt waits."""
+
+    def __init__(self, begun: asyncio.Queue[Play], turn: Turn) -> None:
+        self._begun, self._turn = begun, turn
+        self.hurried = False
+
+    def is_due(self) -> bool:
+        return True
+
+    def hurry(self) -> None:
+        self.hurried = True
+
+    async def run(self, io: TurnIO) -> TurnEnd:
+        play = Play(self._turn, io)
+        self._begun.put_nowait(play)
+        return await play.wait()
+
+
 class Puppet:
     """An adapter of the agent port."""
 
@@ -68,3 +87,12 @@ class Puppet:
 
     async def close(self) -> None:
         pass
+
+    def attend(self, outside: Outside) -> None:
+        self._outside = outside
+
+    def goes_on(self, turn: Turn) -> Going:
+        """Begin a turn of its own, in the session of one that has ended; `begun` gives it."""
+        going = Going(self._begun, turn)
+        self._outside.begin(turn.session_id, going)
+        return going

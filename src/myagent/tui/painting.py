@@ -71,7 +71,9 @@ def _renderable(item: Item, manner: Manner) -> RenderableType:
         case Said():
             return Markdown(item.plain, hyperlinks=False, code_theme="ansi_dark")
         case Tool():
-            return Text(item.text.rstrip("\n"), style="dim") if manner.raw else Group(*_tool(item))
+            if manner.raw:
+                return Text(item.text.rstrip("\n"), style="dim")
+            return Padding(Group(*_tool(item)), (0, 0, 0, 2 * item.depth)) if item.depth else Group(*_tool(item))
         case Told():
             return Group(*_told(item, manner))
 

@@ -25,6 +25,7 @@ from myagent.core.messages import (
     QuestionResolved,
     TerminalState,
 )
+from myagent.core.nesting import DEEPEST, parent_of
 from myagent.export.parts import uncoloured
 from myagent.text.overwriting import Overwriting, shown
 from myagent.text.terminal import TerminalFilter
@@ -114,6 +115,7 @@ class Tool:
     call: dict[str, Any]
     text: str = ""  # what a client without structured updates is shown
     changes: int = 0
+    depth: int = 0  # below the call of a subagent's that it belongs to
 
     def merge(self, update: dict[str, Any], chunk: str) -> None:
         self.call.update((key, value) for key, value in update.items() if value is not None)
@@ -318,7 +320,10 @@ class Story:
         update = event.update if isinstance(event.update, dict) else {}
         kind = update.get("sessionUpdate")
         if kind in ("tool_call", "tool_call_update") and isinstance(update.get("toolCallId"), str):
-            self._changing((event.id, update["toolCallId"]), seq).merge(update, event.chunk)
+            tool = self._changing((event.id, update["toolCallId"]), seq)
+            tool.merge(update, event.chunk)
+            parent = self._tools.get((event.id, parent_of(tool.call)))
+            tool.depth = bool(parent_of(tool.call)) + (min(parent.depth, DEEPEST) if parent is not None else 0)
             return
         if kind == "plan":  # told anew whenever it changes: a turn has one, as it is now
             self._changing((event.id, PLAN), seq).merge(update, event.chunk)

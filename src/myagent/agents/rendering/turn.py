@@ -14,6 +14,7 @@ from myagent.agents.rendering.output import Output
 from myagent.agents.rendering.request import hear, tool_call
 from myagent.agents.said import Said
 from myagent.core.messages import Option
+from myagent.core.nesting import depth_of
 
 Channel = Literal["stdout", "stderr"]
 
@@ -162,13 +163,15 @@ class Rendering:
         self.announced.add(call_id)
         output = self._outputs.setdefault(call_id, Output())
         status, title = call.get("status", "pending"), call_title(call)
+        depth = depth_of(call, self.calls)
+        below = f"└{'─' * (depth - 1)} " if depth else ""  # no space: that begins a line of output
         begins: list[str] = []
         ends: list[str] = []
         if status in _OPEN:
             if not before or call_title(before) != title:
-                begins.append(f"→ {title}{_where(call)}")
+                begins.append(f"{below}→ {title}{_where(call)}")
         elif before.get("status") != status:
-            ends.append(f"{'✓' if status == 'completed' else '✗'} {title}{_where(call)}: {status}")
+            ends.append(f"{below}{'✓' if status == 'completed' else '✗'} {title}{_where(call)}: {status}")
         piece = output.piece(update)
         if status not in _OPEN:
             ends.extend("  " + text.replace("\n", "\n  ") for text in output.results(call))
