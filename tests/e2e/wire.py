@@ -30,6 +30,8 @@ EVENTS = {
     "agent_stderr",
     "permission_request",
     "permission_resolved",
+    "question",
+    "question_resolved",
     "terminal_state",
 }
 
