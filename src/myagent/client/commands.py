@@ -104,6 +104,11 @@ class Commands:
         return self._view.requests
 
     @property
+    def allowed(self) -> dict[str, list[str]]:
+        """Who has allowed a request that several people must allow, by its id, while others are awaited."""
+        return self._view.allowed
+
+    @property
     def questions(self) -> dict[str, Question]:
         """Questions of the agent that are open, by their id; as `requests`."""
         return self._view.questions

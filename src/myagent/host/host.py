@@ -20,6 +20,7 @@ import msgspec
 from msgspec.structs import replace
 
 from myagent.agents import Agent
+from myagent.core import approvals
 from myagent.core.codec import encode
 from myagent.core.messages import (
     PROTOCOL_VERSION,
@@ -79,6 +80,7 @@ class Host:
         self.workspace = workspace
         self.agent = agent
         self.settings = settings
+        self._approve_by = approvals.read(settings.approve_by)
         self.redactor = Redactor(settings.redact, known=settings.redact_known)
         self.log = CoveredLog(log, self.redactor)
         self.notifications: Notifications | None = None  # whom to call when nobody looks; set before `start`
@@ -119,7 +121,9 @@ class Host:
         self.store = SessionStore(self.log, self.fanout, sessions, settings.retain_events)
         self._remembering = Remembering(self.rules, self.store, self.redactor)
         timeout = settings.permission_timeout
-        self._requests = PermissionRequests(self.store, timeout, self._nobody_asked, self._remembering)
+        self._requests = PermissionRequests(
+            self.store, timeout, self._nobody_asked, self._remembering, self._approve_by
+        )
         chunk_bytes = settings.limits.chunk_frame_bytes
         self._turns = Turns(self.agent, self.workspace, self.store, self._requests, chunk_bytes, self.redactor)
         self._turns.credential_places = settings.credential_places
@@ -320,6 +324,10 @@ class Host:
             "connection": peer.connection_id,
             "epoch": self.ownership.epoch,
         }
+
+    def credential_ended(self, ended: str) -> None:
+        """A credential, or a device, is good no more: what it has allowed alone counts no more either."""
+        self._requests.credential_ended(ended)
 
     def _nobody_asked(self) -> str | None:
         gone = self.ownership.owner is None and self.ownership.reserved_until is None

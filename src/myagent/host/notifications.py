@@ -14,6 +14,7 @@ from typing import Any
 from myagent.core.display import escape
 from myagent.core.messages import (
     Activity,
+    PermissionAllowed,
     PermissionRequest,
     PermissionResolved,
     Prompt,
@@ -70,6 +71,10 @@ class Notifications:
             case PermissionRequest():
                 timer = loop.call_later(self._after, self._waits, event)
                 self._waiting[event.permission_request_id] = timer
+            case PermissionAllowed() if len(event.allowed_by) < event.people:
+                left = event.people - len(event.allowed_by)
+                said = f"{len(event.allowed_by)} of {event.people} people have allowed it: {left} more must."
+                self._say("a permission request waits for others", said, event.session_id)
             case Question():
                 self._waiting[event.question_id] = loop.call_later(self._after, self._asks, event)
             case PermissionResolved() | QuestionResolved():

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from myagent.agents import Answer, ToolCall
+from myagent.core.approvals import ApproveBy
 from myagent.core.codec import encode
 from myagent.core.messages import Ack, Outcome, PermissionDecision, PermissionResolved, SessionId
 from myagent.core.permissions import EXPIRED, allowed_once, by_mode, digest_of
@@ -47,9 +48,12 @@ class PermissionRequests:
         timeout: float,
         nobody_asked: Callable[[], str | None],
         remembering: Remembering,
+        approve_by: ApproveBy,
     ) -> None:
         self._store = store
         self._remembering = remembering
+        self._approve_by = approve_by
+        self._ended: set[str] = set()  # credentials and devices whose allows count no more, until that is stored
         self._timeout = timeout  # seconds until an unanswered request is denied
         self._nobody_asked = nobody_asked
         self._open: dict[str, Question] = {}
@@ -81,7 +85,8 @@ class PermissionRequests:
                 now = datetime.now(UTC)
                 session = self._store.sessions[session_id]
                 verdict = self._remembering.judge(call, session, now)
-                rule = verdict.rule if self._nobody_asked() is None else None
+                people = self._approve_by.needed(call)
+                rule = verdict.rule if people == 1 and self._nobody_asked() is None else None
                 step = session.ask(
                     call,
                     request_id=request_id,
@@ -91,6 +96,7 @@ class PermissionRequests:
                     remembers=verdict.offers,
                     missed=verdict.missed,
                     rule=rule,
+                    people=people,
                 )
                 if isinstance(step, Answer):
                     answer.set_result(step)
@@ -122,7 +128,11 @@ class PermissionRequests:
         question = self._open.get(request_id)
         if question is not None and question.denied:
             raise AlreadyResolved("deny")
-        step = session.decide(message, by=name_of(peer))
+        voided = session.disallow(self._ended, by="server") if self._ended else None
+        if voided is not None:
+            await self._store.commit(voided)
+            session = voided.session
+        step = session.decide(message, by=name_of(peer), credential=peer.credential_id, device=peer.device_id)
         ack = encode(Ack(id=message.id, session_id=session.session_id, duplicate=step is None))
         if step is None:
             peer.send(ack)
@@ -137,6 +147,20 @@ class PermissionRequests:
             except Refused:
                 self._remembering.forget(rule)
                 raise
+
+    def credential_ended(self, ended: str) -> None:
+        """What this credential or device has allowed, while others are awaited, counts no more."""
+        self._ended.add(ended)
+
+        async def void() -> None:
+            async with self._store.lock:
+                for session in list(self._store.sessions.values()):
+                    step = session.disallow({ended}, by="server")
+                    if step is not None:
+                        await self._store.commit(step, fact=True)
+                self._ended.discard(ended)  # the owner's id is that of the next owner token too
+
+        self._store.spawn(void(), "count no more")
 
     def deny_unstored(self, peer: Peer, message: PermissionDecision, actor: Mapping[str, Any]) -> str | None:
         """Tell an agent no at once, with no space to store it; that follows when there is some. What was done, if
@@ -181,6 +205,8 @@ class PermissionRequests:
             if watches(peer, question.session_id):
                 peer.shown.add(request_id)
                 peer.send(b'%b,"pending":true}' % question.event.body[:-1])
+                if (so_far := self._store.sessions[question.session_id].allowed_so_far(request_id)) is not None:
+                    peer.send(encode(so_far))
         self.questions.show(peer)
 
     def close(self) -> None:

@@ -96,6 +96,8 @@ class MirroredRequests:
                 stored = self._asked.get(asked)
                 if stored is not None and watches(peer, session.session_id):
                     peer.send(b'%b,"pending":true}' % stored.body[:-1])
+                    if (so_far := session.allowed_so_far(asked)) is not None:
+                        peer.send(encode(so_far))
 
 
 class _Asked(msgspec.Struct, frozen=True):

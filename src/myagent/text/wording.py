@@ -6,7 +6,7 @@ What came over the wire is escaped here; within a line of ours a newline is show
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from myagent.core.diffs import hunks
@@ -65,6 +65,11 @@ def name_line(text: str) -> str:
 def escaped_line(text: str) -> str:
     """The same, with nothing left out."""
     return visible(text).replace("\n", "\\u{a}").replace("\t", "\\u{9}")
+
+
+def allowed_by(names: Sequence[str], people: int) -> str:
+    """Who has allowed what several people must allow: `1 of 2 people: Ada`."""
+    return f"{len(names)} of {people} people{': ' if names else ''}{', '.join(map(name_line, names))}"
 
 
 def request_name(request: PermissionRequest) -> str:

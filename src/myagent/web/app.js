@@ -243,8 +243,9 @@ class Page {
   }
 
   decide(entry, decision) {
-    const { permissionRequestId } = entry.event;
-    this.ask({ type: "permission_decision", permissionRequestId, decision }, () => {}, (why) => this.dialog.refused(why));
+    const { permissionRequestId, request } = entry.event;
+    const done = () => request.people > 1 && this.putAside(entry); // it waits for others
+    this.ask({ type: "permission_decision", permissionRequestId, decision }, done, (why) => this.dialog.refused(why));
   }
 
   putAside(entry) {

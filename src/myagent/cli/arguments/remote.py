@@ -248,6 +248,13 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         "or stop (default: continue)",
     )
     add(
+        "--approve-by",
+        metavar="N[:KINDS]",
+        default="1",
+        help="so many people, of different credentials, must allow what the agent asks, and one of them can deny it; "
+        "with kinds (2:execute,delete) only for those, and for what says no kind (default: 1)",
+    )
+    add(
         "--permission-timeout",
         metavar="SECONDS",
         type=seconds,

@@ -30,6 +30,7 @@ from myagent.cli.invitation import qr_code, reach_note, revoking
 from myagent.cli.pasting import quoted
 from myagent.cli.terminal.output import abandon_stdout, put, say
 from myagent.cli.terminal.told import Told
+from myagent.core.approvals import UnusableApproveBy
 from myagent.core.display import escape
 from myagent.core.messages import May
 from myagent.exceptions import MyagentError
@@ -47,6 +48,7 @@ from myagent.text.terminal import visible
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 -- how to reach here what listens everywhere
 
 _USAGE = (
+    UnusableApproveBy,
     ExposedPlain,
     confinement.CannotConfine,
     BadName,
@@ -132,6 +134,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         owner_grace=arguments.owner_grace,
         on_owner_leave=arguments.on_owner_leave,
         takeover=arguments.takeover,
+        approve_by=arguments.approve_by,
         permission_timeout=arguments.permission_timeout,
         activity_quiet=arguments.activity_quiet,
         allowed_origins=tuple(arguments.allow_origin),

@@ -22,6 +22,7 @@ from myagent.core.messages import (
     Gap,
     HostLink,
     OwnerChanged,
+    PermissionAllowed,
     PermissionMode,
     PermissionRequest,
     PermissionResolved,
@@ -34,7 +35,7 @@ from myagent.core.messages import (
     TerminalState,
 )
 from myagent.export import facts
-from myagent.text.wording import ANSWERED, OUTCOMES, name_line, one_line, request_name
+from myagent.text.wording import ANSWERED, OUTCOMES, allowed_by, name_line, one_line, request_name
 
 CANCEL_WAIT = 5.0  # seconds for a turn that was cancelled to end
 HOLDS = "while this client is here, nobody else can prompt; --role follower watches without owning"
@@ -204,6 +205,8 @@ class Driver:
                 self._screen.say(facts.activity(activity))
             case PermissionRequest(request=RequestBody(rule_id=None)) if not self._may_ask(client):
                 self._tell_follower(client, event)
+            case PermissionAllowed():
+                self._screen.say(f"permission allowed by {allowed_by(event.allowed_by, event.people)}, so far")
             case PermissionResolved() if event.permission_request_id not in self._progress.answered:
                 reason = f": {one_line(event.reason)}" if event.reason else ""
                 self._screen.say(f"permission {OUTCOMES[event.outcome]} by {name_line(event.by)}{reason}")

@@ -1,7 +1,7 @@
 // What is known of the workspace: who owns, which sessions there are, which permission requests wait. Pure.
 
 const EVENTS = new Set([
-  "prompt", "activity", "agent_stdout", "agent_stderr", "permission_request", "permission_resolved", "question",
+  "prompt", "activity", "agent_stdout", "agent_stderr", "permission_request", "permission_allowed", "permission_resolved", "question",
   "question_resolved", "terminal_state",
 ]);
 
@@ -104,6 +104,12 @@ export class Workspace {
         return [];
       case "permission_request":
         return this._asked(message, now);
+      case "permission_allowed": {
+        if (!message.pending) this._pass(message);
+        const asked = this.waiting.get(message.permissionRequestId);
+        if (asked) asked.event = { ...asked.event, allowedBy: message.allowedBy };
+        return [];
+      }
       case "permission_resolved": {
         this._pass(message);
         const asked = this.waiting.get(message.permissionRequestId);

@@ -35,6 +35,12 @@ export function whatAndWhere({ toolName, kind = "other" }, cwd) {
   return `${toolName}${toolName.toLowerCase() === kind ? "" : ` (${escapeLine(kind)})`} in ${cwd}`;
 }
 
+/** Who has allowed what several people must allow. */
+export function peopleText({ request: { people = 1 }, allowedBy = [] }) {
+  if (people < 2) return "";
+  return `. Allowed by ${allowedBy.length} of ${people} people${allowedBy.length > 0 ? ": " : ""}${allowedBy.map(escapeLine).join(", ")}`;
+}
+
 /** The lines of a text that is decided on; stretches that show nothing are replaced by how long they are. */
 export function folded(text) {
   return text

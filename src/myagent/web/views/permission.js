@@ -1,7 +1,7 @@
 // The dialog in which the owner answers a permission request. Nothing done before it appeared can answer it.
 
 import { byId, el, setText } from "./dom.js";
-import { drawDisplay, whatAndWhere } from "./asked.js";
+import { drawDisplay, peopleText, whatAndWhere } from "./asked.js";
 import { Remember } from "./rules.js";
 
 export const GUARD = 300; // milliseconds without a key or a press, from the moment it appears, before it can be answered
@@ -60,7 +60,7 @@ export class PermissionDialog {
     const { request } = entry.event;
     setText(byId("permission-place"), place);
     this._remember.offer(owns);
-    setText(byId("permission-where"), whatAndWhere(request, cwd));
+    setText(byId("permission-where"), whatAndWhere(request, cwd) + peopleText(entry.event));
     this._tick();
   }
 
