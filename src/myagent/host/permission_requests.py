@@ -12,7 +12,7 @@ from typing import Any
 from myagent.agents import Answer, ToolCall
 from myagent.core.approvals import ApproveBy
 from myagent.core.codec import encode
-from myagent.core.messages import Ack, Outcome, PermissionDecision, PermissionResolved, SessionId
+from myagent.core.messages import Ack, Outcome, PermissionDecision, PermissionResolved, Seen, SessionId
 from myagent.core.permissions import EXPIRED, allowed_once, by_mode, digest_of
 from myagent.core.refusals import AlreadyResolved, Refused, UnknownRequest
 from myagent.eventlog import Stored
@@ -57,6 +57,7 @@ class PermissionRequests:
         self._timeout = timeout  # seconds until an unanswered request is denied
         self._nobody_asked = nobody_asked
         self._open: dict[str, Question] = {}
+        self.changed: Callable[[], None] = lambda: None  # called when a request opens, and when it closes
         self.questions = Questions(store, timeout, nobody_asked)
 
     async def ask(self, session_id: SessionId, turn_id: str, call: ToolCall) -> Answer:
@@ -77,6 +78,7 @@ class PermissionRequests:
         def opened(stored: list[Stored]) -> None:
             expiry = loop.call_later(self._timeout, self._expire, request_id)
             self._open[request_id] = Question(session_id, answer, stored[0], expiry, call)
+            self.changed()
             if (reason := self._nobody_asked()) is not None:
                 self._store.spawn(self._settle(request_id, "deny", reason), "deny")
 
@@ -110,7 +112,17 @@ class PermissionRequests:
         await asyncio.shield(self._store.spawn(put(), "ask"))
         return await answer
 
-    def check_shown(self, peer: Peer, message: PermissionDecision) -> None:
+    @property
+    def open_ids(self) -> dict[str, SessionId]:
+        """The open requests, each with its session."""
+        return {request_id: question.session_id for request_id, question in self._open.items()}
+
+    def session_of(self, request_id: str) -> SessionId | None:
+        """Whose open request this is; `None` if it is not open."""
+        question = self._open.get(request_id)
+        return question.session_id if question else None
+
+    def check_shown(self, peer: Peer, message: PermissionDecision | Seen) -> None:
         """A decision counts only from a connection to which its request was sent."""
         question = self._open.get(message.permission_request_id)
         if question is None or message.permission_request_id in peer.shown:
@@ -194,6 +206,7 @@ class PermissionRequests:
     def resolved(self, event: PermissionResolved, option_id: str | None) -> None:
         """A request was closed, by whomever: its agent goes on."""
         question = self._open.pop(event.permission_request_id, None)
+        self.changed()
         if question is not None:
             question.expiry.cancel()
             if not question.answer.done():

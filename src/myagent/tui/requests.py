@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 from textual.app import App
@@ -137,8 +138,17 @@ class Requests:
         question = Question(
             request, where=where, quiet=self._quiet, alone=self._alone, owns=owns,
             allowed=lambda: self._client.allowed.get(request_id, ()),
+            attention=lambda: self._client.attention.get(request_id),
+            shown=lambda: self._saw(request),
         )  # fmt: skip
         self._app.push_screen(question, decided)
+
+    def _saw(self, request: PermissionRequest) -> None:
+        self._app.run_worker(self._tell_seen(request), group="seen")
+
+    async def _tell_seen(self, request: PermissionRequest) -> None:
+        with contextlib.suppress(ClientError):  # it is told again with the next connection, if it is shown then
+            await self._client.saw(request)
 
     async def _decide(self, request: PermissionRequest, decision: Decision) -> None:
         try:

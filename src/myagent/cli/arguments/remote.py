@@ -255,6 +255,13 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         "with kinds (2:execute,delete) only for those, and for what says no kind (default: 1)",
     )
     add(
+        "--owner-away",
+        metavar="WHAT",
+        default="wait",
+        help="while nobody who may answer is connected, requests wait, are denied once that was so for deny:SECONDS, "
+        "or a human is called at once (notify, with --notify) (default: wait)",
+    )
+    add(
         "--permission-timeout",
         metavar="SECONDS",
         type=seconds,

@@ -22,6 +22,7 @@ export class Workspace {
     this.waiting = new Map(); // permissionRequestId → {event, since}: open requests, oldest first
     this.questions = new Map(); // questionId → event: open questions of the agent, oldest first
     this.limits = {};
+    this._attention = new Map(); // open request → who could answer and who has seen it
     this._seen = new Map(); // session → the last seq that counted for `waiting` on this connection
   }
 
@@ -72,6 +73,7 @@ export class Workspace {
   reconnected() {
     this.waiting.clear();
     this.questions.clear();
+    this._attention.clear();
     this._seen.clear();
   }
 
@@ -110,10 +112,18 @@ export class Workspace {
         if (asked) asked.event = { ...asked.event, allowedBy: message.allowedBy };
         return [];
       }
+      case "request_seen": {
+        const { permissionRequestId, couldAnswer, seenBy } = message;
+        this._attention.set(permissionRequestId, { couldAnswer, seenBy }); // it may come before the request itself
+        const asked = this.waiting.get(permissionRequestId);
+        if (asked) asked.event = { ...asked.event, couldAnswer, seenBy };
+        return [];
+      }
       case "permission_resolved": {
         this._pass(message);
         const asked = this.waiting.get(message.permissionRequestId);
         this.waiting.delete(message.permissionRequestId);
+        this._attention.delete(message.permissionRequestId);
         return asked ? [{ kind: "resolved", event: message, request: asked.event.request }] : [];
       }
       case "question":
@@ -156,7 +166,7 @@ export class Workspace {
     const isNew = event.pending ? true : this._pass(event);
     if (!isNew || event.request.ruleId !== undefined || this.waiting.has(event.permissionRequestId)) return [];
     const told = Date.parse(event.request.askedAt ?? "");
-    this.waiting.set(event.permissionRequestId, { event, since: Number.isNaN(told) ? now : told });
+    this.waiting.set(event.permissionRequestId, { event: { ...event, ...this._attention.get(event.permissionRequestId) }, since: Number.isNaN(told) ? now : told });
     return [{ kind: "asked", event }];
   }
 }

@@ -22,9 +22,10 @@ const FLAGS = {
 
 const ANSWERS = { allow_once: "Allow", allow_always: "Always allow", reject_once: "Deny", reject_always: "Always deny" };
 
-/** `decide(entry, decision)` sends an answer; `now()` is the server's time in milliseconds. */
+/** `decide(entry, decision)` sends an answer, `saw(entry)` that it is shown; `now()` is the server's time in milliseconds. */
 export class PermissionDialog {
-  constructor(decide, now, dismissed) {
+  constructor(decide, now, dismissed, saw) {
+    this._saw = saw; // is told of a request that a human can see, once
     this._decide = decide;
     this._now = now;
     this._dialog = byId("permission");
@@ -62,6 +63,7 @@ export class PermissionDialog {
     this._remember.offer(owns);
     setText(byId("permission-where"), whatAndWhere(request, cwd) + peopleText(entry.event));
     this._tick();
+    if (!entry.saw && document.visibilityState === "visible") this._saw(entry);
   }
 
   hide() {
