@@ -347,7 +347,7 @@ async def test_what_cannot_be_stored_is_not_given_out(tmp_path: Path, monkeypatc
         invite_id, shown = await invite(here.server)
         _, counted = await invite(here.server, uses=3)
         watcher = await here.join(headers=shown)
-        monkeypatch.setattr("myagent.access.invites.write_private", full)
+        monkeypatch.setattr("myagent.access.invites_file.write_private", full)
         with pytest.raises(Declined, match="no invite was made"):
             await ask(here.server, CreateInvite(lifetime=60))
         assert (await knock(here.server, **counted)).status == 503

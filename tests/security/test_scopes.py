@@ -58,10 +58,15 @@ async def join(here: Scene, may: May) -> Client:
     return await here.join(headers={"Authorization": f"Bearer {token}"})
 
 
+ANSWERS = ("ack", "error", "pong", "replayed", "connections", "rules")
+
+
 async def send_all(client: Client, messages: list[dict[str, Any]]) -> None:
     for message in messages:
         fields = {key: client.connection_id if value == "self" else value for key, value in message.items()}
-        await client.send(fields.pop("type"), **fields)
+        sent = await client.send(fields.pop("type"), **fields)
+        while not any(each.get("id") == sent and each["type"] in ANSWERS for each in client.messages):
+            await client.next()  # what is stored first is answered later
     await client.settle()
 
 

@@ -29,6 +29,7 @@ PAGE_MESSAGES = 500  # of one fetch
 PAGE_BYTES = 1 << 20
 LEAST_PAYLOAD = 4 << 20  # that the engine must take in one message: the largest event, and its update
 RECONNECT_SECONDS = 0.5
+SINGLY = 8  # messages that are stored one after the other (0.4 ms each); a batch takes 12 ms, but takes hundreds
 _WRONG_SEQUENCE = (10071, 10164)  # JSStreamWrongLastSequenceErrF, JSStreamWrongLastSequenceConstantErr
 _NOTHING_FOUND = 10037  # JSNoMessageFoundErr
 _NAME_IN_USE = 10058  # JSStreamNameExistErr
@@ -218,14 +219,17 @@ class Engine:
         return _number(await self._stored(subject, data, headers))
 
     async def append(self, name: str, messages: Sequence[tuple[str, bytes]], *, last: int) -> int:
-        """Store messages of a workspace, all or none, if the last one under its name has the number `last`; returns the
-        number of the last one now. Raises `Fenced`, `EngineAway`."""
+        """Store messages of a workspace, in order, if the last one under its name has the number `last`; returns the
+        number of the last one now. Where it raises, those at the front may be stored. Raises `Fenced`, `EngineAway`."""
+        if len(messages) <= SINGLY:
+            for subject, data in messages:
+                last = _number(await self._stored(subject, data, _fence(name, last)))
+            return last
         batch = secrets.token_hex(8)
         for place, (subject, data) in enumerate(messages, 1):
             headers = {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(place)}
             if place == 1:
-                headers["Nats-Expected-Last-Subject-Sequence"] = str(last)
-                headers["Nats-Expected-Last-Subject-Sequence-Subject"] = events(name)
+                headers |= _fence(name, last)
             if place < len(messages):
                 await self.tell(subject, data, headers)
             else:
@@ -313,6 +317,14 @@ def _kept(message: Msg) -> Kept | None:
     if status is not None or "Nats-Sequence" not in headers:
         raise EngineAway
     return Kept(headers["Nats-Subject"], int(headers["Nats-Sequence"]), bytes(message.data))
+
+
+def _fence(name: str, last: int) -> dict[str, str]:
+    """Has a message stored only if `last` is the number of the last one under its name."""
+    return {
+        "Nats-Expected-Last-Subject-Sequence": str(last),
+        "Nats-Expected-Last-Subject-Sequence-Subject": events(name),
+    }
 
 
 def _number(answer: bytes) -> int:

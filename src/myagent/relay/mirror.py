@@ -92,12 +92,16 @@ class MirroredRequests:
 
     def show(self, peer: Peer) -> None:
         for session in self._sessions.values():
-            for asked in waiting(session):
-                stored = self._asked.get(asked)
-                if stored is not None and watches(peer, session.session_id):
-                    peer.send(b'%b,"pending":true}' % stored.body[:-1])
-                    if (so_far := session.allowed_so_far(asked)) is not None:
-                        peer.send(encode(so_far))
+            self.show_of(session, peer, {*waiting(session)})
+
+    def show_of(self, session: Session, peer: Peer, asked: set[str], *, upto: int | None = None) -> None:
+        """Those of one session, in the order of the log. `upto`: only what came up to that place of it."""
+        found = [(self._asked[each], each) for each in asked if each in self._asked]
+        for stored, request_id in sorted(found, key=lambda each: each[0].pos):
+            if watches(peer, session.session_id) and (upto is None or stored.pos <= upto):
+                peer.send(b'%b,"pending":true}' % stored.body[:-1])
+                if (so_far := session.allowed_so_far(request_id)) is not None:
+                    peer.send(encode(so_far))
 
 
 class _Asked(msgspec.Struct, frozen=True):
@@ -129,6 +133,7 @@ class Mirror:
         self._announcements: Announcements
         self._waiting: dict[SessionId, SessionState] = {}  # until all events up to its head were seen
         self._saved = 0
+        self._joined: dict[ConnectionId, int] = {}  # the place in the log at which each connection came
 
     @property
     def sessions(self) -> dict[SessionId, Session]:
@@ -214,10 +219,14 @@ class Mirror:
         for told in ready:
             session = told.session
             del self._waiting[session.session_id]
-            if self.sessions.get(session.session_id) != session:
+            known = self.sessions.get(session.session_id)
+            if known != session:
                 self.sessions[session.session_id] = session
                 self._store_session(session)
                 self.store.tell_metadata(session.session_id)
+                opened = {*waiting(session)} - {*(waiting(known) if known else ())}
+                for peer in self.peers.values():  # who came after the event, and before it was known to be open
+                    self._requests.show_of(session, peer, opened, upto=self._joined[peer.connection_id])
         if ready:
             self._requests.forget_closed()
         return list(self._waiting)
@@ -268,9 +277,10 @@ class Mirror:
 
     def join(self, peer: Peer, *, as_follower: bool, after_seq: int | None, reclaim: str | None) -> None:
         """Seat an authenticated connection, as a host does; it follows."""
-        peer.scope = "follower"  # whatever its credential may do at the host
         self.peers[peer.connection_id] = peer
+        self._joined[peer.connection_id] = self.fanout.window.pos
         self.ownership.seats[peer.connection_id] = Seat(peer.connection_id, peer.scope, peer.label)
+        peer.scope = "follower"  # here, whatever its credential may do at the host
         peer.send(encode(Ready(1)))
         self._announcements.role(peer)
         peer.send(encode(self._announcements.welcome(peer)))
@@ -284,6 +294,7 @@ class Mirror:
         if self.peers.pop(peer.connection_id, None) is None:
             return
         peer.cursor.drop()
+        self._joined.pop(peer.connection_id, None)
         self.ownership.seats.pop(peer.connection_id, None)
         self._announcements.presence()
 
@@ -300,10 +311,10 @@ class Mirror:
                 peer.send(encode(Ack(id=message.id, duplicate=False)))
             case Resume():
                 self._announcements.resume(peer, message, self._check_session(peer, message.session_id))
-            case _ if peer.scope == "owner":
+            case _ if self.ownership.seats[peer.connection_id].scope == "follower":
+                self.ownership.admit(peer.connection_id, message)
                 raise NotAllowed(NO_FORWARDING)
             case _:
-                self.ownership.admit(peer.connection_id, message)
                 raise NotAllowed(NO_FORWARDING)
 
     def _check_session(self, peer: Peer, session_id: SessionId) -> Session:

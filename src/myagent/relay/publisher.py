@@ -1,8 +1,8 @@
 """The host's side: what is committed goes to the engine, in order, while the name is ours.
 
 A publisher is a cursor into the log, like any connection: nobody waits for it, and where it stands it asks the event
-stream itself. Each page is stored there whole or not at all, and only if the last message under the name is the one
-that we know: whoever takes the name writes one of its own first, and so ends what an earlier holder still sends.
+stream itself. What is stored there is stored only if the last message under the name is the one that we know: whoever
+takes the name writes one of its own first, and so ends what an earlier holder still sends.
 """
 
 from __future__ import annotations
@@ -226,8 +226,8 @@ class Publisher:
                 if head > self.published.get(session_id, 0):
                     await self._publish_page(session_id, head)
                     more = True
+            await self._publish_states()  # also while there is always more
         self._behind_since = None
-        await self._publish_states()
 
     async def _publish_page(self, session_id: str, head: int) -> None:
         after = self.published.get(session_id, 0)
