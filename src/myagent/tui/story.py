@@ -18,6 +18,7 @@ from myagent.core.messages import (
     AgentStdout,
     Event,
     Gap,
+    PermissionAllowed,
     PermissionRequest,
     PermissionResolved,
     Prompt,
@@ -131,7 +132,15 @@ class Told:
 
     seq: int
     event: (
-        Prompt | Activity | PermissionRequest | PermissionResolved | Question | QuestionResolved | TerminalState | Gap
+        Prompt
+        | Activity
+        | PermissionRequest
+        | PermissionAllowed
+        | PermissionResolved
+        | Question
+        | QuestionResolved
+        | TerminalState
+        | Gap
     )
     resolved: PermissionResolved | None = None  # of a permission request
     changes: int = 0
@@ -149,7 +158,7 @@ class Told:
                 return event.reason or ""
             case TerminalState() as event:
                 return event.message or ""
-            case Gap() | Activity():
+            case Gap() | Activity() | PermissionAllowed():
                 return ""
 
 
@@ -287,7 +296,7 @@ class Story:
         match event:
             case AgentStdout() | AgentStderr():
                 self._said(event, seq)
-            case Prompt() | Activity() | Question() | QuestionResolved():
+            case Prompt() | Activity() | PermissionAllowed() | Question() | QuestionResolved():
                 self._add(Told(seq, event))
             case TerminalState():
                 self._settle(event.id)
