@@ -51,6 +51,8 @@ class Settings:
     owner_grace: float = 10.0  # the slot is kept this long for an owner whose connection dropped
     on_owner_leave: OnOwnerLeave = "continue"  # what a running turn does when its owner goes
     takeover: Takeover = "own"  # from whom the slot may be taken over: the same credential, or any
+    approve_by: str = "1"  # how many people must allow a request: `2`, or of some kinds alone `2:execute,delete`
+    owner_away: str = "wait"  # while nobody who may answer is connected: or `deny:SECONDS`, or `notify`
     permission_timeout: float = 600.0  # an unanswered request is then denied
     activity_quiet: float = 10.0  # an agent that works unprompted and says nothing for so long has stopped
     allowed_origins: tuple[str, ...] = ()  # of web pages, beside the server's own

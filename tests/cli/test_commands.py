@@ -22,6 +22,7 @@ SERVE_OPTIONS = {
     "--help", "--host", "--port", "--cwd", "--permission-mode", "--allow-bypass", "--owner-grace", "--on-owner-leave",
     "--permission-timeout", "--tls-cert", "--tls-key", "--insecure-plain", "--allow-origin", "--allowed-host",
     "--max-connections", "--retain-events", "--max-log", "--base-path", "--metrics-open", "--invite",
+    "--approve-by", "--owner-away",
     "--notify", "--notify-after", "--notify-details", "--quiet", "--redact", "--credential-place",
     "--redact-known", "--no-redact-known", "--activity-quiet",
     "--publish", "--name", "--publish-replicas", "--name-wait",

@@ -54,6 +54,7 @@ WHOLE: dict[str, dict[str, Any]] = {
     "who": {},
     "list_rules": {},
     "revoke_rule": {"ruleId": "r"},
+    "seen": {"permissionRequestId": "p"},
     "answer": {"questionId": "q", "action": "accept", "content": {"a": 1}},
 }
 
@@ -252,6 +253,7 @@ def test_after_seq_is_a_whole_number_that_every_client_can_write(number: str) ->
         ("handover", "to", 128),
         ("cancel", "turnId", 128),
         ("revoke_rule", "ruleId", 128),
+        ("seen", "permissionRequestId", 128),
     ],
 )
 def test_text_has_its_limit(kind: str, path: str, limit: int) -> None:

@@ -21,6 +21,7 @@ from myagent.core.messages import (
     Resume,
     RevokeRule,
     Scope,
+    Seen,
     SessionId,
     UserMessage,
     Who,
@@ -381,6 +382,7 @@ OWNERS: list[ClientMessage] = [
     ListRules(id="m"),
     RevokeRule(id="m", rule_id="r"),
     AnswerMessage(id="m", question_id="q", action="cancel"),
+    Seen(id="m", permission_request_id="p"),
 ]
 
 
@@ -413,7 +415,7 @@ def test_who_lost_the_slot_is_told_that_it_is_stale() -> None:
 
 def test_the_scopes_are_in_one_order_and_each_may_all_that_those_before_it_may() -> None:
     assert [MAY[scope] for scope in SCOPES] == ["watch", "stop", "approve", "drive"]
-    approve = (Cancel, PermissionDecision, AnswerMessage)
+    approve = (Cancel, PermissionDecision, AnswerMessage, Seen)
     assert [opens(scope) for scope in SCOPES] == [(), (Cancel,), approve, approve]
     assert [reaches(scope, "approve") for scope in SCOPES] == [False, False, True, True]
     assert [told(scope) for scope in SCOPES] == ["follower", "follower", "follower", "owner"]

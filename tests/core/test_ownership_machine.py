@@ -316,6 +316,16 @@ class OwnerSlot(RuleBasedStateMachine):
                     assert may
 
     @invariant()
+    def who_could_answer_is_who_is_admitted_to(self) -> None:
+        for who in self.known:
+            try:
+                self.slot.admit(who, DECIDE)
+            except (StaleOwner, NotOwner):
+                assert not self.slot.may_answer(who)
+            else:
+                assert self.slot.may_answer(who)
+
+    @invariant()
     def the_epoch_only_rises_and_stays_below_the_ceiling(self) -> None:
         assert self.slot.epoch == self.epoch <= self.slot.ceiling
 

@@ -243,3 +243,30 @@ def test_an_own_turn_that_ends_unowned_is_told_however_short() -> None:
     assert asyncio.run(_own_turn(owned=True)) == []
     told = asyncio.run(_own_turn(owned=False))
     assert [title for title, _ in told] == ["myagent: a turn has ended unowned"]
+
+
+async def test_who_is_still_missing_is_called_when_the_first_of_two_has_allowed(tmp_path: Path) -> None:
+    shared = Shared(tmp_path, after=3600.0, approve_by="2")
+    async with shared.server, shared.client() as client:
+        await client.prompt("secret prompt")
+        play = await shared.puppet.begun()
+        play.ask("secret command", title="secret title")
+        await client.decide(await until(client, PermissionRequest), "allow")
+        assert await shared.sink.called(1) == ["a permission request waits for others"]
+        assert "1 of 2 people have allowed it: 1 more must." in shared.sink.calls[0][1]
+        assert "secret" not in str(shared.sink.calls)
+        play.end()
+
+
+async def test_with_nobody_there_who_may_answer_the_call_is_made_at_once(tmp_path: Path) -> None:
+    shared = Shared(tmp_path, after=3600.0, owner_away="notify", owner_grace=0.0)
+    async with shared.server:
+        async with shared.client() as client:
+            await client.prompt("go")
+            play = await shared.puppet.begun()
+            play.ask("first", title="first")
+            await until(client, PermissionRequest)
+            assert shared.sink.calls == []  # somebody is there
+        assert "a permission request waits" in await shared.sink.called(1)
+        assert any("Nobody who may answer is connected." in text for _, text in shared.sink.calls)
+        play.end()

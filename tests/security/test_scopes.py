@@ -38,6 +38,7 @@ def every_message(session: str, request: dict[str, Any], turn: str) -> list[dict
         "answer": {"questionId": "unknown", "action": "accept", "content": {"x": 1}},
         "list_rules": {},
         "revoke_rule": {"ruleId": "unknown"},
+        "seen": {"permissionRequestId": request["permissionRequestId"]},
     }
     assert {kind.__struct_config__.tag for kind in get_args(ClientMessage)} == set(bodies)
     return [{"type": kind, **body} for kind, body in bodies.items()]

@@ -34,9 +34,11 @@ from myagent.core.messages import (
     QuestionOutcome,
     Release,
     RequestControl,
+    RequestSeen,
     Resume,
     RevokeRule,
     Role,
+    Seen,
     SessionId,
     UserMessage,
     Welcome,
@@ -104,6 +106,16 @@ class Commands:
         return self._view.requests
 
     @property
+    def allowed(self) -> dict[str, list[str]]:
+        """Who has allowed a request that several people must allow, by its id, while others are awaited."""
+        return self._view.allowed
+
+    @property
+    def attention(self) -> dict[str, RequestSeen]:
+        """Who could answer the open requests and who has seen them, by their ids; told to those who could answer."""
+        return self._view.attention
+
+    @property
     def questions(self) -> dict[str, Question]:
         """Questions of the agent that are open, by their id; as `requests`."""
         return self._view.questions
@@ -159,6 +171,13 @@ class Commands:
         body = DecisionBody(kind=decision, reason=reason, option_id=option, digest=digest, remember=remember)
         request_id = request.permission_request_id
         return await self._send(PermissionDecision(id=new_id(), permission_request_id=request_id, decision=body))
+
+    async def saw(self, request: PermissionRequest) -> None:
+        """Tell that a human has this request in front of them; a server that does not know of it is told nothing."""
+        if self.welcome is not None and self.welcome.may is not None and self.may_answer:
+            message = Seen(id=new_id(), permission_request_id=request.permission_request_id)
+            self._view.sent_by_itself(message.id)
+            await self._send(message)
 
     async def answer(
         self, question: Question, action: QuestionOutcome, content: Mapping[str, Any] | None = None

@@ -20,6 +20,7 @@ from myagent.core.messages import (
     Metadata,
     OwnerChanged,
     OwnerInfo,
+    PermissionAllowed,
     PermissionRequest,
     PermissionResolved,
     Pong,
@@ -28,6 +29,7 @@ from myagent.core.messages import (
     QuestionResolved,
     Replayed,
     RequestBody,
+    RequestSeen,
     Role,
     RoleMessage,
     SessionMetadata,
@@ -49,6 +51,8 @@ class View:
         self.owner: OwnerInfo | None = None
         self.sessions: dict[str, Metadata] = {}
         self.requests: dict[str, PermissionRequest] = {}  # open ones, by permissionRequestId
+        self.allowed: dict[str, list[str]] = {}  # who has allowed those that several people must allow
+        self.attention: dict[str, RequestSeen] = {}  # of the open ones: who could answer and who has seen them
         self.questions: dict[str, Question] = {}  # open ones, by questionId
         self.unacked: dict[str, UserMessage] = {}  # prompts of ours that the server has not answered
         self.unanswered: dict[str, Command] = {}  # what else was sent on this connection and has no answer, newest last
@@ -105,6 +109,8 @@ class View:
                 return self._refused(message)
             case Pong() | Connections():
                 self.unanswered.pop(message.id, None)
+            case RequestSeen():
+                self.attention[message.permission_request_id] = message
             case Replayed():
                 self.cursors.replayed(message.id)
             case Gap():
@@ -135,6 +141,8 @@ class View:
         self.reclaim_token = welcome.reclaim_token
         self.sessions = {session.session_id: session for session in welcome.sessions}
         self.requests.clear()  # every open one is sent right after
+        self.allowed.clear()
+        self.attention.clear()
         self.questions.clear()
         heads: dict[str, int] = {session.session_id: session.head for session in welcome.sessions}
         self.cursors.connected(heads, again=again, only=self._only)
@@ -170,8 +178,12 @@ class View:
         match message:
             case PermissionRequest(request=RequestBody(rule_id=None)):
                 self.requests[message.permission_request_id] = message
+            case PermissionAllowed():
+                self.allowed[message.permission_request_id] = message.allowed_by
             case PermissionResolved():
                 self.requests.pop(message.permission_request_id, None)
+                self.allowed.pop(message.permission_request_id, None)
+                self.attention.pop(message.permission_request_id, None)
             case Prompt():
                 self.agent_failure = None
                 self._running.add(message.id)

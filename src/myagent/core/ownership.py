@@ -52,6 +52,7 @@ from myagent.core.messages import (
     Resume,
     Role,
     Scope,
+    Seen,
     TwoScopes,
 )
 from myagent.core.refusals import NotClaimable, NotOwner, RateLimited, StaleOwner
@@ -62,7 +63,7 @@ OPEN_TO_ALL = (Hello, Resume, Ping, Claim, RequestControl)
 OPEN_FROM: dict[Scope, tuple[type[ClientMessage], ...]] = {
     "follower": (),
     "stop": (Cancel,),
-    "approve": (PermissionDecision, AnswerMessage),
+    "approve": (PermissionDecision, AnswerMessage, Seen),
     "owner": (),
 }
 SCOPES: tuple[Scope, ...] = ("follower", "stop", "approve", "owner")  # each may all that those before it may
@@ -281,6 +282,13 @@ class Ownership:
         if seat.credential_id != OWNER_CREDENTIAL and isinstance(message, opens(seat.scope)) and not rules:
             return
         raise NotOwner(str(message.__struct_config__.tag))
+
+    def may_answer(self, connection_id: ConnectionId) -> bool:
+        """Whether `admit` would let this connection answer a permission request."""
+        seat = self.seats[connection_id]
+        if self.role(connection_id) == "owner":
+            return True
+        return not seat.held_epoch and seat.credential_id != OWNER_CREDENTIAL and reaches(seat.scope, "approve")
 
     # --- the slot itself ------------------------------------------------------------------------------------------
 

@@ -100,9 +100,10 @@ def request_body(
     remembers: tuple[Offer, ...] = (),
     missed: tuple[Missed, ...] = (),
     rule_id: str | None = None,
+    people: int = 1,
 ) -> RequestBody | None:
     """What is sent for a call; `None` if it is too large to be asked. `remembers`: how it can be remembered, `missed`:
-    the rules that would have matched it and did not; `rule_id`: the one that did."""
+    the rules that would have matched it and did not; `rule_id`: the one that did; `people`: how many must allow it."""
     if len(call.text) > REQUEST_BYTES:
         return None
     body = RequestBody(
@@ -114,13 +115,18 @@ def request_body(
         display=escape(call.text),
         flags=warnings_of(call),
         diffs=call.diffs,
-        options=tuple(Option(option.option_id, escape(option.name), option.kind) for option in call.options),
+        options=tuple(
+            Option(option.option_id, escape(option.name), option.kind)
+            for option in call.options
+            if people == 1 or option.kind != "allow_always"  # the agent would not ask the others again
+        ),
         digest=digest_of(call, cwd),
         asked_at=asked_at,
         expires_at=expires_at,
         remembers=remembers,
         missed=missed,
         rule_id=rule_id,
+        people=people,
     )
     return body if len(msgspec.json.encode(body)) <= REQUEST_BYTES else None
 
@@ -197,6 +203,15 @@ def policy(mode: PermissionMode) -> Answer | None:
             return None
 
 
+class Allow(msgspec.Struct, frozen=True):
+    """One person's allow, while others are awaited; `by` is what others see of them."""
+
+    credential: str
+    by: str
+    device: str | None = None  # of the devices that came by this credential
+    option_id: str | None = None
+
+
 class OpenRequest(msgspec.Struct, frozen=True):
     """A request that waits for its decision, with what a decision must match."""
 
@@ -204,14 +219,17 @@ class OpenRequest(msgspec.Struct, frozen=True):
     turn_id: str
     digest: str
     options: tuple[Option, ...]
+    people: int = 1  # that must allow it
+    allows: tuple[Allow, ...] = ()  # that there are, while others are awaited
 
     def answer(self, decision: PermissionDecision) -> Answer:
         """Take a decision, or refuse it and leave the request open."""
         body = decision.decision
         if body.digest is not None and body.digest != self.digest:
             raise DigestMismatch
-        if body.remember is not None and body.kind != "allow":
-            raise BadMessage("only an allow can be remembered", decision.id)
+        if body.remember is not None and (body.kind != "allow" or self.people > 1):
+            why = "only an allow can be remembered" if body.kind != "allow" else "several people are asked each time"
+            raise BadMessage(why, decision.id)
         if body.option_id is not None:
             option = next((each for each in self.options if each.option_id == body.option_id), None)
             if option is None:

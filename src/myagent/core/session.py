@@ -17,18 +17,21 @@ Every accepted prompt ends in exactly one `terminal_state`, also one that was ca
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
+from myagent.core import approvals
 from myagent.core.forms import Matches
 from myagent.core.messages import (
     Activity,
     AnswerMessage,
     Metadata,
     Outcome,
+    PermissionAllowed,
     PermissionDecision,
     PermissionMode,
     PermissionRequest,
@@ -43,7 +46,7 @@ from myagent.core.messages import (
     TerminalState,
     UserMessage,
 )
-from myagent.core.permissions import TOO_LARGE, Answer, OpenRequest, Resolution, ToolCall, request_body
+from myagent.core.permissions import TOO_LARGE, Allow, Answer, OpenRequest, Resolution, ToolCall, request_body
 from myagent.core.questions import CANCELLED, Asked, Given, OpenQuestion, OpenQuestions, digest_of, question_event
 from myagent.core.refusals import AlreadyResolved, QueueFull, UnknownRequest
 from myagent.core.rule import Missed, Offer, Rule
@@ -163,13 +166,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         return Step(replace(self, queue=waiting, updated_at=now), (ended,))
 
     def finish(
-        self,
-        *,
-        stop_reason: str,
-        exit_code: int | None,
-        message: str | None,
-        agent_session_id: str | None,
-        now: str,
+        self, *, stop_reason: str, exit_code: int | None, message: str | None, agent_session_id: str | None, now: str
     ) -> Step:
         """End the running turn; the next one in the queue begins with it."""
         assert self.running is not None
@@ -203,14 +200,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         if survivors:
             message += f"; processes of agents that were still running were ended: {survivors}"
         ends = tuple(self._end(turn.id, "interrupted", 1, message) for turn in left)
-        session = replace(
-            settled.session,
-            running=None,
-            queue=(),
-            updated_at=now,
-            last_exit_code=1,
-            last_error=message,
-        )
+        session = replace(settled.session, running=None, queue=(), updated_at=now, last_exit_code=1, last_error=message)
         return Step(session, settled.events + ends)
 
     # --- permission requests --------------------------------------------------------------------------------------
@@ -226,8 +216,10 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         remembers: tuple[Offer, ...] = (),
         missed: tuple[Missed, ...] = (),
         rule: Rule | None = None,
+        people: int = 1,
     ) -> Step | Answer:
         """Open a request, and close it again where a `rule` allows it; an `Answer` at once if it cannot be asked."""
+        rule = rule if people == 1 else None
         if self.running is None or self.running.turn.id != turn_id or self.running.cancelling:
             return Answer("cancelled", "the turn is over")
         body = request_body(
@@ -235,8 +227,9 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             cwd=self.cwd,
             expires_at=expires_at,
             asked_at=asked_at,
-            remembers=remembers,
+            remembers=remembers if people == 1 else (),
             missed=missed,
+            people=people,
             rule_id=rule.rule_id if rule else None,
         )
         if body is None:
@@ -244,7 +237,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         event = PermissionRequest(
             id=turn_id, session_id=self.session_id, permission_request_id=request_id, request=body
         )
-        request = OpenRequest(request_id, turn_id, body.digest, body.options)
+        request = OpenRequest(request_id, turn_id, body.digest, body.options, people)
         opened = replace(self, open=(*self.open, request))
         if rule is None:
             return Step(opened, (event,))
@@ -252,10 +245,13 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         step = opened._resolve(request, "allow", by=by, reason=reason, rule_id=rule.rule_id)
         return Step(step.session, (event, *step.events))
 
-    def decide(self, decision: PermissionDecision, *, by: str) -> Step | None:
-        """Take the owner's decision, once; `None` if it was made before, and was the same."""
+    def decide(
+        self, decision: PermissionDecision, *, by: str, credential: str = "", device: str | None = None
+    ) -> Step | None:
+        """Take a decision, once; `None` if it was made before, and was the same. Where several people must allow, one
+        allow of each `credential` counts (see `approvals`), and a deny of one denies."""
         request_id = decision.permission_request_id
-        request = next((each for each in self.open if each.permission_request_id == request_id), None)
+        request = self._open_request(request_id)
         if request is None:
             before = next((each for each in self.resolved if each.permission_request_id == request_id), None)
             if before is None:
@@ -264,7 +260,28 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
                 return None
             raise AlreadyResolved(before.outcome)
         answer = request.answer(decision)
+        if answer.kind == "allow" and request.people > 1:
+            new = Allow(credential, by, device, answer.option_id)
+            more = approvals.allowed(request, new, digest=decision.decision.digest, message_id=decision.id)
+            if more is None:
+                return None
+            if len(more.allows) < more.people:
+                opened = tuple(more if each is request else each for each in self.open)
+                return Step(replace(self, open=opened), (approvals.told(more, self.session_id, by=by),))
+            by = " and ".join(each.by for each in more.allows)
         return self._resolve(request, answer.kind, by=by, reason=answer.reason, option_id=answer.option_id)
+
+    def disallow(self, ended: Collection[str], *, by: str) -> Step | None:
+        """Count the allows of these credentials and devices no more; `None` if there were none."""
+        opened = tuple(approvals.without(request, ended) for request in self.open)
+        fewer = [new for new, old in zip(opened, self.open, strict=True) if new.allows != old.allows]
+        events = tuple(approvals.told(request, self.session_id, by=by) for request in fewer)
+        return Step(replace(self, open=opened), events) if fewer else None
+
+    def allowed_so_far(self, request_id: str) -> PermissionAllowed | None:
+        """Who has allowed an open request, while others are awaited, as it is told to whoever comes now."""
+        request = self._open_request(request_id)
+        return approvals.so_far(request, self.session_id) if request and request.allows else None
 
     def chosen_option(self, request_id: str) -> str | None:
         """Which of the agent's options a resolved request got."""
@@ -272,14 +289,16 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
     def knows_request(self, request_id: str) -> bool:
         """Whether a request is open here, or was."""
-        opened = (each.permission_request_id for each in self.open)
-        closed = (each.permission_request_id for each in self.resolved)
-        return request_id in (*opened, *closed)
+        known: tuple[OpenRequest | Resolution, ...] = (*self.open, *self.resolved)
+        return any(each.permission_request_id == request_id for each in known)
 
     def settle(self, request_id: str, outcome: Outcome, *, by: str, reason: str) -> Step | None:
         """Close a request that nobody decided: it expired, or its owner went; `None` if it is not open."""
-        request = next((each for each in self.open if each.permission_request_id == request_id), None)
+        request = self._open_request(request_id)
         return self._resolve(request, outcome, by=by, reason=reason) if request else None
+
+    def _open_request(self, request_id: str) -> OpenRequest | None:
+        return next((each for each in self.open if each.permission_request_id == request_id), None)
 
     # --- questions ------------------------------------------------------------------------------------------------
 

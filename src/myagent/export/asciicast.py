@@ -18,6 +18,7 @@ from myagent.core.messages import (
     AgentStdout,
     Gap,
     Metadata,
+    PermissionAllowed,
     PermissionRequest,
     PermissionResolved,
     Prompt,
@@ -92,6 +93,8 @@ def _told(event: Message) -> Iterator[str]:
             yield from (f"  {_YELLOW}warning: {warning(flag)}{RESET}" for flag in event.request.flags)
         case PermissionResolved():
             yield f"{_BOLD}{facts.resolved(event)}{RESET}"
+        case PermissionAllowed():
+            yield f"{_BOLD}{facts.allowed(event)}{RESET}"
         case Question():
             yield f"{_BOLD}{_YELLOW}{facts.question(event)}{RESET}"
         case QuestionResolved():

@@ -8,6 +8,7 @@ from myagent.core.messages import (
     Activity,
     Gap,
     Metadata,
+    PermissionAllowed,
     PermissionRequest,
     PermissionResolved,
     Prompt,
@@ -15,7 +16,16 @@ from myagent.core.messages import (
     QuestionResolved,
     TerminalState,
 )
-from myagent.text.wording import ANSWERED, OUTCOMES, escaped_line, name_line, one_line, request_name, whole_line
+from myagent.text.wording import (
+    ANSWERED,
+    OUTCOMES,
+    allowed_by,
+    escaped_line,
+    name_line,
+    one_line,
+    request_name,
+    whole_line,
+)
 
 
 def title(metadata: Metadata) -> str:
@@ -54,6 +64,10 @@ def details(event: PermissionRequest) -> Iterator[tuple[str, str]]:
 def resolved(event: PermissionResolved) -> str:
     reason = f": {one_line(event.reason)}" if event.reason else ""
     return f"Permission {OUTCOMES[event.outcome]} by {name_line(event.by)}{reason}"
+
+
+def allowed(event: PermissionAllowed) -> str:
+    return f"Permission allowed so far by {allowed_by(event.allowed_by, event.people)}"
 
 
 def question(event: Question) -> str:

@@ -11,6 +11,7 @@ from myagent.core.messages import (
     Activity,
     Gap,
     Metadata,
+    PermissionAllowed,
     PermissionRequest,
     PermissionResolved,
     Prompt,
@@ -76,6 +77,8 @@ def _part(part: Part) -> Iterator[str]:
             yield from _request(part)
         case PermissionResolved():
             yield f'<p class="told">{escape(facts.resolved(part))}</p>\n'
+        case PermissionAllowed():
+            yield f'<p class="told">{escape(facts.allowed(part))}</p>\n'
         case Question():
             yield f'<p class="told">{escape(facts.question(part))}</p>\n'
         case QuestionResolved():

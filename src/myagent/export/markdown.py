@@ -9,6 +9,7 @@ from myagent.core.messages import (
     Activity,
     Gap,
     Metadata,
+    PermissionAllowed,
     PermissionRequest,
     PermissionResolved,
     Prompt,
@@ -46,6 +47,8 @@ def _part(part: Part) -> Iterator[str]:
             yield from _request(part)
         case PermissionResolved():
             yield f"**{_plain(facts.resolved(part))}**\n"
+        case PermissionAllowed():
+            yield f"**{_plain(facts.allowed(part))}**\n"
         case Question():
             yield f"**{_plain(facts.question(part))}**\n"
         case QuestionResolved():

@@ -12,6 +12,7 @@ from myagent.core.messages import (
     AgentStderr,
     AgentStdout,
     Gap,
+    PermissionAllowed,
     PermissionRequest,
     PermissionResolved,
     Prompt,
@@ -35,7 +36,17 @@ class Output:
     error: bool
 
 
-Told = Prompt | Activity | PermissionRequest | PermissionResolved | Question | QuestionResolved | TerminalState | Gap
+Told = (
+    Prompt
+    | Activity
+    | PermissionRequest
+    | PermissionAllowed
+    | PermissionResolved
+    | Question
+    | QuestionResolved
+    | TerminalState
+    | Gap
+)
 Part = Output | Told
 
 

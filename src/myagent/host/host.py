@@ -20,6 +20,7 @@ import msgspec
 from msgspec.structs import replace
 
 from myagent.agents import Agent
+from myagent.core import approvals, away
 from myagent.core.codec import encode
 from myagent.core.messages import (
     PROTOCOL_VERSION,
@@ -40,6 +41,7 @@ from myagent.core.messages import (
     RequestControl,
     Resume,
     RevokeRule,
+    Seen,
     SessionId,
     UserMessage,
     Who,
@@ -51,6 +53,7 @@ from myagent.delivery.fanout import Fanout
 from myagent.delivery.window import Window
 from myagent.eventlog import EventLog, LogFailed, LogGone
 from myagent.host.announcements import Announcements
+from myagent.host.attention import Attention
 from myagent.host.covered_log import CoveredLog
 from myagent.host.epochs import EPOCHS, Epochs
 from myagent.host.gone_state import GoneState
@@ -79,6 +82,8 @@ class Host:
         self.workspace = workspace
         self.agent = agent
         self.settings = settings
+        self._approve_by = approvals.read(settings.approve_by)
+        self._away = away.read(settings.owner_away)
         self.redactor = Redactor(settings.redact, known=settings.redact_known)
         self.log = CoveredLog(log, self.redactor)
         self.notifications: Notifications | None = None  # whom to call when nobody looks; set before `start`
@@ -96,6 +101,7 @@ class Host:
         self._succession: Succession
         self._slot: Slot
         self._announcements: Announcements
+        self._attention: Attention
         self._stopping = False
         self._gone: GoneState
         self.failure: LogFailed | None = None  # once set, nothing can be stored until the server is started again
@@ -119,7 +125,9 @@ class Host:
         self.store = SessionStore(self.log, self.fanout, sessions, settings.retain_events)
         self._remembering = Remembering(self.rules, self.store, self.redactor)
         timeout = settings.permission_timeout
-        self._requests = PermissionRequests(self.store, timeout, self._nobody_asked, self._remembering)
+        self._requests = PermissionRequests(
+            self.store, timeout, self._nobody_asked, self._remembering, self._approve_by
+        )
         chunk_bytes = settings.limits.chunk_frame_bytes
         self._turns = Turns(self.agent, self.workspace, self.store, self._requests, chunk_bytes, self.redactor)
         self._turns.credential_places = settings.credential_places
@@ -139,6 +147,12 @@ class Host:
             self.peers, self.ownership, settings, self._epochs, self.store, self._turns, self._requests,
             self._announcements, self.notifications, self.record,
         )  # fmt: skip
+        self._attention = Attention(
+            self.peers, self.ownership, self._requests, self._away, self.notifications, self.record
+        )
+        self._requests.changed = self._succession.moved = self._attention.changed
+        if self.notifications is not None and self._away.what == "notify":
+            self.notifications.anybody_here = lambda: self._attention.is_anybody_here
         self._slot = Slot(self.peers, self.ownership, settings, self._succession.announce, self.record, self._actor)
         await self._turns.close_open(survivors=survivors)
         await self.agent.start()
@@ -171,6 +185,7 @@ class Host:
             self.notifications.close()
         self.visits.flush()
         self._requests.close()
+        self._attention.close()
         await self.store.close()
         await self.fanout.close()
         await self.log.close()
@@ -221,6 +236,7 @@ class Host:
         if change is not None:
             self._succession.announce(change, welcomed=peer)
         self._requests.show(peer)
+        self._attention.joined(peer)
         peer.cursor.start(after_seq)
         self._announcements.presence()
 
@@ -234,6 +250,7 @@ class Host:
         if change is not None:
             self._succession.announce(change)
         self._announcements.presence()
+        self._attention.changed()
 
     def receive(self, peer: Peer, message: ClientMessage) -> None:
         """Handle a message. Raises `Refused`; what must be stored first is refused or acknowledged later."""
@@ -274,6 +291,10 @@ class Host:
                 decision = (peer, message, self._actor(peer))
                 deny = partial(self._requests.deny_unstored, *decision)
                 self._in_order(peer, message.id, partial(self._requests.decide, *decision), unstored=deny)
+            case Seen():
+                self._requests.check_shown(peer, message)
+                self._slot.refuse_the_agent(peer)
+                self._attention.seen(peer, message, self._actor(peer))
             case AnswerMessage():
                 self._requests.questions.check_shown(peer, message)
                 self._slot.refuse_the_agent(peer)
@@ -322,9 +343,15 @@ class Host:
             "epoch": self.ownership.epoch,
         }
 
+    def credential_ended(self, ended: str) -> None:
+        """A credential, or a device, is good no more: what it has allowed alone counts no more either."""
+        self._requests.credential_ended(ended)
+
     def _nobody_asked(self) -> str | None:
         gone = self.ownership.owner is None and self.ownership.reserved_until is None
-        return "the owner has left" if gone and self.settings.on_owner_leave == "deny" else None
+        if gone and self.settings.on_owner_leave == "deny":
+            return "the owner has left"
+        return self._attention.gone
 
     # --- commands -------------------------------------------------------------------------------------------------
 

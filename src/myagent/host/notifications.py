@@ -14,6 +14,7 @@ from typing import Any
 from myagent.core.display import escape
 from myagent.core.messages import (
     Activity,
+    PermissionAllowed,
     PermissionRequest,
     PermissionResolved,
     Prompt,
@@ -54,6 +55,8 @@ class Notifications:
         self._call = call
         self._details = details
         self._owned = False
+        self.anybody_here: Callable[[], bool] = lambda: True  # who may answer: without them a call is made at once
+        self._asked: dict[str, PermissionRequest | Question] = {}  # what `_waiting` is for
         self._waiting: dict[str, asyncio.TimerHandle] = {}  # by permission request
         self._began: dict[tuple[str, str], float] = {}  # running turns
         self._own: set[tuple[str, str]] = set()  # running turns of the agent's own
@@ -68,12 +71,20 @@ class Notifications:
             case Activity():
                 self._own.add((event.session_id, event.id))
             case PermissionRequest():
-                timer = loop.call_later(self._after, self._waits, event)
-                self._waiting[event.permission_request_id] = timer
+                after = self._after if self.anybody_here() else 0.0
+                self._asked[event.permission_request_id] = event
+                self._waiting[event.permission_request_id] = loop.call_later(after, self._waits, event)
+            case PermissionAllowed() if len(event.allowed_by) < event.people:
+                left = event.people - len(event.allowed_by)
+                said = f"{len(event.allowed_by)} of {event.people} people have allowed it: {left} more must."
+                self._say("a permission request waits for others", said, event.session_id)
             case Question():
-                self._waiting[event.question_id] = loop.call_later(self._after, self._asks, event)
+                after = self._after if self.anybody_here() else 0.0
+                self._asked[event.question_id] = event
+                self._waiting[event.question_id] = loop.call_later(after, self._asks, event)
             case PermissionResolved() | QuestionResolved():
                 resolved = event.question_id if isinstance(event, QuestionResolved) else event.permission_request_id
+                self._asked.pop(resolved, None)
                 timer_or_none = self._waiting.pop(resolved, None)
                 if timer_or_none is not None:
                     timer_or_none.cancel()
@@ -105,15 +116,30 @@ class Notifications:
         if lost:
             self._say("the owner is lost", "Nobody answers permission requests until somebody connects.", None)
 
+    def nobody_here(self) -> None:
+        """Nobody who may answer is connected any more: call about what waits now, instead of after a while."""
+        for asked_id, timer in list(self._waiting.items()):
+            timer.cancel()
+            event = self._asked[asked_id]
+            if isinstance(event, Question):
+                self._asks(event)
+            else:
+                self._waits(event)
+
     def close(self) -> None:
         self._closed = True
         for timer in self._waiting.values():
             timer.cancel()
         self._waiting.clear()
 
+    @property
+    def _how_long(self) -> str:
+        here = self.anybody_here()
+        return f"Nobody has answered for {self._after:.0f} s." if here else "Nobody who may answer is connected."
+
     def _waits(self, event: PermissionRequest) -> None:
         self._waiting.pop(event.permission_request_id, None)
-        text = f"Nobody has answered for {self._after:.0f} s."
+        text = self._how_long
         if self._details:
             title = (event.request.title or event.request.tool_name).replace("\n", " ")  # `core` has escaped it
             text += f" It asks: {title[:DETAIL_CHARACTERS]}"
@@ -121,7 +147,7 @@ class Notifications:
 
     def _asks(self, event: Question) -> None:
         self._waiting.pop(event.question_id, None)
-        text = f"Nobody has answered for {self._after:.0f} s."
+        text = self._how_long
         if self._details:
             text += f" It asks: {event.message.replace(chr(10), ' ')[:DETAIL_CHARACTERS]}"
         self._say("a question waits", text, event.session_id)

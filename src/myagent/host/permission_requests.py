@@ -10,8 +10,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from myagent.agents import Answer, ToolCall
+from myagent.core.approvals import ApproveBy
 from myagent.core.codec import encode
-from myagent.core.messages import Ack, Outcome, PermissionDecision, PermissionResolved, SessionId
+from myagent.core.messages import Ack, Outcome, PermissionDecision, PermissionResolved, Seen, SessionId
 from myagent.core.permissions import EXPIRED, allowed_once, by_mode, digest_of
 from myagent.core.refusals import AlreadyResolved, Refused, UnknownRequest
 from myagent.eventlog import Stored
@@ -47,12 +48,16 @@ class PermissionRequests:
         timeout: float,
         nobody_asked: Callable[[], str | None],
         remembering: Remembering,
+        approve_by: ApproveBy,
     ) -> None:
         self._store = store
         self._remembering = remembering
+        self._approve_by = approve_by
+        self._ended: set[str] = set()  # credentials and devices whose allows count no more, until that is stored
         self._timeout = timeout  # seconds until an unanswered request is denied
         self._nobody_asked = nobody_asked
         self._open: dict[str, Question] = {}
+        self.changed: Callable[[], None] = lambda: None  # called when a request opens, and when it closes
         self.questions = Questions(store, timeout, nobody_asked)
 
     async def ask(self, session_id: SessionId, turn_id: str, call: ToolCall) -> Answer:
@@ -73,6 +78,7 @@ class PermissionRequests:
         def opened(stored: list[Stored]) -> None:
             expiry = loop.call_later(self._timeout, self._expire, request_id)
             self._open[request_id] = Question(session_id, answer, stored[0], expiry, call)
+            self.changed()
             if (reason := self._nobody_asked()) is not None:
                 self._store.spawn(self._settle(request_id, "deny", reason), "deny")
 
@@ -81,7 +87,8 @@ class PermissionRequests:
                 now = datetime.now(UTC)
                 session = self._store.sessions[session_id]
                 verdict = self._remembering.judge(call, session, now)
-                rule = verdict.rule if self._nobody_asked() is None else None
+                people = self._approve_by.needed(call)
+                rule = verdict.rule if people == 1 and self._nobody_asked() is None else None
                 step = session.ask(
                     call,
                     request_id=request_id,
@@ -91,6 +98,7 @@ class PermissionRequests:
                     remembers=verdict.offers,
                     missed=verdict.missed,
                     rule=rule,
+                    people=people,
                 )
                 if isinstance(step, Answer):
                     answer.set_result(step)
@@ -104,7 +112,17 @@ class PermissionRequests:
         await asyncio.shield(self._store.spawn(put(), "ask"))
         return await answer
 
-    def check_shown(self, peer: Peer, message: PermissionDecision) -> None:
+    @property
+    def open_ids(self) -> dict[str, SessionId]:
+        """The open requests, each with its session."""
+        return {request_id: question.session_id for request_id, question in self._open.items()}
+
+    def session_of(self, request_id: str) -> SessionId | None:
+        """Whose open request this is; `None` if it is not open."""
+        question = self._open.get(request_id)
+        return question.session_id if question else None
+
+    def check_shown(self, peer: Peer, message: PermissionDecision | Seen) -> None:
         """A decision counts only from a connection to which its request was sent."""
         question = self._open.get(message.permission_request_id)
         if question is None or message.permission_request_id in peer.shown:
@@ -122,7 +140,11 @@ class PermissionRequests:
         question = self._open.get(request_id)
         if question is not None and question.denied:
             raise AlreadyResolved("deny")
-        step = session.decide(message, by=name_of(peer))
+        voided = session.disallow(self._ended, by="server") if self._ended else None
+        if voided is not None:
+            await self._store.commit(voided)
+            session = voided.session
+        step = session.decide(message, by=name_of(peer), credential=peer.credential_id, device=peer.device_id)
         ack = encode(Ack(id=message.id, session_id=session.session_id, duplicate=step is None))
         if step is None:
             peer.send(ack)
@@ -137,6 +159,20 @@ class PermissionRequests:
             except Refused:
                 self._remembering.forget(rule)
                 raise
+
+    def credential_ended(self, ended: str) -> None:
+        """What this credential or device has allowed, while others are awaited, counts no more."""
+        self._ended.add(ended)
+
+        async def void() -> None:
+            async with self._store.lock:
+                for session in list(self._store.sessions.values()):
+                    step = session.disallow({ended}, by="server")
+                    if step is not None:
+                        await self._store.commit(step, fact=True)
+                self._ended.discard(ended)  # the owner's id is that of the next owner token too
+
+        self._store.spawn(void(), "count no more")
 
     def deny_unstored(self, peer: Peer, message: PermissionDecision, actor: Mapping[str, Any]) -> str | None:
         """Tell an agent no at once, with no space to store it; that follows when there is some. What was done, if
@@ -170,6 +206,7 @@ class PermissionRequests:
     def resolved(self, event: PermissionResolved, option_id: str | None) -> None:
         """A request was closed, by whomever: its agent goes on."""
         question = self._open.pop(event.permission_request_id, None)
+        self.changed()
         if question is not None:
             question.expiry.cancel()
             if not question.answer.done():
@@ -181,6 +218,8 @@ class PermissionRequests:
             if watches(peer, question.session_id):
                 peer.shown.add(request_id)
                 peer.send(b'%b,"pending":true}' % question.event.body[:-1])
+                if (so_far := self._store.sessions[question.session_id].allowed_so_far(request_id)) is not None:
+                    peer.send(encode(so_far))
         self.questions.show(peer)
 
     def close(self) -> None:

@@ -24,6 +24,7 @@ from myagent.core.codec import encode
 from myagent.core.messages import (
     Error,
     Metadata,
+    PermissionAllowed,
     PermissionRequest,
     PermissionResolved,
     Question,
@@ -217,7 +218,7 @@ class SessionStore:
         for event in step.events:
             if isinstance(event, Question | QuestionResolved):
                 yield _question_record(event, actor)
-            if not isinstance(event, PermissionRequest | PermissionResolved):
+            if not isinstance(event, PermissionRequest | PermissionAllowed | PermissionResolved):
                 continue
             request_id = event.permission_request_id
             fields = {**actor, "session": event.session_id, "turn": event.id, "request": request_id}
@@ -225,7 +226,10 @@ class SessionStore:
                 body = event.request
                 asked = {"tool": body.tool_name, "title": body.title, "target": _first_line(body.display)}
                 asked["digest"] = body.digest
-                yield entry("request", now(), {**fields, **asked})
+                yield entry("request", now(), {**fields, **asked, "people": body.people if body.people > 1 else None})
+            elif isinstance(event, PermissionAllowed):
+                count = {"allows": len(event.allowed_by), "people": event.people}
+                yield entry("allowed", now(), {**fields, **count, "digest": digests.get(request_id)})
             else:
                 kind = "decision" if actor and event.outcome in ("allow", "deny") else "resolved"
                 outcome = {"outcome": event.outcome, "digest": digests.get(request_id), "reason": event.reason}

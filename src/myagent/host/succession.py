@@ -45,6 +45,7 @@ class Succession:
         self._notifications = notifications
         self._record = record
         self._closed = False
+        self.moved: Callable[[], None] = lambda: None  # called after everybody was told
 
     def close(self) -> None:
         """The server stops: who leaves now leaves nothing behind that is decided for them."""
@@ -65,6 +66,7 @@ class Succession:
             },
         )
         self._announcements.owner(change, welcomed=welcomed)
+        self.moved()
         awaited = self._ownership.reserved_until
         if self._notifications is not None and not self._closed:
             lost = change.why in ("lost", "grace_over") and awaited is None

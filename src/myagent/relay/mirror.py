@@ -96,10 +96,12 @@ class MirroredRequests:
 
     def show_of(self, session: Session, peer: Peer, asked: set[str], *, upto: int | None = None) -> None:
         """Those of one session, in the order of the log. `upto`: only what came up to that place of it."""
-        found = [self._asked[each] for each in asked if each in self._asked]
-        for stored in sorted(found, key=lambda each: each.pos):
+        found = [(self._asked[each], each) for each in asked if each in self._asked]
+        for stored, request_id in sorted(found, key=lambda each: each[0].pos):
             if watches(peer, session.session_id) and (upto is None or stored.pos <= upto):
                 peer.send(b'%b,"pending":true}' % stored.body[:-1])
+                if (so_far := session.allowed_so_far(request_id)) is not None:
+                    peer.send(encode(so_far))
 
 
 class _Asked(msgspec.Struct, frozen=True):

@@ -304,6 +304,7 @@ class Server:
         """Close all connections of a credential, or of a device. The slot that one held is free at once: nobody may
         reclaim it."""
         self._tickets.forget(credential_id)
+        self.host.credential_ended(credential_id)
         self.on_ended()
         for connection in self._connected(credential_id):
             self.host.leave(connection, clean=True)

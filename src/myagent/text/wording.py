@@ -6,12 +6,12 @@ What came over the wire is escaped here; within a line of ours a newline is show
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from myagent.core.diffs import hunks
 from myagent.core.display import escape
-from myagent.core.messages import Diff, Option, PermissionRequest, RequestBody
+from myagent.core.messages import Diff, Option, PermissionRequest, RequestBody, RequestSeen
 from myagent.text.terminal import visible
 
 PROMPT_SHOWN = 200  # characters of somebody's text within a line of ours
@@ -65,6 +65,17 @@ def name_line(text: str) -> str:
 def escaped_line(text: str) -> str:
     """The same, with nothing left out."""
     return visible(text).replace("\n", "\\u{a}").replace("\t", "\\u{9}")
+
+
+def allowed_by(names: Sequence[str], people: int) -> str:
+    """Who has allowed what several people must allow: `1 of 2 people: Ada`."""
+    return f"{len(names)} of {people} people{': ' if names else ''}{', '.join(map(name_line, names))}"
+
+
+def attention(told: RequestSeen) -> str:
+    """Who could answer and who has seen it: `could answer: Ada, Ben; seen by: Ada`."""
+    could, seen = (", ".join(map(name_line, names)) or "nobody" for names in (told.could_answer, told.seen_by))
+    return f"could answer: {could}; seen by: {seen}"
 
 
 def request_name(request: PermissionRequest) -> str:

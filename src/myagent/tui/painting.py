@@ -17,6 +17,7 @@ from myagent.core.messages import (
     Activity,
     Diff,
     Gap,
+    PermissionAllowed,
     PermissionRequest,
     PermissionResolved,
     Prompt,
@@ -142,6 +143,8 @@ def _told(item: Told, manner: Manner) -> Iterator[RenderableType]:
                 whose = "F9 answers" if manner.owner else "not yours: the owner answers"
                 yield Text(f"  waiting for a human ({whose})", style="yellow")
                 yield Padding(_display(event), (0, 0, 0, 2))
+        case PermissionAllowed() as event:
+            yield Text(f"✓ {facts.allowed(event)}", style="bold yellow")
         case PermissionResolved() as event:
             good = event.outcome == "allow"
             yield Text(f"{'✓' if good else '✗'} {facts.resolved(event)}", style="bold green" if good else "bold red")

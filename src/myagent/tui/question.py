@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import ClassVar, Literal
@@ -17,11 +17,11 @@ from textual.containers import Vertical, VerticalScroll
 from textual.timer import Timer
 from textual.widgets import Input, Static
 
-from myagent.core.messages import Option, PermissionRequest
+from myagent.core.messages import Option, PermissionRequest, RequestSeen
 from myagent.core.permissions import allowed_once
 from myagent.core.rule import Remember
 from myagent.text.rules import choice_line, choices, missed_lines
-from myagent.text.wording import escaped_line, option_name, request_name, time_left, whole_line
+from myagent.text.wording import allowed_by, attention, escaped_line, option_name, request_name, time_left, whole_line
 from myagent.tui import painting
 from myagent.tui.dialog import Dialog
 
@@ -61,12 +61,18 @@ class Question(Dialog[Decision | Put | None]):
         where: str,
         quiet: float = QUIET,
         alone: float = ALONE,
+        allowed: Callable[[], Sequence[str]] = tuple,  # who has, of several people who must
+        attention: Callable[[], RequestSeen | None] = lambda: None,
+        shown: Callable[[], None] = lambda: None,  # called when a human can see it
         owns: bool = True,  # an answer of somebody else's is for this one time
     ) -> None:
         super().__init__()
         self.request = request
         self.armed = False
         self._where = where
+        self._allowed = allowed
+        self._attention = attention
+        self._shown = shown
         self._quiet = quiet
         self._alone = alone
         self._held = ""  # an answer that is given if no other key follows it
@@ -99,6 +105,7 @@ class Question(Dialog[Decision | Put | None]):
         self.set_interval(1.0, self._tick)
         # The wait begins when this has been drawn: before that nobody can have read it.
         self.call_after_refresh(self._wait)
+        self.call_after_refresh(self._shown)
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._fit)
@@ -227,6 +234,10 @@ class Question(Dialog[Decision | Put | None]):
             rows.append(f"because  {escaped_line(body.reason)}")
         if left := time_left(body.expires_at, datetime.now(UTC)):
             rows.append(f"expires  {left}")
+        if (told := self._attention()) is not None:
+            rows.append(f"who      {attention(told)}")
+        if body.people > 1:
+            rows.append(f"people   {allowed_by(self._allowed(), body.people)}")
         rows += missed_lines(body)
         return Group(*map(Text, rows))
 

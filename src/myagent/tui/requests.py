@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 from textual.app import App
 
 from myagent.client import Client, ClientError, Message
-from myagent.core.messages import Error, PermissionRequest, PermissionResolved, Rules
+from myagent.core.messages import Error, PermissionAllowed, PermissionRequest, PermissionResolved, Rules
 from myagent.text.wording import OUTCOMES, name_line, one_line
 from myagent.tui import lists
 from myagent.tui.question import Decision, Question
@@ -55,6 +56,11 @@ class Requests:
 
     def consider(self, message: Message | None = None) -> None:
         """Withdraw a question that is no longer ours or open; ask the next one that is."""
+        if (
+            isinstance(message, PermissionAllowed)
+            and self._answered.pop(message.permission_request_id, None) is not None
+        ):
+            self._aside.add(message.permission_request_id)  # ours is counted; it can be denied still
         question = self.question
         if question is not None:
             request_id = question.request.permission_request_id
@@ -128,7 +134,21 @@ class Requests:
                 self._app.run_worker(self._decide(request, decision), group="decide")
 
         owns = self._client.role == "owner"
-        self._app.push_screen(Question(request, where=where, quiet=self._quiet, alone=self._alone, owns=owns), decided)
+        request_id = request.permission_request_id
+        question = Question(
+            request, where=where, quiet=self._quiet, alone=self._alone, owns=owns,
+            allowed=lambda: self._client.allowed.get(request_id, ()),
+            attention=lambda: self._client.attention.get(request_id),
+            shown=lambda: self._saw(request),
+        )  # fmt: skip
+        self._app.push_screen(question, decided)
+
+    def _saw(self, request: PermissionRequest) -> None:
+        self._app.run_worker(self._tell_seen(request), group="seen")
+
+    async def _tell_seen(self, request: PermissionRequest) -> None:
+        with contextlib.suppress(ClientError):  # it is told again with the next connection, if it is shown then
+            await self._client.saw(request)
 
     async def _decide(self, request: PermissionRequest, decision: Decision) -> None:
         try:

@@ -18,6 +18,7 @@ from myagent.core.messages import (
     AgentStdout,
     Event,
     Gap,
+    PermissionAllowed,
     PermissionRequest,
     PermissionResolved,
     Prompt,
@@ -133,7 +134,15 @@ class Told:
 
     seq: int
     event: (
-        Prompt | Activity | PermissionRequest | PermissionResolved | Question | QuestionResolved | TerminalState | Gap
+        Prompt
+        | Activity
+        | PermissionRequest
+        | PermissionAllowed
+        | PermissionResolved
+        | Question
+        | QuestionResolved
+        | TerminalState
+        | Gap
     )
     resolved: PermissionResolved | None = None  # of a permission request
     changes: int = 0
@@ -151,7 +160,7 @@ class Told:
                 return event.reason or ""
             case TerminalState() as event:
                 return event.message or ""
-            case Gap() | Activity():
+            case Gap() | Activity() | PermissionAllowed():
                 return ""
 
 
@@ -289,7 +298,7 @@ class Story:
         match event:
             case AgentStdout() | AgentStderr():
                 self._said(event, seq)
-            case Prompt() | Activity() | Question() | QuestionResolved():
+            case Prompt() | Activity() | PermissionAllowed() | Question() | QuestionResolved():
                 self._add(Told(seq, event))
             case TerminalState():
                 self._settle(event.id)

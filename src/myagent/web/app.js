@@ -48,7 +48,8 @@ class Page {
     this.controls = new Controls(this.view, () => this.draw());
     this.unread = new Unread();
     this.prompts = new PromptBox((prompt, mode) => this.send(prompt, mode), new Drafts(this.storage, BASE.pathname));
-    this.dialog = new PermissionDialog((entry, decision) => this.decide(entry, decision), () => this.now(), (entry) => this.putAside(entry));
+    this.dialog = new PermissionDialog((entry, decision) => this.decide(entry, decision), () => this.now(), (entry) => this.putAside(entry),
+      (entry) => this._saw(entry));
     this.rules = new RulesDialog((...what) => this.ask(...what));
     this.questions = new QuestionDialog(this.workspace.questions, (message, failed) => this.ask(message, () => {}, failed), () => this.now());
     this.people = new PeopleDialog((to) => this.ask({ type: "handover", to }, () => this.people.hide(), (why) => this.people.failed(why)));
@@ -243,8 +244,14 @@ class Page {
   }
 
   decide(entry, decision) {
-    const { permissionRequestId } = entry.event;
-    this.ask({ type: "permission_decision", permissionRequestId, decision }, () => {}, (why) => this.dialog.refused(why));
+    const { permissionRequestId, request } = entry.event;
+    const done = () => request.people > 1 && this.putAside(entry); // it waits for others
+    this.ask({ type: "permission_decision", permissionRequestId, decision }, done, (why) => this.dialog.refused(why));
+  }
+
+  _saw(entry) {
+    entry.saw = true;
+    this.ask({ type: "seen", permissionRequestId: entry.event.permissionRequestId }, () => {}, () => {});
   }
 
   putAside(entry) {

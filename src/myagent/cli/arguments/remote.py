@@ -248,6 +248,20 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         "or stop (default: continue)",
     )
     add(
+        "--approve-by",
+        metavar="N[:KINDS]",
+        default="1",
+        help="so many people, of different credentials, must allow what the agent asks, and one of them can deny it; "
+        "with kinds (2:execute,delete) only for those, and for what says no kind (default: 1)",
+    )
+    add(
+        "--owner-away",
+        metavar="WHAT",
+        default="wait",
+        help="while nobody who may answer is connected, requests wait, are denied once that was so for deny:SECONDS, "
+        "or a human is called at once (notify, with --notify) (default: wait)",
+    )
+    add(
         "--permission-timeout",
         metavar="SECONDS",
         type=seconds,

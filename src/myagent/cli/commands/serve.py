@@ -30,6 +30,8 @@ from myagent.cli.invitation import qr_code, reach_note, revoking
 from myagent.cli.pasting import quoted
 from myagent.cli.terminal.output import abandon_stdout, put, say
 from myagent.cli.terminal.told import Told
+from myagent.core.approvals import UnusableApproveBy
+from myagent.core.away import UnusableOwnerAway
 from myagent.core.display import escape
 from myagent.core.messages import May
 from myagent.exceptions import MyagentError
@@ -47,6 +49,8 @@ from myagent.text.terminal import visible
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 -- how to reach here what listens everywhere
 
 _USAGE = (
+    UnusableApproveBy,
+    UnusableOwnerAway,
     ExposedPlain,
     confinement.CannotConfine,
     BadName,
@@ -71,6 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.usage_error("--permission-mode bypassPermissions needs --allow-bypass")
     if arguments.agent_user and arguments.sandbox:
         arguments.usage_error("give --agent-user or --sandbox: one of them")
+    if arguments.owner_away == "notify" and not [*arguments.notify, *os.environ.get(NOTIFY_VARIABLE, "").split()]:
+        arguments.usage_error(f"--owner-away notify needs --notify, or ${NOTIFY_VARIABLE}")
     if arguments.publish and arguments.name is None:
         arguments.usage_error("--publish needs --name")
     if arguments.name is not None and not nats_urls(arguments.publish):
@@ -132,6 +138,8 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         owner_grace=arguments.owner_grace,
         on_owner_leave=arguments.on_owner_leave,
         takeover=arguments.takeover,
+        approve_by=arguments.approve_by,
+        owner_away=arguments.owner_away,
         permission_timeout=arguments.permission_timeout,
         activity_quiet=arguments.activity_quiet,
         allowed_origins=tuple(arguments.allow_origin),

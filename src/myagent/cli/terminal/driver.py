@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,7 @@ from myagent.core.messages import (
     Gap,
     HostLink,
     OwnerChanged,
+    PermissionAllowed,
     PermissionMode,
     PermissionRequest,
     PermissionResolved,
@@ -30,11 +32,12 @@ from myagent.core.messages import (
     QuestionOutcome,
     QuestionResolved,
     RequestBody,
+    RequestSeen,
     RoleMessage,
     TerminalState,
 )
 from myagent.export import facts
-from myagent.text.wording import ANSWERED, OUTCOMES, name_line, one_line, request_name
+from myagent.text.wording import ANSWERED, OUTCOMES, allowed_by, attention, name_line, one_line, request_name
 
 CANCEL_WAIT = 5.0  # seconds for a turn that was cancelled to end
 HOLDS = "while this client is here, nobody else can prompt; --role follower watches without owning"
@@ -69,6 +72,7 @@ class _Progress:
     session: str | None = None  # known from the `ack` on, if not before
     answered: dict[str, str] = field(default_factory=dict)  # permission request → id of our decision
     told: set[str] = field(default_factory=set)  # permission requests that the human was told of
+    attention: dict[str, list[str]] = field(default_factory=dict)  # who has seen those, as the human was told
 
 
 class Driver:
@@ -188,6 +192,10 @@ class Driver:
                     f"events {message.start} to {message.end} of session {escape(message.session_id)} are gone: "
                     "the server keeps the latest only"
                 )
+            case RequestSeen(permission_request_id=at) if message.seen_by and len(message.could_answer) > 1:
+                if self._progress.attention.get(at) != message.seen_by:
+                    self._progress.attention[at] = message.seen_by
+                    self._screen.say(f"permission request: {attention(message)}")
             case Event() if self._is_shown(message):
                 return self._show_event(client, message)
             case _:
@@ -204,6 +212,8 @@ class Driver:
                 self._screen.say(facts.activity(activity))
             case PermissionRequest(request=RequestBody(rule_id=None)) if not self._may_ask(client):
                 self._tell_follower(client, event)
+            case PermissionAllowed():
+                self._screen.say(f"permission allowed by {allowed_by(event.allowed_by, event.people)}, so far")
             case PermissionResolved() if event.permission_request_id not in self._progress.answered:
                 reason = f": {one_line(event.reason)}" if event.reason else ""
                 self._screen.say(f"permission {OUTCOMES[event.outcome]} by {name_line(event.by)}{reason}")
@@ -293,6 +303,8 @@ class Driver:
 
     async def _ask(self, client: Client, request: PermissionRequest, keyboard: Keyboard) -> None:
         session = client.sessions.get(request.session_id)
+        with contextlib.suppress(ClientError):
+            await client.saw(request)
         decision = await ask(request, keyboard, self._screen.own, cwd=session.cwd if session else "")
         self._screen.answered()
         await self._answer(client, request, decision, None)

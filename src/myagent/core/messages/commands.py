@@ -88,6 +88,12 @@ class AnswerMessage(Command, frozen=True, kw_only=True, tag="answer"):
     content: dict[str, Any] | None = None
 
 
+class Seen(Command, frozen=True, kw_only=True, tag="seen"):
+    """This client has shown a permission request to a human."""
+
+    permission_request_id: Annotated[str, Meta(max_length=128)]
+
+
 # Rules instead of repeated questions: these two, `Rules`, and what a decision and a request say of them.
 
 
@@ -114,4 +120,5 @@ ClientMessage = (
     | AnswerMessage
     | ListRules
     | RevokeRule
+    | Seen
 )

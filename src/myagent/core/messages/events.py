@@ -72,6 +72,7 @@ class RequestBody(Struct, frozen=True, rename="camel", kw_only=True, omit_defaul
     expires_at: str
     remembers: tuple[Offer, ...] = ()
     missed: tuple[Missed, ...] = ()
+    people: int = 1  # that must allow it
     rule_id: str | None = None  # of the rule that allows it: nobody is asked, its `permission_resolved` follows at once
 
 
@@ -79,6 +80,16 @@ class PermissionRequest(Event, frozen=True, kw_only=True, tag="permission_reques
     permission_request_id: str
     request: RequestBody
     pending: bool = False  # a second copy, outside of the run of `seq`s: this request is open now (section 6)
+
+
+class PermissionAllowed(Event, frozen=True, kw_only=True, tag="permission_allowed"):
+    """Who has allowed a request so far that several people must allow: all of them, also when one counts no more."""
+
+    permission_request_id: str
+    by: str
+    allowed_by: list[str]
+    people: int
+    pending: bool = False  # as of a permission request, whose such copy it follows; without a `seq`
 
 
 class PermissionResolved(Event, frozen=True, kw_only=True, tag="permission_resolved"):
@@ -123,6 +134,7 @@ SessionEvent = (
     | AgentStdout
     | AgentStderr
     | PermissionRequest
+    | PermissionAllowed
     | PermissionResolved
     | Question
     | QuestionResolved

@@ -144,6 +144,15 @@ class Replayed(Reply, frozen=True, kw_only=True, tag="replayed"):
     head: int
 
 
+class RequestSeen(Reply, frozen=True, kw_only=True, tag="request_seen"):
+    """Who could answer an open permission request now, and who has seen it: as they are shown to others."""
+
+    permission_request_id: str
+    session_id: SessionId
+    could_answer: list[str]
+    seen_by: list[str]
+
+
 class Rules(Reply, frozen=True, kw_only=True, tag="rules"):
     id: str
     rules: list[Rule]
@@ -182,5 +191,6 @@ ServerMessage = (
     | HostLink
     | Replayed
     | Rules
+    | RequestSeen
     | Gap
 )

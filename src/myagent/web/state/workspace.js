@@ -1,7 +1,7 @@
 // What is known of the workspace: who owns, which sessions there are, which permission requests wait. Pure.
 
 const EVENTS = new Set([
-  "prompt", "activity", "agent_stdout", "agent_stderr", "permission_request", "permission_resolved", "question",
+  "prompt", "activity", "agent_stdout", "agent_stderr", "permission_request", "permission_allowed", "permission_resolved", "question",
   "question_resolved", "terminal_state",
 ]);
 
@@ -22,6 +22,7 @@ export class Workspace {
     this.waiting = new Map(); // permissionRequestId → {event, since}: open requests, oldest first
     this.questions = new Map(); // questionId → event: open questions of the agent, oldest first
     this.limits = {};
+    this._attention = new Map(); // open request → who could answer and who has seen it
     this._seen = new Map(); // session → the last seq that counted for `waiting` on this connection
   }
 
@@ -72,6 +73,7 @@ export class Workspace {
   reconnected() {
     this.waiting.clear();
     this.questions.clear();
+    this._attention.clear();
     this._seen.clear();
   }
 
@@ -104,10 +106,24 @@ export class Workspace {
         return [];
       case "permission_request":
         return this._asked(message, now);
+      case "permission_allowed": {
+        if (!message.pending) this._pass(message);
+        const asked = this.waiting.get(message.permissionRequestId);
+        if (asked) asked.event = { ...asked.event, allowedBy: message.allowedBy };
+        return [];
+      }
+      case "request_seen": {
+        const { permissionRequestId, couldAnswer, seenBy } = message;
+        this._attention.set(permissionRequestId, { couldAnswer, seenBy }); // it may come before the request itself
+        const asked = this.waiting.get(permissionRequestId);
+        if (asked) asked.event = { ...asked.event, couldAnswer, seenBy };
+        return [];
+      }
       case "permission_resolved": {
         this._pass(message);
         const asked = this.waiting.get(message.permissionRequestId);
         this.waiting.delete(message.permissionRequestId);
+        this._attention.delete(message.permissionRequestId);
         return asked ? [{ kind: "resolved", event: message, request: asked.event.request }] : [];
       }
       case "question":
@@ -150,7 +166,7 @@ export class Workspace {
     const isNew = event.pending ? true : this._pass(event);
     if (!isNew || event.request.ruleId !== undefined || this.waiting.has(event.permissionRequestId)) return [];
     const told = Date.parse(event.request.askedAt ?? "");
-    this.waiting.set(event.permissionRequestId, { event, since: Number.isNaN(told) ? now : told });
+    this.waiting.set(event.permissionRequestId, { event: { ...event, ...this._attention.get(event.permissionRequestId) }, since: Number.isNaN(told) ? now : told });
     return [{ kind: "asked", event }];
   }
 }

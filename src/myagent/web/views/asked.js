@@ -35,6 +35,14 @@ export function whatAndWhere({ toolName, kind = "other" }, cwd) {
   return `${toolName}${toolName.toLowerCase() === kind ? "" : ` (${escapeLine(kind)})`} in ${cwd}`;
 }
 
+const names = (all) => (all.length > 0 ? `: ${all.map(escapeLine).join(", ")}` : "");
+
+/** Who has allowed what several people must allow; who else could answer, and who has seen it. */
+export function peopleText({ request: { people = 1 }, allowedBy = [], couldAnswer = [], seenBy = [] }) {
+  const allowed = people < 2 ? "" : `. Allowed by ${allowedBy.length} of ${people} people${names(allowedBy)}`;
+  return couldAnswer.length < 2 ? allowed : `${allowed}. Could answer${names(couldAnswer)}. Seen by ${seenBy.length}${names(seenBy)}`;
+}
+
 /** The lines of a text that is decided on; stretches that show nothing are replaced by how long they are. */
 export function folded(text) {
   return text

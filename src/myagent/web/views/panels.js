@@ -2,7 +2,7 @@
 
 import { byId, el, setText } from "./dom.js";
 import { escapeLine } from "../parsing/escape.js";
-import { drawDisplay, whatAndWhere } from "./asked.js";
+import { drawDisplay, peopleText, whatAndWhere } from "./asked.js";
 import { flagsText, timeLeft } from "./permission.js";
 import { duration } from "./times.js";
 
@@ -97,7 +97,7 @@ function usage(told) {
 export function drawWaiting(entries, { owns, answer, now, cwd }) {
   const panel = byId("waiting");
   panel.hidden = entries.length === 0;
-  const keys = entries.map(({ event }) => event.permissionRequestId).join(" ") + owns;
+  const keys = entries.map(({ event }) => event.permissionRequestId + peopleText(event)).join(" ") + owns;
   if (panel.dataset.keys !== keys) {
     panel.dataset.keys = keys;
     panel.replaceChildren(...entries.map((entry) => drawRequest(entry, owns, answer, cwd)));
@@ -116,7 +116,7 @@ function drawRequest(entry, owns, answer, cwd) {
   return el("div", { class: "request", "data-request": entry.event.permissionRequestId },
     el("p", { class: "eyebrow" }, el("span", { text: said }), el("span", { class: "spring" }), el("span", { class: "left" })),
     el("div", { class: "request-head" }, el("strong", { text: request.title || request.toolName }), el("span", { class: "spring" }), button),
-    el("p", { class: "faint", text: whatAndWhere(request, cwd(entry)) }),
+    el("p", { class: "faint", text: whatAndWhere(request, cwd(entry)) + peopleText(entry.event) }),
     flags,
     owns ? null : el("pre", { class: "display", tabindex: "0", "aria-label": "What is decided on" }, ...drawDisplay(request)));
 }

@@ -1,7 +1,7 @@
 // The dialog in which the owner answers a permission request. Nothing done before it appeared can answer it.
 
 import { byId, el, setText } from "./dom.js";
-import { drawDisplay, whatAndWhere } from "./asked.js";
+import { drawDisplay, peopleText, whatAndWhere } from "./asked.js";
 import { Remember } from "./rules.js";
 
 export const GUARD = 300; // milliseconds without a key or a press, from the moment it appears, before it can be answered
@@ -22,9 +22,10 @@ const FLAGS = {
 
 const ANSWERS = { allow_once: "Allow", allow_always: "Always allow", reject_once: "Deny", reject_always: "Always deny" };
 
-/** `decide(entry, decision)` sends an answer; `now()` is the server's time in milliseconds. */
+/** `decide(entry, decision)` sends an answer, `saw(entry)` that it is shown; `now()` is the server's time in milliseconds. */
 export class PermissionDialog {
-  constructor(decide, now, dismissed) {
+  constructor(decide, now, dismissed, saw) {
+    this._saw = saw; // is told of a request that a human can see, once
     this._decide = decide;
     this._now = now;
     this._dialog = byId("permission");
@@ -60,8 +61,9 @@ export class PermissionDialog {
     const { request } = entry.event;
     setText(byId("permission-place"), place);
     this._remember.offer(owns);
-    setText(byId("permission-where"), whatAndWhere(request, cwd));
+    setText(byId("permission-where"), whatAndWhere(request, cwd) + peopleText(entry.event));
     this._tick();
+    if (!entry.saw && document.visibilityState === "visible") this._saw(entry);
   }
 
   hide() {

@@ -1,6 +1,7 @@
 // A session's events as what is read: prompts, text, tool calls, questions and ends. Pure.
 
 import { escapeLine } from "../parsing/escape.js";
+import { peopleText } from "./asked.js";
 import { Printed } from "../parsing/printed.js";
 
 const ITEM_CHARACTERS = 32_768; // of text in one item; the next line begins another, so that drawing stays cheap
@@ -41,6 +42,8 @@ export class Timeline {
         return this._output(event);
       case "permission_request":
         return [this._question(event)];
+      case "permission_allowed":
+        return [this._add(event, { kind: "asked", text: `Permission asked${peopleText({ request: event, ...event })}` })];
       case "permission_resolved":
         return this._resolved(event);
       case "question":
