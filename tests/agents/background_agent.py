@@ -1,6 +1,7 @@
 """An ACP agent that goes on after its turns have ended, as a test tells it: one line of JSON after another on a FIFO.
 
-An order is `say`, `call`, `end_call`, `ask`, `idle` or `die`, with the number of a `session`. It says the answers.
+An order is `say`, `call`, `end_call`, `ask`, `elicit`, `take_back` (what was elicited last), `idle` or `die`, with the
+number of a `session`. It says the answers.
 """
 
 from __future__ import annotations
@@ -57,6 +58,14 @@ def work(path: str) -> None:
                     call = {"toolCallId": order["id"], "title": order["title"], "kind": "edit"}
                     params = {"sessionId": session, "toolCall": call, "options": OPTIONS}
                     send(id=number, method="session/request_permission", params=params)
+                case "elicit":
+                    number = f"bg-elicit-{next(numbers)}"
+                    _ASKED[number] = session
+                    form = {"type": "object", "properties": order["form"], "required": [*order["form"]]}
+                    params = {"sessionId": session, "mode": "form", "message": number, "requestedSchema": form}
+                    send(id=number, method="elicitation/create", params=params)
+                case "take_back":
+                    send(method="$/cancel_request", params={"requestId": [*_ASKED][-1]})
                 case "idle":
                     update(session, "state_update", state="idle")
                 case "die":
@@ -71,7 +80,10 @@ def main(path: str) -> None:
         number, method = message.get("id"), message.get("method")
         match method:
             case None:
-                if (session := _ASKED.pop(number, None)) is not None:
+                if str(number).startswith("bg-elicit") and "method" not in message:
+                    session = _ASKED.get(number, "bg-0")  # kept: a second answer would be said as well
+                    say(session, f"[{number} {json.dumps(message.get('result') or message['error']['message'])}]")
+                elif (session := _ASKED.pop(number, None)) is not None:
                     say(session, f"[{message['result']['outcome'].get('optionId', 'cancelled')}]")
             case "initialize":
                 send(id=number, result={"protocolVersion": 1, "agentCapabilities": {}, "agentInfo": {"name": "bg"}})

@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 import pytest
 from tests.agents.recorder import ALLOW, DENY, WAIT_SECONDS, Recorder
 
-from myagent.agents import Agent, Answer, Turn, TurnEnd, TurnIO
+from myagent.agents import Agent, Answer, Asked, Given, OwnTurn, Turn, TurnEnd, TurnIO
 
 _PIDS = re.compile(r"^(\d+)\s(\d+)\n", re.MULTILINE)
 END_SECONDS = 3.0  # until a process that was killed must be gone
@@ -33,6 +33,8 @@ class Subject:
     lingers: str  # starts two processes, says their ids, separated by white space, and waits, having asked if it asks
     runs: str | None  # runs the shell script run.sh, which its plan must name
     fails: str | None  # fails, and says why
+    asks: str | None = None  # asks which of red and blue, as a form, and says which
+    speaks_later: str | None = None  # ends; once there is a file `go`, takes that, says "later", asks, makes `changed`
     goes_on: bool = False  # a tool call that fails is told to a model, and the turn may end well
 
 
@@ -196,6 +198,90 @@ async def leaves_no_process_when_closed(subject: Subject, root: Path) -> None:
     await agent.close()
 
 
+async def puts_its_question_and_hears_the_answer(subject: Subject, root: Path) -> None:
+    """What was chosen reaches the agent; where nothing was, it hears of no choice."""
+    if subject.asks is None:
+        pytest.skip("asks nothing")
+    async with started(subject, root) as agent:
+        for given in ("accept", "decline", "cancel"):
+            io = Chooser(given)
+            await agent.run(turn(root, subject.asks), io)
+            assert len(io.questions) == 1
+            assert io.questions[0].form is not None
+            assert ("blue" in io.out.lower()) is (given == "accept"), io.out
+            assert io.asked == [], "a question is no request for leave"
+            check_updates(io.updates)
+
+
+async def takes_its_question_back_when_cancelled(subject: Subject, root: Path) -> None:
+    if subject.asks is None:
+        pytest.skip("asks nothing")
+    withdrawn: list[bool] = []
+
+    async def never() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            withdrawn.append(True)
+
+    async with started(subject, root) as agent:
+        io = Recorder(ALLOW, never)
+        running = asyncio.create_task(agent.run(turn(root, subject.asks), io))
+        await io.until(lambda: bool(io.questions))
+        running.cancel()
+        await asyncio.wait({running}, timeout=WAIT_SECONDS)
+        assert withdrawn and "blue" not in io.out.lower()
+        check_updates(io.updates)
+        again = Recorder()
+        await agent.run(turn(root, subject.says), again)  # and goes on
+        assert GREETING in again.out
+
+
+async def goes_on_in_turns_of_its_own(subject: Subject, root: Path) -> None:
+    """What it does after a turn is in none of ours; it is asked about there, and ends."""
+    if subject.speaks_later is None:
+        pytest.skip("does nothing between turns")
+    async with attended(subject, root) as (agent, outside):
+        before = Recorder()
+        await agent.run(turn(root, subject.speaks_later), before)
+        (root / "go").touch()
+        own = await outside.due("session")
+        io = Recorder(ALLOW)
+        end = await asyncio.wait_for(own.run(io), WAIT_SECONDS)
+        assert "later" in io.out and "later" not in before.out
+        assert end.stop_reason == "end_turn"
+        assert len(io.asked) == 1 and before.asked == []
+        assert (root / "changed").exists()
+        assert not own.is_due()
+        check_updates(io.updates)
+        after = Recorder()
+        await agent.run(turn(root, subject.says), after)
+        assert GREETING in after.out and "later" not in after.out
+
+
+async def does_nothing_of_its_own_without_an_allow(subject: Subject, root: Path) -> None:
+    """Denied, or cancelled while it asks: nothing is changed, and its calls are closed."""
+    if subject.speaks_later is None:
+        pytest.skip("does nothing between turns")
+    async with attended(subject, root) as (agent, outside):
+        await agent.run(turn(root, subject.speaks_later), Recorder())
+        (root / "go").touch()
+        denied = Recorder(DENY)
+        await asyncio.wait_for((await outside.due("session")).run(denied), WAIT_SECONDS)
+        await agent.run(turn(root, subject.speaks_later), Recorder())
+        (root / "go").touch()
+        never = asyncio.Event()
+        io = Recorder(ALLOW, lambda: never.wait())  # type: ignore[arg-type, return-value]
+        running = asyncio.create_task((await outside.due("session")).run(io))
+        await io.until(lambda: bool(io.asked))
+        running.cancel()
+        await asyncio.wait({running}, timeout=WAIT_SECONDS)
+        assert running.cancelled()
+        assert not (root / "changed").exists()
+        for said in (denied, io):
+            check_updates(said.updates)
+
+
 CHECKS = [
     answers_a_prompt,
     tells_what_it_is,
@@ -207,10 +293,63 @@ CHECKS = [
     leaves_no_process_when_cancelled,
     does_nothing_when_cancelled_while_asking,
     closes_its_calls_when_cancelled,
+    puts_its_question_and_hears_the_answer,
+    takes_its_question_back_when_cancelled,
+    goes_on_in_turns_of_its_own,
+    does_nothing_of_its_own_without_an_allow,
     works_for_several_sessions_at_once,
     leaves_no_process_when_closed,
 ]
 Check = Callable[[Subject, Path], Awaitable[None]]
+
+
+class Chooser(Recorder):
+    """Takes the blue one of what a question offers, if it is to be answered."""
+
+    def __init__(self, action: Literal["accept", "decline", "cancel"]) -> None:
+        super().__init__()
+        self._action = action
+
+    async def question(self, asked: Asked) -> Given:
+        await super().question(asked)
+        if self._action != "accept" or asked.form is None:
+            return Given(self._action)
+        field = next(each for each in asked.form.fields if each.choices)
+        blue = next(choice.const for choice in field.choices if choice.title.lower().startswith("blue"))
+        return Given("accept", {field.name: blue})
+
+
+class Attending:
+    """The host's side between turns: it opens nothing by itself."""
+
+    quiet_seconds: float = WAIT_SECONDS  # the subjects say when they are idle
+
+    def __init__(self) -> None:
+        self._begun: dict[str, OwnTurn] = {}
+        self._news = asyncio.Event()
+
+    def begin(self, session_id: str, own: OwnTurn) -> None:
+        self._begun[session_id] = own
+        self._news.set()
+
+    async def due(self, session_id: str) -> OwnTurn:
+        """The turn that an agent wants to have opened in a session."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            while (own := self._begun.pop(session_id, None)) is None or not own.is_due():
+                self._news.clear()
+                await self._news.wait()
+        return own
+
+
+@asynccontextmanager
+async def attended(subject: Subject, root: Path) -> AsyncIterator[tuple[Agent, Attending]]:
+    agent, outside = subject.make(root), Attending()
+    agent.attend(outside)  # type: ignore[attr-defined]
+    await agent.start()
+    try:
+        yield agent, outside
+    finally:
+        await agent.close()
 
 
 @asynccontextmanager

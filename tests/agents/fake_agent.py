@@ -105,6 +105,8 @@ class Agent:
                 raise Refused(-32603, "Internal error", {"details": "no such thing"})
             handler: Callable[[JSON], JSON] = getattr(self, "on_" + method.replace("/", "_"))
             self.send(id=message["id"], result=handler(params))
+            if method == "session/prompt" and params["prompt"][0]["text"] == "later":
+                self.goes_on(params["sessionId"])
         except Refused as error:
             self.send(id=message["id"], error=error.body)
 
@@ -293,6 +295,25 @@ class Agent:
         """Ask what `rest` says as JSON, and say the answer."""
         answer = self.ask("elicitation/create", {"sessionId": session, **json.loads(rest)})
         self.say(session, json.dumps(answer.get("result", answer.get("error"))))
+
+    def do_question(self, session: str, rest: str) -> None:
+        """Ask which, and say what was chosen."""
+        form = {"type": "object", "properties": {"which": {"enum": ["red", "blue"]}}, "required": ["which"]}
+        params: JSON = {"sessionId": session, "mode": "form", "message": "which?", "requestedSchema": form}
+        self.say(session, json.dumps(self.ask("elicitation/create", params).get("result")))
+
+    def do_later(self, session: str, rest: str) -> None:
+        """End; `goes_on` follows."""
+
+    def goes_on(self, session: str) -> None:
+        """Work after the turn, when there is a file `go`: speak, and write a file where that is allowed."""
+        go = Path(self.cwd[session]) / "go"
+        while not go.exists():
+            time.sleep(0.005)
+        go.unlink()
+        self.say(session, "later")
+        self.do_write(session, "changed something")
+        self.update(session, "state_update", state="idle")
 
     def do_offered(self, session: str, rest: str) -> None:
         self.say(session, json.dumps(self.capabilities.get("elicitation")))

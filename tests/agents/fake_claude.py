@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from queue import Queue
@@ -35,7 +36,7 @@ class Claude:
         self.options = options
         self.session = options.resume or f"fake-{os.getpid()}"
         self.history = Path(options.store, self.session) if options.store else None
-        self.ids = itertools.count()
+        self.ids, self.prompts = itertools.count(), itertools.count()
         self.answers: dict[str, Queue[JSON]] = {}
         self.interrupted = threading.Event()
         self.lock = threading.Lock()
@@ -58,9 +59,13 @@ class Claude:
                             waiting.put({"behavior": "deny", "interrupt": True})
                         self.respond(number)
                 case {"type": "control_response", "response": {"request_id": number, **rest}}:
+                    self.send(**message)  # --replay-user-messages
                     if (queue := self.answers.pop(number, None)) is not None:
                         queue.put(rest.get("response") or rest)
                 case {"type": "user", "message": {"content": [{"text": text}]}}:
+                    if self.options.at == "prompt=overtaken" and next(self.prompts):
+                        self.told("something else has ended", is_error=True, result="this is of another turn")
+                    self.send(**message)  # --replay-user-messages
                     threading.Thread(target=self.turn, args=(text,), daemon=True).start()
 
     def initialize(self, number: str) -> None:
@@ -87,6 +92,8 @@ class Claude:
         do: Callable[[str], JSON | None] = getattr(self, "do_" + word.removeprefix("/"))
         try:
             self.result(**(do(earlier if word == "recall" else rest) or {}))
+            if word == "later":
+                self.goes_on()
         except Interrupted:
             self.result(is_error=True, subtype="error_during_execution", terminal_reason="aborted_streaming")
 
@@ -171,6 +178,34 @@ class Claude:
         ident, answer = self.use("Bash", {"command": rest, "description": "try it"})
         if answer.get("behavior") == "allow":
             self.done(ident, subprocess.run(rest, shell=True, capture_output=True, text=True).stdout)
+
+    def do_question(self, rest: str) -> None:
+        options = [{"label": label, "description": f"the {label} one"} for label in ("Red", "Blue")]
+        asked = {"question": "Which?", "header": "Colour", "options": options, "multiSelect": False}
+        ident, answer = self.use("AskUserQuestion", {"questions": [asked]})
+        if answer.get("behavior") == "allow":
+            self.done(ident, json.dumps(answer["updatedInput"]["answers"]))
+            self.say(answer["updatedInput"]["answers"]["Which?"])
+
+    def do_later(self, rest: str) -> None:
+        """End with a task in the background; `goes_on` follows."""
+        self.send(type="system", subtype="task_started", task_id="t1", tool_use_id="toolu_bg", task_type="local_bash")
+
+    def goes_on(self) -> None:
+        """The task ends when there is a file `go`: the model is told, speaks, and writes a file where it may."""
+        while not Path("go").exists():
+            time.sleep(0.005)
+        Path("go").unlink()
+        self.send(type="system", subtype="task_notification", task_id="t1", status="completed", summary="it ended")
+        self.told("later", "changed something")
+
+    def told(self, words: str, write: str = "", **how: Any) -> None:
+        """A turn that nobody prompted."""
+        self.send(type="system", subtype="init", session_id=self.session, model=self.options.model, tools=[])
+        self.say(words)
+        if write:
+            self.do_write(write)
+        self.result(**how)
 
     def do_linger(self, rest: str) -> None:
         children = [subprocess.Popen(["sleep", "1000"]) for _ in range(2)]

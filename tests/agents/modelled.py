@@ -68,5 +68,6 @@ MODEL = Subject(
     lingers=script(calls(("Bash", {"command": "sleep 1000 & echo $$ $!; wait"})), TELL),
     runs=script(calls(("Bash", {"command": "sh run.sh"})), TELL),
     fails="FAIL 400",
+    asks=script(calls(("Ask", {"question": "which?", "choices": ["red", "blue"]})), TELL),
     goes_on=True,
 )

@@ -21,7 +21,12 @@ def writer_among(tools: Iterable[str]) -> str | None:
 
 
 def asked_for(prompt: str, tools: Mapping[str, JSON]) -> tuple[str, JSON] | None:
-    """The tool and the arguments that `FILE=` or `RUN=` in a prompt ask for, if there is such a tool."""
+    """The tool and the arguments that `FILE=`, `RUN=`, `LATER=` (a command in the background) or `QUESTION` in a prompt
+    ask for, if there is such a tool."""
+    if (command := re.search(r"LATER=(\S+)", prompt)) is not None:
+        if "run_in_background" not in tools.get("Bash", {}).get("properties", {}):
+            return None
+        return "Bash", filled(tools["Bash"], "", unquote(command[1])) | {"run_in_background": True}
     if (command := re.search(r"RUN=(\S+)", prompt)) is not None:
         shell = next((name for name in (*SHELLS, RUNS) if name in tools), None)
         return None if shell is None else (shell, filled(tools[shell], "", unquote(command[1])))

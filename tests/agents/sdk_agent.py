@@ -11,6 +11,9 @@ import acp
 from acp.schema import (
     AgentCapabilities,
     AllowedOutcome,
+    ElicitationFormSessionMode,
+    ElicitationSchema,
+    ElicitationStringPropertySchema,
     Implementation,
     InitializeResponse,
     NewSessionResponse,
@@ -69,6 +72,8 @@ class SdkAgent(acp.Agent):
             case "write":
                 path, _, text = rest.partition(" ")
                 await self._write(session_id, self._cwd[session_id] / path, text)
+            case "question":
+                await self._question(session_id)
             case "linger":
                 return await self._linger(session_id)
             case _:
@@ -80,6 +85,14 @@ class SdkAgent(acp.Agent):
 
     async def _say(self, session: str, text: str) -> None:
         await self._client.session_update(session, acp.update_agent_message_text(text))
+
+    async def _question(self, session: str) -> None:
+        colours = ElicitationStringPropertySchema(type="string", enum=["red", "blue"])
+        form = ElicitationSchema(properties={"which": colours}, required=["which"])
+        given = await self._client.create_elicitation(
+            "which?", ElicitationFormSessionMode(session_id=session, mode="form", requested_schema=form)
+        )
+        await self._say(session, given.model_dump_json())
 
     async def _write(self, session: str, place: Path, text: str) -> None:
         call = f"call-{next(self._ids)}"

@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
-from tests.agents.contract import CHECKS, Check, Subject, check_updates, populate
+from tests.agents.contract import CHECKS, Attending, Check, Subject, check_updates, populate
 from tests.agents.recorder import ALLOW, DENY, Recorder
 
 from myagent.agents import Answer, Turn, TurnEnd
@@ -19,6 +19,7 @@ from myagent.agents.acp.directory import NOT_KNOWN
 from myagent.agents.acp.presets import CLAUDE_P, preset
 from myagent.agents.claude.agent import ClaudePrintAgent
 from myagent.agents.claude.stream import Stream, tool_call
+from myagent.agents.claude.talk import ClaudeTalk
 from myagent.agents.rendering.blocks import diffs_of
 from myagent.exceptions import AgentUnavailable
 
@@ -38,6 +39,8 @@ CLAUDE = Subject(
     lingers="linger",
     runs=None,
     fails="refuse",
+    asks="question",
+    speaks_later="later",
 )
 
 
@@ -329,3 +332,51 @@ def test_a_call_of_a_subagent_names_the_call_that_it_belongs_to(tmp_path: Path) 
     updates = [*stream.updates(said), *stream.updates(heard)]
     assert [each["_meta"]["claudeCode"]["parentToolUseId"] for each in updates] == ["outer", "outer"]
     assert "_meta" not in next(stream.updates(said | {"parent_tool_use_id": None}))
+
+
+async def overtaken(root: Path) -> tuple[str, str]:
+    """How a prompt's turn ends, before which the model was told of something else, and what is said in it."""
+    host = agent(root, "--at=prompt=overtaken")
+    host.attend(Attending())
+    await host.start()
+    try:
+        end = await host.run(Turn("one", "turn", "later", "default", root), Recorder())
+        said = Recorder()
+        end = await host.run(Turn("one", "turn", "say the answer", "default", root, end.agent_session_id), said)
+        return end.stop_reason, said.out
+    finally:
+        await host.close()
+
+
+async def test_a_prompt_is_answered_by_its_own_result(tmp_path: Path) -> None:
+    """A turn that was under way as the prompt came ends before it, and is not its end."""
+    assert await overtaken(tmp_path) == ("end_turn", "something else has ended\nthe answer ")
+
+
+async def test_taking_any_result_for_its_own_would_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Negative control."""
+    prompt = ClaudeTalk.prompt
+
+    async def any_will_do(self: ClaudeTalk, text: str) -> None:
+        await prompt(self, text)
+        self._unread = None
+
+    monkeypatch.setattr(ClaudeTalk, "prompt", any_will_do)
+    assert (await overtaken(tmp_path))[0] == "failed"
+
+
+async def test_one_that_dies_between_turns_is_not_prompted_again(tmp_path: Path) -> None:
+    """The next prompt begins a process of its own, which resumes."""
+    host = agent(tmp_path, f"--store={tmp_path}")
+    host.attend(Attending())
+    await host.start()
+    try:
+        end = await host.run(Turn("one", "turn", "later", "default", tmp_path), Recorder())
+        [kept] = host._going_on.values()
+        kept.talk.kill("a test")
+        await kept.talk.over.wait()
+        said = Recorder()
+        end = await host.run(Turn("one", "turn", "say hello", "default", tmp_path, end.agent_session_id), said)
+        assert (end.stop_reason, said.out, said.err) == ("end_turn", "hello ", "")
+    finally:
+        await host.close()

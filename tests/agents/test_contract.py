@@ -14,7 +14,7 @@ from tests.agents import contract
 from tests.agents.contract import CHECKS, Check, Subject, populate
 from tests.agents.modelled import MODEL, needs_models
 
-from myagent.agents import Agent, Answer, ToolCall, Turn, TurnEnd, TurnIO
+from myagent.agents import Agent, Answer, Asked, Given, ToolCall, Turn, TurnEnd, TurnIO
 from myagent.agents.builtin.command import CommandAgent
 from myagent.agents.exec import ExecAgent
 from myagent.agents.processes import keeper
@@ -29,6 +29,7 @@ COMMAND = Subject(
     lingers="!sleep 1000 & echo $$ $!; wait",
     runs="!sh run.sh",
     fails="read nothing.txt",
+    asks="ask which?\nred\nblue",
 )
 EXEC = Subject(
     name="exec",
@@ -96,9 +97,33 @@ class Silent(CommandAgent):
         return await super().run(turn, Mute(io, asks=True))
 
 
+class Guessing(CommandAgent):
+    """Answers its questions itself."""
+
+    async def run(self, turn: Turn, io: TurnIO) -> TurnEnd:
+        class Sure(Wrapped):
+            async def question(self, asked: Asked) -> Given:
+                return Given("accept", {"answer": "blue"})
+
+        return await super().run(turn, Sure(io, asks=True))
+
+
+class Stubborn(CommandAgent):
+    """Leaves its question open when its turn is cancelled."""
+
+    async def run(self, turn: Turn, io: TurnIO) -> TurnEnd:
+        class Held(Wrapped):
+            async def question(self, asked: Asked) -> Given:
+                return await asyncio.shield(self._io.question(asked))
+
+        return await super().run(turn, Held(io, asks=True))
+
+
 @pytest.mark.parametrize(
     ("rogue", "check"),
     [
+        (Guessing, contract.puts_its_question_and_hears_the_answer),
+        (Stubborn, contract.takes_its_question_back_when_cancelled),
         (Hasty, contract.asks_before_it_changes_anything),
         (Hasty, contract.does_nothing_without_an_allow),
         (Deaf, contract.does_nothing_without_an_allow),

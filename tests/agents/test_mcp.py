@@ -113,7 +113,7 @@ async def test_the_control_an_agent_that_does_not_ask_makes_what_was_denied(
 async def test_in_plan_mode_none_is_offered_or_called(tmp_path: Path) -> None:
     async with started(tmp_path, COMMAND) as agent:
         _, io = await ask(agent, calls(("t__touch", {"path": str(tmp_path / "made")})), TELL, mode="plan")
-        assert {tool["function"]["name"] for tool in agent.asked[0]["tools"]} == {"Read", "Glob", "Grep"}
+        assert {tool["function"]["name"] for tool in agent.asked[0]["tools"]} == {"Read", "Glob", "Grep", "Ask"}
         assert "there is no such tool" in told(agent)[0] and io.asked == [] and list(tmp_path.iterdir()) == []
 
 

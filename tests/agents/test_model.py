@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.agents.contract import does_nothing_without_an_allow
+from tests.agents.contract import check_updates, does_nothing_without_an_allow
 from tests.agents.modelled import MODEL, TELL, Modelled, calls, needs_models, script
 from tests.agents.recorder import ALLOW, DENY, WAIT_SECONDS, Recorder
 
 from myagent.access.state_directory import PrivateFiles, UnsafeState
-from myagent.agents import Answer, ToolCall, Turn, TurnEnd
+from myagent.agents import Answer, Given, ToolCall, Turn, TurnEnd
 from myagent.agents.builtin import model_turn as model_module
 from myagent.agents.builtin.conversation import load, within
 from myagent.agents.builtin.model import Choice, ModelAgent
@@ -173,13 +173,41 @@ async def test_reading_is_not_asked_for(tmp_path: Path) -> None:
         assert io.out == "found it\na\na:1:found it\n"
 
 
+@pytest.mark.parametrize("mode", ["default", "plan"])
+@pytest.mark.parametrize(
+    ("asked", "given", "heard"),
+    [
+        ({}, Given("accept", {"answer": "as you like"}), "as you like"),
+        ({"choices": ["red", "blue"]}, Given("accept", {"answer": "blue"}), "blue"),
+        ({"choices": ["red", "blue"], "several": True}, Given("accept", {"answer": ["red", "blue"]}), "red, blue"),
+        ({}, Given("decline"), "declined"),
+        ({}, Given("cancel", reason="nobody answered in time"), "not answered: nobody answered in time"),
+    ],
+)
+async def test_a_question_is_put_and_the_model_told_the_answer(
+    tmp_path: Path, mode: Any, asked: dict[str, Any], given: Given, heard: str
+) -> None:
+    async with started(tmp_path) as agent:
+        said = Recorder(DENY)
+        said.given = given
+        _, io = await ask(agent, script(calls(("Ask", {"question": "which?", **asked})), TELL), said, mode=mode)
+        [question] = io.questions
+        assert question.message == "which?" and question.form is not None
+        assert [choice.title for choice in question.form.fields[0].choices] == asked.get("choices", [])
+        assert (told(agent), io.asked) == ([heard], [])
+        check_updates(io.updates)
+        if given.content is not None:
+            said_of_it = [each for each in io.updates if each["sessionUpdate"] == "tool_call_update"]
+            assert said_of_it and heard not in str(said_of_it), "the answer is told to the model alone"
+
+
 async def test_plan_mode_offers_and_runs_only_what_reads(tmp_path: Path) -> None:
     async with started(tmp_path) as agent:
         steps = calls(("Write", {"path": "a", "content": ""}), ("Bash", {"command": "touch b"}))
         _, io = await ask(agent, script(steps, {"say": "x"}), mode="plan")
-        assert [tool["function"]["name"] for tool in agent.asked[0]["tools"]] == ["Read", "Glob", "Grep"]
+        assert [tool["function"]["name"] for tool in agent.asked[0]["tools"]] == ["Read", "Glob", "Grep", "Ask"]
         assert io.asked == [] and list(tmp_path.iterdir()) == []
-        assert told(agent)[0] == "Write was not run: there is no such tool; there are Read, Glob, Grep"
+        assert told(agent)[0] == "Write was not run: there is no such tool; there are Read, Glob, Grep, Ask"
         await ask(agent, script(steps, {"say": "x"}))  # the control
         assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}
 
@@ -239,6 +267,10 @@ async def test_no_tool_reaches_outside(tmp_path: Path, path: str) -> None:
         ("Grep", {"pattern": "("}, "not valid"),
         ("Glob", {"pattern": "../*"}, "not valid"),
         ("Bash", {"command": "a\0b"}, "cannot start"),
+        ("Ask", {"question": " "}, "the question is empty"),
+        ("Ask", {"question": "?", "choices": [str(number) for number in range(21)]}, "21 choices"),
+        ("Ask", {"question": "What is your API key?"}, "say what to do instead"),
+        ("Ask", {"question": "?", "choices": ["a\u200bb"]}, "cannot be seen"),
     ],
     ids=lambda value: str(value)[:20],
 )
@@ -517,6 +549,6 @@ def test_without_the_extra_it_says_how_to_install_it_and_costs_nothing(tmp_path:
 
 def test_a_tool_says_what_it_wants() -> None:
     """What a model is told of a tool is what is checked."""
-    _, schemas = toolbox.msgspec.json.schema_components((*toolbox.READING, *toolbox.CHANGING))
+    _, schemas = toolbox.msgspec.json.schema_components((*toolbox.READING, toolbox.Ask, *toolbox.CHANGING))
     assert json.dumps(schemas["Grep"]["required"]) == '["pattern"]'
     assert all(schema["description"] for schema in schemas.values())

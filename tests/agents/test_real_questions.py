@@ -15,7 +15,7 @@ from tests.agents.test_real_agents import Workplace
 from myagent.agents import Given
 
 
-@pytest.mark.parametrize("given", ["accept", "decline"])
+@pytest.mark.parametrize("given", ["accept", "decline", "cancel"])
 @pytest.mark.parametrize("real", [CLAUDE_P, CLAUDE], ids=lambda real: real.name)
 async def test_a_question_of_claudes_is_asked_and_its_answer_told(real: Real, given: Any, tmp_path: Path) -> None:
     if not real.path.exists():

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from myagent.core.forms import BadForm, read
+from myagent.core.forms import BadForm, as_sent, read
 from myagent.core.messages import AnswerMessage, ConnectionId, Scope, SessionId, UserMessage
 from myagent.core.ownership import OWNER_CREDENTIAL, Ownership, Seat
 from myagent.core.questions import CANCELLED, Given, asked_form, asked_url
@@ -110,10 +110,35 @@ def test_what_cannot_be_asked_whole_is_not_asked(schema: Any) -> None:
         read(schema)
 
 
+@pytest.mark.parametrize(
+    ("field", "may"),
+    [
+        ({"type": "string", "format": "password"}, False),
+        ({"type": "string", "title": "Your passphrase"}, False),
+        ({"type": "string", "title": "OpenAI API key"}, False),
+        ({"enum": ["rotate the API key", "keep it"], "title": "Which password?"}, True),
+        ({"type": "boolean", "title": "Is the API key set?"}, True),
+        ({"type": "string", "title": "Spinning"}, True),
+    ],
+)
+def test_a_form_that_asks_for_a_secret_is_not_asked(field: Any, may: bool) -> None:
+    with nullcontext() if may else pytest.raises(BadForm, match="say what to do instead"):
+        read({"properties": {"a": field}})
+    with pytest.raises(BadForm):
+        read({"properties": {"db_password": {"type": "string"}}})
+
+
 def test_what_a_human_reads_shows_all_of_its_characters() -> None:
     schema = {"properties": {"a": {"title": "t\u202e", "oneOf": [{"const": "x", "title": "y\u200b"}]}}}
     (field,) = read(schema).fields
     assert (field.title, field.choices[0].title) == ("t\\u{202e}", "y\\u{200b}")
+
+
+def test_what_was_sent_is_read_as_it_was_shown() -> None:
+    """A client escapes nothing a second time; whoever reads what an agent gave escapes it, backslashes too."""
+    sent = read({"properties": {"a": {"title": "t\u202e", "oneOf": [{"const": "x", "title": "y\u200b"}]}}}).schema()
+    assert read(sent, shown=as_sent).schema() == sent
+    assert read(sent).schema() != sent
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from puppet import Play, Puppet
 from wire import Client, Scene, decide
 
 from myagent.core.messages import SessionId
+from myagent.core.questions import asked_form
 from myagent.eventlog.memory import MemoryLog
 from myagent.host.running_turn import GATHER_BYTES
 from myagent.host.turns import Turns
@@ -166,6 +167,34 @@ async def test_a_decision_that_waited_cannot_overtake_a_denial(tmp_path: Path) -
         assert answered["code"] == "already_resolved"
         assert (await asking).kind == "deny"
         assert (await owner.until("permission_resolved"))["outcome"] == "deny"
+        scene.play.end()
+
+
+@pytest.mark.parametrize("action", ["decline", "cancel"])
+async def test_a_question_is_refused_at_once_and_all_hear_of_it_when_there_is_space(
+    tmp_path: Path, action: str
+) -> None:
+    async with full_log(tmp_path) as scene:
+        owner = scene.owner
+        form = {"properties": {"which": {"enum": ["red", "blue"]}}, "required": ["which"]}
+        asking = asyncio.create_task(scene.play.io.question(asked_form("which?", form)))
+        question = (await owner.until("question"))["questionId"]
+        accept = {"questionId": question, "action": "accept", "content": {"which": "red"}}
+        scene.log.full = True
+        assert "nothing was stored" in await scene.refuse("answer", **accept)
+        assert not asking.done(), "an answer counts when it is stored"
+        told = f"the agent was told {action}"
+        assert told in await scene.refuse("answer", questionId=question, action=action)
+        given = await asking
+        assert (given.action, given.content) == (action, None)
+        assert told in await scene.refuse("answer", questionId=question, action=action)
+        assert "nothing was stored" in await scene.refuse("answer", **accept)
+        assert not [each for each in await owner.settle() if each["type"] == "question_resolved"]
+        scene.log.full = False
+        assert (await owner.until("question_resolved"))["outcome"] == action
+        await owner.refused(await owner.send("answer", **accept), "already_answered")
+        again = await owner.send("answer", questionId=question, action=action)
+        await owner.acked(again, duplicate=True)
         scene.play.end()
 
 

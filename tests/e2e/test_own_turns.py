@@ -129,6 +129,43 @@ async def test_a_prompt_waits_for_what_was_asked_and_for_nothing_else(tmp_path: 
         assert "[no]" in said(owner, asking["id"]) + said(owner, waits)
 
 
+FORM = {"which": {"type": "string", "enum": ["red", "blue"]}}
+
+
+async def asked_between_turns(tmp_path: Path) -> None:
+    """A question that comes in no turn of ours is put, answered once, and told to the agent; one that it takes back
+    is withdrawn."""
+    orders = Orders(tmp_path / "orders")
+    agent = AcpAgent((sys.executable, "-I", BACKGROUND, str(tmp_path / "orders")), cwd=tmp_path)
+    async with scene(tmp_path, agent, activity_quiet=600.0) as here:
+        owner = await here.join()
+        await here.turn(owner, "go")
+        await orders({"do": "elicit", "form": FORM})
+        begun = await owner.until("activity")
+        while not owner.of("question"):
+            assert "cancel" not in said(owner, begun["id"])
+            await owner.next()
+        question = owner.of("question")[0]
+        assert question["id"] == begun["id"]
+        content = {"which": "blue"}
+        await owner.acked(
+            await owner.send("answer", questionId=question["questionId"], action="accept", content=content)
+        )
+        await heard(owner, begun["id"], "]")
+        assert '{"action": "accept", "content": {"which": "blue"}}' in said(owner, begun["id"])
+        await orders({"do": "elicit", "form": FORM})
+        again = await owner.until("question", id=begun["id"])  # in the turn that is still open
+        await orders({"do": "take_back"})
+        resolved = await owner.until("question_resolved", questionId=again["questionId"])
+        assert (resolved["outcome"], resolved["reason"]) == ("cancel", "the agent took it back")
+        await orders({"do": "idle"})
+        await owner.until("terminal_state", id=begun["id"])
+
+
+async def test_a_question_of_its_own_is_asked_as_in_a_turn(tmp_path: Path) -> None:
+    await asked_between_turns(tmp_path)
+
+
 async def test_it_is_cancelled_like_any_turn_and_its_requests_with_it(tmp_path: Path) -> None:
     async with background(tmp_path) as (here, orders):
         owner = await here.join()
@@ -189,3 +226,14 @@ async def test_attribution_to_whatever_runs_would_be_found(tmp_path: Path, monke
     monkeypatch.setattr(Sessions, "named", busy_first)
     with pytest.raises(AssertionError):
         await of_their_own_sessions(tmp_path)
+
+
+async def test_a_question_that_reaches_nobody_would_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Negative control: an adapter that asks only in the turns of prompts."""
+
+    async def nobody(self: AcpAgent, session: Session) -> None:
+        pass
+
+    monkeypatch.setattr(AcpAgent, "_attended", nobody)
+    with pytest.raises(AssertionError):
+        await asked_between_turns(tmp_path)

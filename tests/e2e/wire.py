@@ -31,6 +31,8 @@ EVENTS = {
     "permission_request",
     "permission_allowed",
     "permission_resolved",
+    "question",
+    "question_resolved",
     "terminal_state",
 }
 

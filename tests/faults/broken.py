@@ -8,9 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from myagent.__main__ import main
+from myagent.agents.acp.rpc import Connection
 from myagent.agents.acp.session import Running
 from myagent.agents.acp.session import Session as AcpSession
+from myagent.core.questions import OpenQuestions
 from myagent.core.session import Step
+from myagent.host.questions import Questions
 from myagent.host.session_store import SessionStore
 from myagent.host.turns import Turns
 
@@ -56,7 +59,34 @@ def late_twice() -> None:
     AcpSession.attend = and_again  # type: ignore[method-assign]
 
 
-_ALL = (ack_before_commit, no_recovery, late_forgotten, late_twice)
+def answered_twice() -> None:
+    without = OpenQuestions.without
+
+    def still_open(self: OpenQuestions, question: Any, outcome: Any, digest: str) -> OpenQuestions:
+        return OpenQuestions(self.open, without(self, question, outcome, digest).closed)
+
+    OpenQuestions.without = still_open  # type: ignore[method-assign]
+
+
+def question_not_shown_again() -> None:
+    Questions.show = lambda self, peer: None  # type: ignore[method-assign]
+
+
+def told_twice() -> None:
+    tell = Connection._tell
+
+    async def and_again(self: Connection, message: Any) -> None:
+        await tell(self, message)
+        if str(message.get("id")).startswith("bg-elicit"):
+            await tell(self, message)
+
+    Connection._tell = and_again  # type: ignore[method-assign]
+
+
+_ALL = (
+    *(ack_before_commit, no_recovery, late_forgotten, late_twice),
+    *(answered_twice, question_not_shown_again, told_twice),
+)
 BROKEN: dict[str, Callable[[], None]] = {each.__name__: each for each in _ALL}
 
 

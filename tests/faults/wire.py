@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 Json = dict[str, Any]
 EVENTS = (
     *("prompt", "activity", "agent_stdout", "agent_stderr"),
-    *("permission_request", "permission_resolved", "terminal_state"),
+    *("permission_request", "permission_resolved", "question", "question_resolved", "terminal_state"),
 )
 
 _numbers = itertools.count(1)

@@ -1,12 +1,13 @@
 """The form of a question: ACP's restricted schema (a flat object of primitives and choices), read, shown, checked.
 
 What a human reads of it is escaped; names of fields and values of choices go back to the agent as it gave them, and
-one in which something cannot be seen is refused.
+one in which something cannot be seen is refused. So is one that asks for a secret.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -17,6 +18,14 @@ FIELDS = 64  # of one form; nobody fills in more
 CHOICES = 256  # of one field
 TEXT_CHARACTERS = 16_384  # of one answered field
 FORM_CHARACTERS = 65_536  # of a question's own text, in all
+NO_SECRETS = (
+    "passwords, keys and other secrets are not asked for in a form: say what to do instead, such as to set a variable "
+    "or to visit an address, and ask whether it is done"
+)
+_SECRET = re.compile(
+    r"(?i)pass[-_ ]?(word|wort|phrase|code)|(api|secret|private|access|encryption|licen[cs]e)[-_ ]?key|"
+    r"(access|auth|bearer|api|refresh)[-_ ]?token|client[-_ ]?secret|credit[-_ ]?card|\b(PIN|OTP|CVV)\b"
+)
 
 Kind = Literal["string", "number", "integer", "boolean", "array"]
 Matches = Callable[[str, str], bool]  # whether a text (the second) holds a pattern; by an engine that is linear
@@ -135,8 +144,14 @@ _BOUNDS = {
 }
 
 
-def read(schema: Any) -> Form:
-    """Read a `requestedSchema`. Raises `BadForm`: whoever cannot be asked all of it is asked nothing."""
+def asks_secret(text: str) -> bool:
+    """Whether what stands beside a place for free text reads as if a secret belonged there."""
+    return _SECRET.search(text) is not None
+
+
+def read(schema: Any, *, shown: Callable[[str], str] = escape) -> Form:
+    """Read a `requestedSchema`. Raises `BadForm`: whoever cannot be asked all of it is asked nothing. `shown` makes of
+    a text what a human reads; `as_sent` for one that was made so before."""
     if not isinstance(schema, dict) or schema.get("type", "object") != "object":
         raise BadForm("the schema is no object")
     properties, required = schema.get("properties", {}), schema.get("required") or []
@@ -144,10 +159,15 @@ def read(schema: Any) -> Form:
         raise BadForm(f"the schema has no properties, or more than {FIELDS}")
     if not isinstance(required, list) or not all(isinstance(name, str) and name in properties for name in required):
         raise BadForm("what is required is not asked for")
-    return Form(tuple(_field(name, given, name in required) for name, given in properties.items()))
+    return Form(tuple(_field(name, given, name in required, shown) for name, given in properties.items()))
 
 
-def _field(name: Any, given: Any, required: bool) -> Field:
+def as_sent(text: str) -> str:
+    """A text of a form that a server sent, which has escaped it; a second time would show something else."""
+    return text
+
+
+def _field(name: Any, given: Any, required: bool, shown: Callable[[str], str]) -> Field:
     if not isinstance(name, str) or not name or not isinstance(given, dict):
         raise BadForm("a property is no schema")
     _seen(name)
@@ -155,19 +175,22 @@ def _field(name: Any, given: Any, required: bool) -> Field:
     if kind not in _BOUNDS:
         raise BadForm("a property is neither a text, a number, a boolean nor a choice")
     items = given.get("items")
-    choices = _choices((items if isinstance(items, dict) else {}) if kind == "array" else given)
+    choices = _choices((items if isinstance(items, dict) else {}) if kind == "array" else given, shown)
     if kind == "array" and not choices:
         raise BadForm("a list is not one of choices")
+    asked = f"{name}\n{_text(given.get('title'))}"
+    if kind == "string" and not choices and (given.get("format") == "password" or asks_secret(asked)):
+        raise BadForm(NO_SECRETS)
     least, most = (_bound(given.get(key)) for key in _BOUNDS[kind])
     found = Field(
         name,
         kind,
-        escape(_text(given.get("title")) or name),
-        escape(_text(given.get("description"))),
+        shown(_text(given.get("title")) or name),
+        shown(_text(given.get("description"))),
         required,
         choices if kind in ("string", "array") else (),
         pattern=_text(given.get("pattern")) or None,
-        format=escape(_text(given.get("format"))) or None,
+        format=shown(_text(given.get("format"))) or None,
         least=least,
         most=most,
     )
@@ -177,7 +200,7 @@ def _field(name: Any, given: Any, required: bool) -> Field:
     return found if default is None or found.fault(default) else replace(found, default=default)
 
 
-def _choices(given: Mapping[str, Any]) -> tuple[Choice, ...]:
+def _choices(given: Mapping[str, Any], shown: Callable[[str], str]) -> tuple[Choice, ...]:
     rows = given.get("oneOf") or given.get("anyOf")
     if rows is None:
         values, names = given.get("enum") or [], given.get("enumNames")
@@ -194,7 +217,7 @@ def _choices(given: Mapping[str, Any]) -> tuple[Choice, ...]:
         _seen(row["const"])
         title = _text(row.get("title")) or row["const"]
         description = _text(row.get("description"))
-        found.append(Choice(row["const"], escape(f"{title}: {description}" if description else title)))
+        found.append(Choice(row["const"], shown(f"{title}: {description}" if description else title)))
     if len({each.const for each in found}) != len(found):
         raise BadForm("two choices are the same")
     return tuple(found)

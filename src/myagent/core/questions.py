@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from myagent.core.display import escape, flags
-from myagent.core.forms import FORM_CHARACTERS, BadForm, Form, Matches, read
+from myagent.core.forms import FORM_CHARACTERS, BadForm, Form, Matches, as_sent, read
 from myagent.core.messages import AnswerMessage, Question, QuestionOutcome, SessionId
 from myagent.core.refusals import AlreadyAnswered, BadMessage, UnknownQuestion
 
@@ -94,7 +94,7 @@ class OpenQuestion(msgspec.Struct, frozen=True):
                 raise BadMessage("`content` belongs to an accepted form alone", message.id)
             return Given(message.action)
         content = message.content or {}
-        if (fault := read(self.schema).fault(content, matches)) is not None:
+        if (fault := read(self.schema, shown=as_sent).fault(content, matches)) is not None:
             raise BadMessage(f"{fault}; the question stays open", message.id)
         return Given("accept", content)
 

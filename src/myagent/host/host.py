@@ -298,8 +298,9 @@ class Host:
             case AnswerMessage():
                 self._requests.questions.check_shown(peer, message)
                 self._slot.refuse_the_agent(peer)
-                answer = self._requests.questions.answer
-                self._in_order(peer, message.id, partial(answer, peer, message, self._actor(peer)))
+                answer, questions = (peer, message, self._actor(peer)), self._requests.questions
+                refuse = partial(questions.refuse_unstored, *answer)
+                self._in_order(peer, message.id, partial(questions.answer, *answer), unstored=refuse)
             case Cancel():
                 self._check_session(peer, message.session_id)
                 actor = self._actor(peer)

@@ -9,10 +9,10 @@ from typing import Any
 
 from myagent.agents import Answer, ToolCall, TurnIO, UnaskedCall
 from myagent.agents.rendering.output import LIVE
-from myagent.core.forms import BadForm
+from myagent.core.forms import BadForm, as_sent, read
 from myagent.core.messages import Diff, Option
 from myagent.core.permissions import canonical
-from myagent.core.questions import Asked, Given, asked_form, asked_url
+from myagent.core.questions import Asked, Given, asked_url
 from myagent.redaction.redactor import Redactor, Stream
 
 # Updates that carry a piece of a text, to be put together by whoever reads it, and the channel that the text is on.
@@ -56,7 +56,7 @@ class RedactedOutput:
         if form is not None:
             schema = self._redactor.data(form.schema())
             try:
-                covered = asked_form(message, schema)
+                covered = Asked(message, form=read(schema, shown=as_sent))
             except BadForm:  # two of its names became one
                 covered = Asked(message)
             if covered.form is None or covered.form.answers != form.answers:

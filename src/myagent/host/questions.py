@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from myagent.core.codec import encode
-from myagent.core.messages import Ack, AnswerMessage, QuestionResolved, SessionId
+from myagent.core.messages import Ack, AnswerMessage, QuestionOutcome, QuestionResolved, SessionId
 from myagent.core.questions import EXPIRED, Asked, Given
-from myagent.core.refusals import UnknownQuestion
+from myagent.core.refusals import AlreadyAnswered, UnknownQuestion
 from myagent.eventlog import Stored
 from myagent.host.peer import Peer, name_of, watches
 from myagent.host.session_store import SessionStore, iso
@@ -27,6 +27,11 @@ class Waiting:
     given: asyncio.Future[Given]
     event: Stored
     expiry: asyncio.TimerHandle
+
+    @property
+    def refused(self) -> QuestionOutcome | None:
+        """What its agent was told already, which waits for space to be stored: no answer will come."""
+        return self.given.result().action if self.given.done() and not self.given.cancelled() else None
 
 
 class Questions:
@@ -88,6 +93,9 @@ class Questions:
         session = next((each for each in sessions if each.questions.knows(message.question_id)), None)
         if session is None or not watches(peer, session.session_id):
             raise UnknownQuestion
+        waits = self._open.get(message.question_id)
+        if waits is not None and waits.refused is not None and waits.refused != message.action:
+            raise AlreadyAnswered(waits.refused)
         step = session.answer(message, by=name_of(peer), matches=holds)
         ack = encode(Ack(id=message.id, session_id=session.session_id, duplicate=step is None))
 
@@ -102,6 +110,28 @@ class Questions:
             peer.send(ack)
         else:
             await self._store.commit(step, on_stored=stored, actor=actor)
+
+    def refuse_unstored(self, peer: Peer, message: AnswerMessage, actor: Mapping[str, Any]) -> str | None:
+        """Tell an agent at once that it gets no answer, with no space to store that; it follows when there is some.
+        What was done, if anything: an answer is only ever given after it was stored. Raises `Refused`."""
+        waiting = self._open.get(message.question_id)
+        if message.action == "accept" or waiting is None or waiting.given.cancelled():
+            return None
+        done = f"the agent was told {message.action}"
+        if waiting.refused is not None:
+            return done if waiting.refused == message.action else None
+        by, session_id = name_of(peer), waiting.session_id
+        self._store.sessions[session_id].answer(message, by=by, matches=holds)
+
+        async def store() -> None:
+            async with self._store.lock:
+                step = self._store.sessions[session_id].answer(message, by=by, matches=holds)
+                if step is not None:
+                    await self._store.commit(step, fact=True, actor=actor)
+
+        waiting.given.set_result(Given(message.action))
+        self._store.spawn(store(), "store a refusal")
+        return done
 
     def cancel_all(self, reason: str) -> None:
         """Cancel whatever is open."""

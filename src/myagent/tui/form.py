@@ -16,12 +16,12 @@ from textual.widget import Widget
 from textual.widgets import Button, Input, Select, SelectionList, Static
 from textual.widgets.selection_list import Selection
 
-from myagent.core.forms import BadForm, Field, Form, read
+from myagent.core.forms import BadForm, Field, Form, as_sent, read
 from myagent.core.messages import Question, QuestionOutcome
 from myagent.text.terminal import visible
 from myagent.text.wording import escaped_line, folded, time_left, warning, whole_line
 from myagent.tui.dialog import Dialog
-from myagent.tui.question import QUIET
+from myagent.tui.question import BORDERS, QUIET
 
 Filled = tuple[QuestionOutcome, dict[str, Any] | None]
 WAIT = "wait… keys are taken when none was pressed for a moment   Esc look first"
@@ -32,9 +32,14 @@ class FormDialog(Dialog[Filled | Literal["aside"] | None]):
     """Gives the action with its content, `aside` to look at something else first, or `None` when it was withdrawn."""
 
     AUTO_FOCUS = ""
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "aside", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "aside", show=False),
+        Binding("tab", "field(True)", show=False),
+        Binding("shift+tab", "field(False)", show=False),
+    ]
     CSS = """
-    FormDialog #question-body { height: auto; max-height: 1fr; }
+    FormDialog #question-body { height: auto; }
+    FormDialog #form-said { height: auto; max-height: 40%; scrollbar-size-vertical: 1; }
     FormDialog #form-buttons { height: auto; }
     FormDialog SelectionList { height: auto; max-height: 8; }
     """
@@ -44,10 +49,11 @@ class FormDialog(Dialog[Filled | Literal["aside"] | None]):
         self.question = question
         self._quiet = quiet
         self._timer: Timer | None = None
+        self.armed = False  # it takes answers
         self._fault = Static(id="question-keys")
         self._why = ""  # it cannot be shown here
         try:
-            self._form = read(question.schema) if question.url is None else Form()
+            self._form = read(question.schema, shown=as_sent) if question.url is None else Form()
         except BadForm as error:
             self._form, self._why = Form(), str(error)
         self._widgets = {each.name: _widget(each) for each in self._form.fields}
@@ -55,7 +61,8 @@ class FormDialog(Dialog[Filled | Literal["aside"] | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="question"):
             yield Static(Text("The agent asks", style="bold"), id="question-title")
-            yield Static(Text("\n".join(self._facts())), id="question-facts")
+            with VerticalScroll(id="form-said"):
+                yield Static(Text("\n".join(self._facts())), id="question-facts")
             with VerticalScroll(id="question-body", can_focus=False, disabled=True):
                 for each in self._form.fields:
                     yield Static(Text(_label(each)))
@@ -67,9 +74,19 @@ class FormDialog(Dialog[Filled | Literal["aside"] | None]):
                 yield Button(Content("Cancel"), id="cancel")
             yield self._fault
 
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._fit)
+
+    def _fit(self) -> None:
+        """Let the fields take the room that the rest leaves: what is asked, and the buttons, are always seen."""
+        others = ("#question-title", "#form-said", "#form-buttons", "#question-keys")
+        taken = sum(self.query_one(each).outer_size.height for each in others)
+        self.query_one("#question-body").styles.max_height = max(3, self.size.height - taken - BORDERS)
+        if not self.armed:  # the wait begins when this has been drawn: before that nobody can have read it
+            self.call_after_refresh(self._wait)
+
     def on_mount(self) -> None:
         self._fault.update(Text((self._why and f"this client cannot ask it: {self._why}") or WAIT))
-        self.call_after_refresh(self._wait)
 
     def _facts(self) -> list[str]:
         lines = folded(visible(self.question.message))
@@ -85,16 +102,13 @@ class FormDialog(Dialog[Filled | Literal["aside"] | None]):
         self._timer = self.set_timer(self._quiet, self._arm)
 
     def _arm(self) -> None:
+        self.armed = True
         self.query_one("#question-body").disabled = False
         self.query_one("#form-buttons").disabled = False
         if not self._why:
             self._fault.update(Text(KEYS))
         first: Widget = next(iter(self._widgets.values()), self.query_one("#cancel"))
         first.focus()
-
-    @property
-    def armed(self) -> bool:
-        return not self.query_one("#form-buttons").disabled
 
     def on_key(self, event: events.Key) -> None:
         if not self.armed and event.key != "escape":
@@ -106,6 +120,10 @@ class FormDialog(Dialog[Filled | Literal["aside"] | None]):
         if not self.armed:
             event.stop()
             self._wait()
+
+    def action_field(self, after: bool) -> None:
+        """Go to the next field or button, or the one before."""
+        self.focus_next() if after else self.focus_previous()
 
     def action_aside(self) -> None:
         self.dismiss("aside")
@@ -119,6 +137,8 @@ class FormDialog(Dialog[Filled | Literal["aside"] | None]):
                 content = {name: value for name, value in map(self._value, self._form.fields) if value is not None}
                 if (fault := self._form.fault(content)) is not None:
                     self._fault.update(Text(fault, style="bold red"))
+                    wrong = (each for each in self._form.fields if Form((each,)).fault(_one(content, each.name)))
+                    self._widgets[next(wrong).name].focus()
                 else:
                     self.dismiss(("accept", content))
             case "decline":
@@ -143,6 +163,10 @@ class FormDialog(Dialog[Filled | Literal["aside"] | None]):
             except ValueError:
                 continue
         return each.name, text
+
+
+def _one(content: dict[str, Any], name: str) -> dict[str, Any]:
+    return {name: content[name]} if name in content else {}
 
 
 def _label(each: Field) -> str:

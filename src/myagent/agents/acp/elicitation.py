@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from myagent.agents import Asked, Given, TurnIO
 from myagent.agents.acp.rpc import INVALID_PARAMS, RpcError
@@ -14,9 +15,14 @@ from myagent.core.questions import asked_form, asked_url
 _CANCELLED: JSON = {"action": "cancel"}
 
 
-async def elicited(session: Session | None, params: JSON) -> JSON:
-    """The answer to a question of a session, or of none that is ours. Taken back by the agent, it is withdrawn."""
+async def elicited(
+    session: Session | None, params: JSON, attended: Callable[[Session], Awaitable[None]] | None = None
+) -> JSON:
+    """The answer to a question of a session, or of none that is ours. Taken back by the agent, it is withdrawn.
+    `attended` waits, where no turn runs, for one that can show it."""
     asked = _asked(params)
+    if session is not None and attended is not None:
+        await attended(session)
     running = session.running if session is not None else None
     if running is None or running.stopping:
         return _CANCELLED  # nobody is left who could be asked
@@ -30,6 +36,8 @@ async def elicited(session: Session | None, params: JSON) -> JSON:
         raise
     finally:
         running.asks.discard(ask)
+        if session is not None:
+            session.heard.set()
     if ask.cancelled():
         return _CANCELLED
     if (error := ask.exception()) is not None:

@@ -256,7 +256,7 @@ class AcpAgent(Agent):
 
     async def _requested(self, method: str, params: JSON) -> Any:
         if method == "elicitation/create":
-            return await elicited(self._sessions.named(params), params)
+            return await elicited(self._sessions.named(params), params, self._attended)
         if method != "session/request_permission":
             raise RpcError(METHOD_NOT_FOUND, f"method not found: {method[:100]}")
         return await permission(self._sessions.named(params), params, self._attended)

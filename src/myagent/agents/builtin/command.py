@@ -11,11 +11,12 @@ from typing import Any
 
 from myagent.agents import AgentInfo, Answer, ToolCall, Turn, TurnEnd, TurnIO
 from myagent.agents.acp.skills import with_skills
+from myagent.agents.tools import asking
+from myagent.agents.tools.asking import Ask
 from myagent.agents.tools.credentials import Places
 from myagent.agents.tools.tools import SHELL, CommandProposal, FileProposal, Tools
+from myagent.agents.tools.workspace import ToolFailed
 from myagent.agents.work import Work
-from myagent.core.forms import BadForm
-from myagent.core.questions import asked_form
 from myagent.exceptions import AgentUnavailable, MyagentError
 
 PIECE_CHARACTERS = 8192  # of an answer in one chunk: with its structured update well below the frame limit
@@ -171,18 +172,11 @@ class _Turn:
         return TurnEnd(exit_code=0)
 
     async def _question(self, question: str, rest: str) -> TurnEnd:
-        choices = list(dict.fromkeys(line.strip() for line in rest.splitlines() if line.strip()))
-        field: dict[str, Any] = {"type": "string", "title": "Answer", **({"enum": choices} if choices else {})}
         try:
-            asked = asked_form(question, {"properties": {"answer": field}, "required": ["answer"]})
-        except BadForm as error:
+            given = await self._io.question(asking.asked(Ask(question, rest.splitlines())))
+            await self._say(f"{asking.answer(given)}\n")
+        except ToolFailed as error:
             return await self._fail(f"ask: {error}")
-        given = await self._io.question(asked)
-        if given.content is None:
-            if given.action == "decline":
-                return await self._fail("declined")
-            return await self._fail(f"not answered: {given.reason}" if given.reason else "not answered")
-        await self._say(f"{given.content['answer']}\n")
         return TurnEnd(exit_code=0)
 
     async def _change(self, proposal: FileProposal) -> TurnEnd:

@@ -48,7 +48,8 @@ class ModelTurn:
         self._room, self._files, self._cover = room, files, cover
         self._showing = Showing(io)
         places = Places(turn.credential_places)
-        self._toolbox = Toolbox(turn.cwd, turn.mode, self._showing, io.ask, turn.turn_id, externals, places)
+        ways = (self._showing, io.ask, io.question)
+        self._toolbox = Toolbox(turn.cwd, turn.mode, *ways, turn.turn_id, externals, places)
         self._io = io
         self._name = turn.session_id  # of the conversation
         self._earlier: list[bytes] = []

@@ -14,25 +14,24 @@ import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
-from myagent.agents import Agent, AgentInfo, Answer, Turn, TurnEnd, TurnIO, UnaskedCall
+from myagent.agents import Agent, AgentInfo, Outside, Turn, TurnEnd, TurnIO, UnaskedCall
 from myagent.agents.acp.directory import untold
 from myagent.agents.acp.offers import NotOffered, Offer, offer_named
 from myagent.agents.acp.presets import CLAUDE_ASKS, Preset, hosted_env, version_of
 from myagent.agents.acp.skills import with_skills
 from myagent.agents.acp.supervision import PlanUnverified
-from myagent.agents.claude.asking import ASKS, answered, question
-from myagent.agents.claude.stream import Stream, end_of, tool_call
+from myagent.agents.claude.conversation import Conversation, Running
+from myagent.agents.claude.own_turn import OwnTurn
+from myagent.agents.claude.stream import end_of
 from myagent.agents.claude.talk import ClaudeTalk, Judged, Refused, Taken
 from myagent.agents.processes.ndjson import AgentGone, connected
 from myagent.agents.rendering import JSON
-from myagent.agents.rendering.bounds import trimmed
-from myagent.agents.rendering.state import commands_state
 from myagent.agents.showing import Showing
 from myagent.agents.tripwire import OnUnasked, RanUnasked, Tripwire
 from myagent.agents.work import Work
-from myagent.core.messages import Option
 from myagent.exceptions import AgentUnavailable
 
 START_SECONDS = 60.0  # for the answer to `initialize`; it takes half of one
@@ -40,14 +39,12 @@ CANCEL_SECONDS = 5.0  # for a turn to end after an interrupt, before the process
 
 _STREAM = (
     *("-p", "--input-format", "stream-json", "--output-format", "stream-json", "--verbose"),
-    *("--include-partial-messages", "--permission-prompt-tool", "stdio"),
+    *("--include-partial-messages", "--replay-user-messages", "--permission-prompt-tool", "stdio"),
 )
 _ASKING = (
     *("--permission-mode", "default", "--setting-sources", "user"),
     *("--settings", json.dumps({"permissions": {"ask": CLAUDE_ASKS}})),
 )
-_NOBODY = Answer("cancelled")
-_OPTIONS = (Option("allow", "Allow", "allow_once"), Option("reject", "Reject", "reject_once"))
 
 
 class ClaudePrintAgent(Agent):
@@ -85,6 +82,9 @@ class ClaudePrintAgent(Agent):
         self._on_unasked = on_unasked
         self._unasked: set[str] = set()  # sessions in which it ran something that nobody was asked about
         self._work = Work()
+        self._outside: Outside | None = None
+        self._going_on: dict[str, Conversation] = {}  # between turns, by session: their processes are kept for that
+        self._watched: dict[Conversation, asyncio.Task[None]] = {}
         self.tally: Counter[str] = Counter()
 
     @property
@@ -133,6 +133,12 @@ class ClaudePrintAgent(Agent):
     async def close(self) -> None:
         """Stop what runs, and wait until it has ended; idempotent."""
         await self._work.close()
+        watches = [*self._watched.values()]
+        for watch in watches:
+            watch.cancel()
+        await asyncio.gather(*watches, return_exceptions=True)
+        for conversation in [*self._going_on.values()]:
+            await self._close(conversation)
 
     async def _run(self, turn: Turn, io: TurnIO) -> TurnEnd:
         earlier = turn.agent_session_id
@@ -147,20 +153,29 @@ class ClaudePrintAgent(Agent):
         return end or TurnEnd("failed", 1, "claude ended before it began")
 
     async def _answer(self, turn: Turn, io: TurnIO, *, resume: tuple[str, ...] = ()) -> TurnEnd | None:
-        """Let one process answer the prompt; `None` when it could not begin the session that it was to."""
-        failed: asyncio.Future[JSON] = asyncio.get_running_loop().create_future()
-        showing = self._showing(turn, io, failed)
-        answering = _Answering(turn, io, showing)
+        """Let one process answer the prompt, the one that still goes on if there is one; `None` when it could not begin
+        the session that it was to."""
+        kept = self._going_on.pop(turn.session_id, None)
+        if kept is not None and (kept.talk.over.is_set() or kept.session_id != turn.agent_session_id):
+            await kept.talk.close()
+            kept = None
+        conversation = kept or Conversation(turn, None if self._outside is None else self._speaks)
+        conversation.turn = turn
+        running = self._begin(conversation, io)
+        failed, showing = running.failed, running.showing
+        if kept is None:
+            arguments = (*self._chosen, *resume)
+            try:
+                conversation.talk = await self._open(arguments, conversation.take, conversation.may_use, cwd=turn.cwd)
+            except AgentUnavailable as error:
+                return TurnEnd("failed", 1, str(error), turn.agent_session_id)
+        talk, prompted, result = conversation.talk, False, None
         try:
-            talk = await self._open((*self._chosen, *resume), answering.take, answering.may_use, cwd=turn.cwd)
-        except AgentUnavailable as error:
-            return TurnEnd("failed", 1, str(error), turn.agent_session_id)
-        prompted = False
-        try:
-            said = await self._initialize(talk)
-            commands = commands_state(said.get("commands"))
-            io.tell(mode="default", commands=commands, supervision=self._verdict())
-            prompt, left_out = with_skills(turn, {row["name"] for row in commands})
+            await conversation.attend(running)
+            if kept is None:
+                conversation.initialized(await self._initialize(talk))
+            io.tell(mode="default", commands=conversation.commands, supervision=self._verdict())
+            prompt, left_out = with_skills(turn, {row["name"] for row in conversation.commands})
             if left_out:
                 await io.stderr(left_out)
             prompted = True
@@ -171,20 +186,73 @@ class ClaudePrintAgent(Agent):
                 await self._interrupt(talk)
             result = await (failed if failed.done() else talk.result)
         except (AgentGone, Refused, AgentUnavailable) as error:
-            if resume and answering.session_id is None and talk.has_ended:
+            if resume and conversation.session_id is None and talk.has_ended:
                 return None
             code = error.exit_code if isinstance(error, AgentGone) else 1
-            return TurnEnd("failed", code, str(error), answering.session_id or turn.agent_session_id)
+            return TurnEnd("failed", code, str(error), conversation.session_id or turn.agent_session_id)
         except asyncio.CancelledError:
+            running.stopping = True
             if prompted:
                 await self._interrupt(talk)
             raise
         finally:
-            failed.cancel()
             await showing.finish()
-            await talk.close()
-            await showing.close_calls()
-        return None if resume and answering.session_id is None else end_of(result)
+            try:
+                if result is None or not conversation.goes_on:
+                    await talk.close()
+                    await showing.close_calls()
+            finally:
+                conversation.unattend(running)
+            if not talk.over.is_set():
+                self._keep(conversation)
+        return None if resume and conversation.session_id is None else end_of(result)
+
+    # --- what it does by itself --------------------------------------------------------------------------------
+
+    def attend(self, outside: Outside) -> None:
+        self._outside = outside
+
+    def _speaks(self, conversation: Conversation) -> None:
+        """Have a turn of its own opened for what it says or asks."""
+        assert self._outside is not None
+        quiet = self._outside.quiet_seconds
+        own = OwnTurn(conversation, partial(self._begin, conversation), self._stop, quiet, self._work)
+        if own.is_due():
+            self._outside.begin(conversation.turn.session_id, own)
+
+    def _keep(self, conversation: Conversation) -> None:
+        """Let a process go on until it has nothing more to do, or the next prompt comes."""
+        self._going_on[conversation.turn.session_id] = conversation
+        if conversation not in self._watched:
+            watch = asyncio.create_task(self._watch(conversation), name=f"claude {conversation.turn.session_id}")
+            self._watched[conversation] = watch
+            watch.add_done_callback(lambda _: self._watched.pop(conversation))
+
+    async def _watch(self, conversation: Conversation) -> None:
+        """Close a process that has nothing more to do, if no prompt has taken it."""
+        assert self._outside is not None
+        over = asyncio.create_task(conversation.talk.over.wait(), name="claude-over")
+        over.add_done_callback(lambda _: conversation.heard.set())
+        try:
+            await conversation.until_over(self._outside.quiet_seconds)
+        finally:
+            over.cancel()
+        if self._going_on.get(conversation.turn.session_id) is conversation:
+            await self._close(conversation)
+
+    async def _stop(self, conversation: Conversation) -> None:
+        """End what it does by itself, and all that it left running."""
+        await self._interrupt(conversation.talk)
+        await self._close(conversation)
+
+    async def _close(self, conversation: Conversation) -> None:
+        if self._going_on.get(conversation.turn.session_id) is conversation:
+            del self._going_on[conversation.turn.session_id]
+        await conversation.talk.close()
+
+    def _begin(self, conversation: Conversation, io: TurnIO) -> Running:
+        failed: asyncio.Future[JSON] = asyncio.get_running_loop().create_future()
+        return Running(io, self._showing(conversation.turn, io, failed), failed)
 
     def _showing(self, turn: Turn, io: TurnIO, failed: asyncio.Future[JSON]) -> Showing:
         """A turn's side of what is shown; what runs unasked in it is told, where anybody would have been asked."""
@@ -225,52 +293,6 @@ class ClaudePrintAgent(Agent):
                 await asyncio.wait({talk.result})
         except (TimeoutError, AgentGone, Refused):
             pass
-
-
-class _Answering:
-    """What one turn does with what claude says and asks. `session_id` is set when the conversation is there."""
-
-    def __init__(self, turn: Turn, io: TurnIO, showing: Showing) -> None:
-        self._turn, self._io, self._showing = turn, io, showing
-        self._stream = Stream(turn.cwd)
-        self.session_id: str | None = None
-
-    async def take(self, message: JSON) -> bool:
-        """Handle a message; returns whether anything came of it."""
-        match message:
-            case {"type": "system", "subtype": "init", "session_id": str(session_id)}:
-                self.session_id = session_id
-                self._io.tell(**{key: trimmed(message[key], 120) for key in ("model",) if key in message})
-                return True
-        shown = False
-        for update in self._stream.updates(message):
-            await self._showing.show(update)
-            shown = True
-        return shown
-
-    async def may_use(self, request: JSON) -> JSON:
-        """Ask permission for a tool; the answer as claude wants it."""
-        given = request.get("input")
-        given = given if isinstance(given, dict) else {}
-        if request.get("tool_name") == ASKS:
-            asked_of_human = question(given)
-            if asked_of_human is None:
-                return {"behavior": "deny", "message": "the question cannot be shown; ask it in words"}
-            told = await self._io.question(asked_of_human)
-            return answered(given, told)
-        call = tool_call(str(request.get("tool_use_id")), str(request.get("tool_name")), given, self._turn.cwd)
-        answer = _NOBODY
-        asked = self._showing.asked(call, _OPTIONS)
-        try:
-            answer = await self._io.ask(asked)
-        finally:
-            self._showing.answered(asked, answer)
-        if answer.kind == "allow":
-            return {"behavior": "allow", "updatedInput": given}
-        if answer.kind == "cancelled":
-            return {"behavior": "deny", "message": "cancelled", "interrupt": True}
-        await self._showing.line(answer.refusal)
-        return {"behavior": "deny", "message": answer.refusal}
 
 
 async def _passed_over(_: JSON) -> bool:

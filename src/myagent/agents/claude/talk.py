@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -28,7 +29,8 @@ class Refused(MyagentError):
 
 
 class ClaudeTalk(Talk):
-    """One process of `claude -p`. `result` is done when its turn has ended, or cannot any more.
+    """One process of `claude -p`. `result` is done when the turn of the last prompt has ended, or cannot any more;
+    `over` is set when the process is gone.
 
     The tally counts what became of every line: response, asked, withdrawn, refused, shown, passed, garbage.
     """
@@ -38,6 +40,9 @@ class ClaudeTalk(Talk):
     def __init__(self, child: PipedChild, tally: Counter[str], *, take: Taken, may_use: Judged) -> None:
         self._told, self._may_use = take, may_use
         self.result: asyncio.Future[JSON] = asyncio.get_running_loop().create_future()
+        self.over = asyncio.Event()
+        self._unread: str | None = None  # a prompt that it has not begun with: the turn that ends before is its own
+        self._replays: set[str] = set()  # requests of its own whose answers it says again, as it does with prompts
         self._pending: dict[str, asyncio.Future[JSON]] = {}
         self._asks: dict[str, asyncio.Task[None]] = {}
         super().__init__(child, tally)
@@ -62,7 +67,11 @@ class ClaudeTalk(Talk):
 
     async def prompt(self, text: str) -> None:
         content = [{"type": "text", "text": text}]
-        await self._send({"type": "user", "message": {"role": "user", "content": content}, "parent_tool_use_id": None})
+        message: JSON = {"type": "user", "message": {"role": "user", "content": content}, "parent_tool_use_id": None}
+        if self.result.done() and not self.over.is_set():
+            self.result = asyncio.get_running_loop().create_future()
+            self._unread = message["uuid"] = str(uuid.uuid4())
+        await self._send(message)
 
     async def close(self) -> None:
         await super().close()
@@ -78,6 +87,9 @@ class ClaudeTalk(Talk):
                     self._pending[number].set_result(body if isinstance(body, dict) else {})
                 else:
                     self._pending[number].set_exception(Refused(str(rest.get("error"))))
+            case {"type": "control_response", "response": {"request_id": str(number)}} if number in self._replays:
+                self._replays.discard(number)
+                self._tally["passed"] += 1
             case {"type": "control_request", "request_id": str(number), "request": dict(request)}:
                 self._asks[number] = ask = self._aside(self._judge(number, request), f"claude-ask-{number}")
                 ask.add_done_callback(lambda _: self._asks.pop(number, None))
@@ -87,8 +99,12 @@ class ClaudeTalk(Talk):
                     asked.cancel()
             case {"type": "result"}:
                 self._tally["response"] += 1
-                if not self.result.done():
+                await self._tell(message)
+                if not self.result.done() and self._unread is None:
                     self.result.set_result(message)
+            case {"type": "user", "uuid": str(number)} if number == self._unread:  # replayed: it begins with it
+                self._unread = None
+                await self._tell(message)
             case {"type": str(kind)} if not kind.startswith("control_"):
                 await self._tell(message)
             case _:
@@ -109,7 +125,8 @@ class ClaudeTalk(Talk):
     async def _tell(self, message: JSON) -> None:
         try:
             shown = await self._told(message)
-            self._tally["shown" if shown else "passed"] += 1
+            if message.get("type") != "result":
+                self._tally["shown" if shown else "passed"] += 1
         except Exception as error:  # the host's side failed: the turn ends with it
             self._broken(error)
 
@@ -120,6 +137,7 @@ class ClaudeTalk(Talk):
         try:
             if known:
                 body = {"subtype": "success", "response": await self._may_use(request)}
+            self._replays.add(number)
             await self._send({"type": "control_response", "response": {"request_id": number, **body}})
         except AgentGone:
             pass  # nobody is left to hear the answer
@@ -131,6 +149,7 @@ class ClaudeTalk(Talk):
             self.result.set_exception(error)
 
     def _lost(self, gone: AgentGone) -> None:
+        self.over.set()
         for answer in (*self._pending.values(), self.result):
             if not answer.done():
                 answer.set_exception(gone)

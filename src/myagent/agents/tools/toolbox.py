@@ -18,10 +18,12 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from myagent.agents import Answer, ToolCall
+from myagent.agents import Answer, Asked, Given, ToolCall
 from myagent.agents.rendering import JSON
 from myagent.agents.rendering.bounds import cut
 from myagent.agents.showing import Showing
+from myagent.agents.tools import asking
+from myagent.agents.tools.asking import Ask
 from myagent.agents.tools.credentials import Places
 from myagent.agents.tools.tools import CommandProposal, FileProposal, Tools
 from myagent.agents.tools.workspace import ToolFailed
@@ -76,10 +78,11 @@ class Write(Struct):
     content: str
 
 
-Request = Read | Glob | Grep | Bash | Edit | Write
+Request = Read | Glob | Grep | Ask | Bash | Edit | Write
 READING: tuple[type[Request], ...] = (Read, Glob, Grep)
 CHANGING: tuple[type[Request], ...] = (Bash, Edit, Write)
 _KINDS = {"Read": "read", "Glob": "search", "Grep": "search", "Bash": "execute", "Edit": "edit", "Write": "edit"}
+_KINDS["Ask"] = "other"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,14 +153,15 @@ class Toolbox:
         mode: PermissionMode,
         showing: Showing,
         ask: Callable[[ToolCall], Awaitable[Answer]],
+        question: Callable[[Asked], Awaitable[Given]],
         turn_id: str,
         externals: Mapping[str, External] | None = None,
         places: Places | None = None,
     ) -> None:
-        kinds = READING if mode == "plan" else (*READING, *CHANGING)
+        kinds = (*READING, Ask) if mode == "plan" else (*READING, Ask, *CHANGING)
         self._kinds: dict[str, type[Request]] = {kind.__name__: kind for kind in kinds}
         self._externals = {} if mode == "plan" else dict(externals or {})
-        self._tools, self._showing, self._ask = Tools(root, places), showing, ask
+        self._tools, self._showing, self._ask, self._question = Tools(root, places), showing, ask, question
         self._ids = (f"{turn_id}-{number}" for number in itertools.count(1))
 
     def offers(self) -> list[Offer]:
@@ -202,6 +206,8 @@ class Toolbox:
                 case Grep(pattern, path):
                     grep = partial(self._tools.grep, pattern, path)
                     return await self._look(shown_as, f"Grep {pattern} {path}", given, path, grep)
+                case Ask():
+                    return await self._asked(shown_as, request)
                 case Bash(command):
                     return await self._command(shown_as, await self._tools.bash(command))
                 case Edit(path, old, new):
@@ -236,6 +242,14 @@ class Toolbox:
         told = _bounded(await find(allowed=call is not None))
         await self._update(shown_as, "completed", rawOutput={"output": told})
         return told or "(nothing)"
+
+    async def _asked(self, shown_as: str, ask: Ask) -> str:
+        """Put a question to whoever drives. The answer is told to the model alone, as all answers to forms are."""
+        title = f"Ask {cut(ask.question, NAME_CHARACTERS)}"
+        await self._announce(shown_as, title, _KINDS["Ask"], msgspec.to_builtins(ask), "in_progress")
+        told = asking.answer(await self._question(asking.asked(ask)))
+        await self._update(shown_as, "completed")
+        return told
 
     async def _change(self, shown_as: str, proposal: FileProposal) -> str:
         if (refusal := await self._leave(shown_as, proposal.call)) is not None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from myagent.cli.terminal.question import GUARD, MARK, Keyboard
-from myagent.core.forms import BadForm, Field, read
+from myagent.core.forms import BadForm, Field, as_sent, read
 from myagent.core.messages import Question, QuestionOutcome
 from myagent.text.terminal import visible
 from myagent.text.wording import escaped_line, folded, time_left, warning, whole_line
@@ -50,7 +50,7 @@ async def fill(question: Question, keyboard: Keyboard, write: Callable[[str], No
     if question.url is not None:
         return await _word(keyboard, write, "Done there? [y, d declines, N cancels] ")
     try:
-        form = read(question.schema)
+        form = read(question.schema, shown=as_sent)
     except BadForm as error:
         write(f"{MARK} this client cannot ask it: {error}\n")
         return Filled("cancel")
