@@ -12,6 +12,7 @@ from myagent.core.messages import (
     ConnectionId,
     Handover,
     Hello,
+    OpenSession,
     PermissionDecision,
     Ping,
     Release,
@@ -371,6 +372,7 @@ OWNERS: list[ClientMessage] = [
     Release(id="m"),
     Handover(id="m", to="b"),
     Who(id="m"),
+    OpenSession(id="m"),
 ]
 
 

@@ -95,7 +95,13 @@ class Who(Command, frozen=True, kw_only=True, tag="who"):
     pass
 
 
-ClientMessage = UserMessage | PermissionDecision | Resume | Ping | Hello | Cancel | Claim | Release | Handover | Who
+class OpenSession(Command, frozen=True, kw_only=True, tag="open_session"):
+    pass
+
+
+ClientMessage = (
+    UserMessage | PermissionDecision | Resume | Ping | Hello | Cancel | Claim | Release | Handover | Who | OpenSession
+)
 
 
 # --- events: what the log keeps and every connection sees. `seq` is given by the log, inside the commit. --------
@@ -155,6 +161,7 @@ class RequestBody(Struct, frozen=True, rename="camel", kw_only=True, omit_defaul
     digest: str
     asked_at: str | None = None
     expires_at: str
+    tool_call_id: str | None = None
 
 
 class PermissionRequest(Event, frozen=True, kw_only=True, tag="permission_request"):

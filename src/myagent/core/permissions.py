@@ -43,6 +43,7 @@ class ToolCall:
     plan: Any = None
     flags: tuple[str, ...] = ()
     in_every_mode: bool = False  # no permission mode allows it, and none denies a look
+    call_id: str | None = None  # under which the agent's updates tell of the same call
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ def request_body(call: ToolCall, *, cwd: str, expires_at: str, asked_at: str | N
         digest=digest_of(call, cwd),
         asked_at=asked_at,
         expires_at=expires_at,
+        tool_call_id=call.call_id,
     )
     return body if len(msgspec.json.encode(body)) <= REQUEST_BYTES else None
 

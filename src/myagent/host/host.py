@@ -30,6 +30,7 @@ from myagent.core.messages import (
     ConnectionId,
     Handover,
     Hello,
+    OpenSession,
     PermissionDecision,
     Ping,
     Pong,
@@ -41,11 +42,7 @@ from myagent.core.messages import (
     Who,
 )
 from myagent.core.ownership import Change, Ownership, Seat
-from myagent.core.refusals import (
-    NotAllowed,
-    Refused,
-    UnknownSession,
-)
+from myagent.core.refusals import NotAllowed, Refused, UnknownSession
 from myagent.core.session import Session
 from myagent.delivery.fanout import Fanout
 from myagent.delivery.window import Window
@@ -233,8 +230,8 @@ class Host:
                 if heir in self.peers:
                     self._confine(self.peers[heir])
                 self._moved(peer, message.id, self.ownership.handover(heir, _new_token()))
-            case UserMessage():
-                if message.session_id is not None:
+            case UserMessage() | OpenSession():
+                if isinstance(message, UserMessage) and message.session_id is not None:
                     self._check_session(peer, message.session_id)
                 self._prompts.check(peer, message)
                 self._in_order(peer, message.id, partial(self._prompts.accept, peer, message, self._actor(peer)))
