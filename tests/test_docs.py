@@ -163,6 +163,7 @@ def test_numbers_that_cannot_be_set() -> None:
 # Of the process, of the choice of an agent (docs/agents.md), and of being called (docs/terminal.md): not of the server.
 NOT_SETTINGS = {
     "--quiet",
+    "--stop-with-stdin",
     "--cwd",
     "--invite",
     "--agent",

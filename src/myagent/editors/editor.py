@@ -121,6 +121,14 @@ class Editor:
             case _:
                 pass
 
+    def lost(self, why: str) -> None:
+        """There is no server any more: whoever waits for it is told."""
+        board = self._board
+        for number in board.waiting():
+            board.fail(number, RpcError(rpc.INTERNAL_ERROR, why))
+        board.sent.clear()
+        board.listings.clear()
+
     # --- requests ---------------------------------------------------------------------------------------------------
 
     def _request(self, request: rpc.Request) -> None:

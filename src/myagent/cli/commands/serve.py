@@ -8,6 +8,7 @@ import logging
 import os
 import resource
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
@@ -77,7 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
             server.host.notifications = Notifications(
                 server.workspace.name, after=arguments.notify_after, call=caller, details=arguments.notify_details
             )
-        asyncio.run(_serve(server, agent, caller, invite=arguments.invite, quiet=arguments.quiet))
+        stdin = sys.stdin.fileno() if arguments.stop_with_stdin else None
+        asyncio.run(_serve(server, agent, caller, invite=arguments.invite, quiet=arguments.quiet, stdin=stdin))
     except MyagentError as error:
         for line in str(error).splitlines():
             say(line)
@@ -157,7 +159,9 @@ def _log_to_stderr(redactor: Redactor) -> None:
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
 
 
-async def _serve(server: Server, agent: Agent, caller: Caller | None, *, invite: str | None, quiet: bool) -> None:
+async def _serve(
+    server: Server, agent: Agent, caller: Caller | None, *, invite: str | None, quiet: bool, stdin: int | None
+) -> None:
     _log_to_stderr(server.host.redactor)
     stop = asyncio.Event()
 
@@ -171,6 +175,11 @@ async def _serve(server: Server, agent: Agent, caller: Caller | None, *, invite:
         loop.add_signal_handler(number, told)
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # `nohup` means that it is to go on
         loop.add_signal_handler(signal.SIGHUP, stop.set)  # once or twice: a terminal and its shell both tell
+    if stdin is not None:
+        try:
+            loop.add_reader(stdin, _stop_at_the_end, stdin, stop)
+        except PermissionError:  # a file, or /dev/null: nobody is at its other end
+            stop.set()
     adoption.begin()
     reaping = asyncio.create_task(_reap(), name="reap orphans")
     server.host.on_failure = stop.set  # whoever restarts us gets a server that can tell how the turns ended
@@ -183,6 +192,13 @@ async def _serve(server: Server, agent: Agent, caller: Caller | None, *, invite:
         await caller.close()
     if server.host.failure is not None:
         raise server.host.failure
+
+
+def _stop_at_the_end(stdin: int, stop: asyncio.Event) -> None:
+    """Whoever started us holds the other end of standard input; what comes there means nothing, that it ends does."""
+    if not os.read(stdin, 4096):
+        asyncio.get_running_loop().remove_reader(stdin)
+        stop.set()
 
 
 async def _reap() -> None:
