@@ -17,7 +17,7 @@ COMMAND = (sys.executable, "-m", "myagent", "acp")
 
 
 class Sdk(acp.Client):
-    """`answers` is what it says to permission requests: the kind of an option, or nothing for as long as it is empty."""
+    """`answers` is what it says to permission requests: the kind of an option, and nothing while it is empty."""
 
     def __init__(self) -> None:
         self.connection: Any = None

@@ -43,7 +43,8 @@ class Board:
 
     def end(self, number: RpcId, session_id: str, text: str) -> None:
         """Answer a line of ours that was typed as a prompt: with what became of it, as the agent's message."""
-        self.tell(session_id, updates.said(text))
+        if session_id in self.open:
+            self.tell(session_id, updates.said(text))
         self.answer(number, {"stopReason": "end_turn"})
 
     def tell_state(self, session: Metadata) -> None:
