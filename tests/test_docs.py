@@ -53,6 +53,7 @@ ROUTES = {
     "events": "`/sessions/<sessionId>/events`",
     "ticket": "`/ticket`",
     "device": "`/device`",
+    "acp": "`/acp` as an upgrade",
 }
 SENT_BY_THE_LIBRARY = {1000, 1002, 1007, 1009}  # `websockets` closes with these by itself
 

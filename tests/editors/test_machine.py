@@ -471,14 +471,15 @@ class Machine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Everything comes to its end, and every request has its answer."""
         server = self.server
-        for _ in range(12):
+        rounds = 3 + 2 * self.numbers  # each turn ends in one, and may let another begin
+        for _ in range(rounds):
             if not server.up:
                 self.connection_is_back()
             self.settle()
             for session in server.sessions.values():
                 if session.running:
                     server.end(session, "end_turn")
-        self.deliver(999)
+        self.settle()
         assert self.desk.judge.waiting == {}
         assert self.asked == {}
         for name, session in server.sessions.items():

@@ -21,6 +21,7 @@ class Board:
         self.open: dict[str, Open] = {}  # sessions that the editor has open
         self.sent: dict[str, Sent] = {}  # what the server has not answered, by the command's id
         self.listings: dict[int, Listing] = {}
+        self.failures = 0  # error answers since they were last counted
         self._numbers = 0
 
     def number(self) -> int:
@@ -39,6 +40,7 @@ class Board:
         self.frames.append(rpc.result(number, body))
 
     def fail(self, number: RpcId, error: RpcError) -> None:
+        self.failures += 1
         self.frames.append(rpc.error(number, error))
 
     def end(self, number: RpcId, session_id: str, text: str) -> None:

@@ -75,6 +75,15 @@ class Editor:
         commands, self._board.commands = self._board.commands, []
         return commands
 
+    def failures(self) -> int:
+        """How many error answers there were since this was last asked."""
+        failures, self._board.failures = self._board.failures, 0
+        return failures
+
+    def goes_by(self, label: str) -> None:
+        """Take another name of this connection's."""
+        self._board.here.labels.add(label)
+
     # --- in ---------------------------------------------------------------------------------------------------------
 
     def from_server(self, message: Any) -> None:

@@ -22,6 +22,7 @@ from myagent.delivery.cursor import Cursor
 from myagent.delivery.window import frame as finished_frame
 from myagent.server import process_origin
 from myagent.server.assembly import Assembly, Breach
+from myagent.server.editor import EditorSide
 from myagent.server.heartbeat import Heartbeat
 from myagent.server.limits import Allowance
 from myagent.server.listener import Identity, Listener
@@ -44,8 +45,8 @@ class Connection(asyncio.BufferedProtocol):
     __slots__ = (
         "_allowance", "_credential", "_fence_ends", "_half_closed", "_head", "_heartbeat", "_key", "_listener",
         "_loop", "_outbox", "_protocol", "_seated", "_taken", "_text", "_timer", "_transport", "answer",
-        "answered", "connection_id", "credential_id", "cursor", "device_id", "label", "paused", "scope", "shown",
-        "since", "socket", "write",
+        "answered", "connection_id", "credential_id", "cursor", "device_id", "editor", "label", "paused", "scope",
+        "shown", "since", "socket", "write",
     )  # fmt: skip
 
     def __init__(self, listener: Listener) -> None:
@@ -60,6 +61,7 @@ class Connection(asyncio.BufferedProtocol):
         self._text = Assembly(listener.settings.limits.fragments)
         self._outbox = bytearray()  # answers that wait for room
         self._fence_ends: float | None = None  # when it is closed although it has not answered the fence's ping
+        self.editor: EditorSide | None = None  # on `/acp`
         self.paused = False
 
     def become(self, identity: Identity) -> None:
@@ -72,6 +74,7 @@ class Connection(asyncio.BufferedProtocol):
         self.label = identity.label
         self.since = identity.since
         self.shown: set[str] = set()
+        self.editor = EditorSide(self, self._listener.host) if identity.is_editor else None
         self.cursor = Cursor(self._listener.host.fanout, self, session_id=identity.session_id)
 
     @property
@@ -219,6 +222,8 @@ class Connection(asyncio.BufferedProtocol):
             key = None if self.scope == "owner" else self.credential_id
             self.respond(self._protocol.reject(response.status_code, "not a valid WebSocket request\n"), key=key)
             return
+        if self.editor is not None:
+            self.editor.attach(response)
         self._protocol.send_response(response)
         request.headers.clear()  # the protocol's parser keeps the request as long as the connection: 2 kB of headers
         self._cancel_timer()
@@ -281,7 +286,10 @@ class Connection(asyncio.BufferedProtocol):
         """Send one message to this client alone."""
         if self._protocol.state is not State.OPEN or self._transport.is_closing():  # the other side may just be gone
             return
-        data = finished_frame(self._listener.host.redactor.encoded(payload))
+        self.put(finished_frame(self._listener.host.redactor.encoded(payload)))
+
+    def put(self, data: bytes) -> None:
+        """Write whole frames, or keep them until there is room."""
         if not self.paused:
             self.write(data)
             return

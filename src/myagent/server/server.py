@@ -250,7 +250,7 @@ class Server:
         self.places.requests.drop(connection)
         try:
             call = self._admission.judge(request, address)
-            if call.route == "stream":
+            if call.route in ("stream", "acp"):
                 self._upgrades.accept(connection, request, call)
                 return
         except Rejected as rejected:
