@@ -27,6 +27,7 @@ from myagent.core.messages import (
     ConnectionInfo,
     Connections,
     Error,
+    Event,
     Handover,
     Metadata,
     OpenSession,
@@ -233,6 +234,13 @@ class Server:
                 raise AssertionError(command)
 
 
+def _opens(sent: Any) -> bool:
+    """Whether a command opens a session without telling it again."""
+    return sent is not None and (
+        isinstance(sent.command, OpenSession) or (isinstance(sent.command, Resume) and sent.command.after_seq is None)
+    )
+
+
 def _is(asking: PermissionRequest | None, name: str) -> bool:
     return asking is not None and asking.permission_request_id == name
 
@@ -249,7 +257,7 @@ class Machine(RuleBasedStateMachine):
         self.told: dict[str, list[str]] = {}  # of each session that is open: the texts that the editor was given
         self.due: dict[str, list[str]] = {}  # and those that it must be given
         self.kinds: dict[int, tuple[str, Any]] = {}  # the editor's requests: method, session
-        self.resumes: dict[str, tuple[str, bool]] = {}  # resume → session, whether a load
+        self.moving: dict[str, Resume] = {}  # that were sent on this connection, until their ack
         self.asked: dict[int, str] = {}  # open questions: our id → permission request
         self.answered: set[str] = set()
         self.server.connect(set())
@@ -314,45 +322,39 @@ class Machine(RuleBasedStateMachine):
             if not self.server.out:
                 return
             message = self.server.out.pop(0)
-            self.arrives(message)
-            self.desk.editor.from_server(message)
-            self.drain()
+            if self.arrives(message):
+                self.desk.editor.from_server(message)
+                self.drain()
 
-    def arrives(self, message: Any) -> None:
+    def arrives(self, message: Any) -> bool:
+        """What a client of ours makes of a message: whether it is given on."""
         server = self.server
         match message:
             case Ack(id=command_id, session_id=name):
                 server.unacked.pop(command_id, None)
-                sent = self.desk.editor._board.sent.get(command_id)
-                if sent is None:
-                    return
-                if isinstance(sent.command, OpenSession) or (
-                    isinstance(sent.command, Resume) and sent.command.after_seq is None
-                ):
-                    assert name is not None
-                    self.told.setdefault(name, [])
-                    self.due.setdefault(name, [])
-                    server.cursor.setdefault(name, 0)
-                elif isinstance(sent.command, Resume):
-                    assert name is not None
-                    if sent.command.after_seq == 0:
-                        self.told[name], self.due[name] = [], []
-                    server.cursor[name] = sent.command.after_seq or 0
+                resume = self.moving.pop(command_id, None)
+                if resume is not None:
+                    if resume.after_seq == 0:
+                        self.told[str(name)], self.due[str(name)] = [], []
+                    server.cursor[str(name)] = resume.after_seq or 0
+                elif _opens(self.desk.editor._board.sent.get(command_id)):
+                    self.told.setdefault(str(name), [])
+                    self.due.setdefault(str(name), [])
+                    server.cursor.setdefault(str(name), 0)
             case Error(id=str(command_id)):
                 server.unacked.pop(command_id, None)
-            case AgentStdout(session_id=name, seq=int(seq), chunk=text):
-                assert seq == server.cursor[name] + 1, "the model is wrong"
+                self.moving.pop(command_id, None)
+            case PermissionRequest(pending=True):
+                pass
+            case Event(session_id=name, seq=int(seq)):
+                last = server.cursor.setdefault(name, 0)
+                if seq <= last or (seq > last + 1 and any(each.session_id == name for each in self.moving.values())):
+                    return False
+                assert seq == last + 1, "the model is wrong"
                 server.cursor[name] = seq
-                if name in self.due:
-                    self.due[name].append(text)
-            case (
-                Prompt(session_id=name, seq=int(seq))
-                | TerminalState(session_id=name, seq=int(seq))
-                | PermissionResolved(session_id=name, seq=int(seq))
-                | PermissionRequest(session_id=name, seq=int(seq), pending=False)
-            ):
-                assert seq == server.cursor.get(name, 0) + 1, "the model is wrong"
-                server.cursor[name] = seq
+                if isinstance(message, AgentStdout) and name in self.due:
+                    self.due[name].append(message.chunk)
+        return True
 
     # --- the editor -----------------------------------------------------------------------------------------------
 
@@ -420,7 +422,10 @@ class Machine(RuleBasedStateMachine):
     def commands_arrive(self, count: int) -> None:
         for _ in range(count):
             if self.server.up and self.commands:
-                self.server.take(self.commands.pop(0))
+                command = self.commands.pop(0)
+                if isinstance(command, Resume) and command.after_seq is not None:
+                    self.moving[command.id] = command
+                self.server.take(command)
 
     @rule()
     def all_arrives(self) -> None:
@@ -431,6 +436,7 @@ class Machine(RuleBasedStateMachine):
         if self.server.up:
             self.server.up, self.server.out = False, []
             self.commands = []  # what was on its way is gone, and what is given now is not sent
+            self.moving.clear()
 
     @precondition(lambda self: not self.server.up)
     @rule()
