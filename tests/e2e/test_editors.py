@@ -168,7 +168,7 @@ async def test_an_owner_token_in_an_editor_is_an_invites_follower_with_an_invite
         elsewhere.mkdir()
         async with editor(elsewhere, "--url", link) as side:
             await side.connection.load_session(cwd=str(elsewhere), session_id=session)
-            with pytest.raises(acp.RequestError, match="this invite is for watching"):
+            with pytest.raises(acp.RequestError, match="this credential can watch and no more"):
                 await side.prompt(session, "x" * 5000)
             await here.turn(owner, "!echo live", sessionId=session)
             await side.until(lambda: side.said().endswith("live\n"))

@@ -97,10 +97,11 @@ class Desk:
         self.judge = Judge()
         self._ids = (f"m{number}" for number in itertools.count())
         self._numbers = itertools.count(1)
+        greeting = {name: options.pop(name) for name in ("scope", "may") if name in options}
         self.editor = Editor(version="1", new_id=lambda: next(self._ids), label="zed", **options)
         self.commands: list[Command | SessionsWanted] = []
         if greets:
-            self.says(RoleMessage(role=role), welcome(owner=owner))  # type: ignore[arg-type]
+            self.says(RoleMessage(role=role), welcome(owner=owner, **greeting))  # type: ignore[arg-type]
             self.ask("initialize", protocolVersion=1)
 
     def ask(self, method: str, **params: Any) -> list[JSON]:

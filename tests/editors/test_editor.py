@@ -13,6 +13,7 @@ from myagent.core.messages import (
     Claim,
     ConnectionInfo,
     Connections,
+    ControlRequested,
     Error,
     Gap,
     Handover,
@@ -21,6 +22,7 @@ from myagent.core.messages import (
     PermissionDecision,
     Prompt,
     Replayed,
+    RequestControl,
     Resume,
     RoleMessage,
     SessionMetadata,
@@ -435,9 +437,36 @@ def test_the_lines_that_show_and_move_ownership() -> None:
     line(desk, "/claim")
     claim = desk.command()
     assert isinstance(claim, Claim)
-    assert texts(desk.says(Error(id=claim.id, message="taken", code="not_claimable"))) == [
-        ("agent_message_chunk", "taken")
-    ]
+    assert desk.says(Error(id=claim.id, message="taken", code="not_claimable")) == []
+    ask = desk.command()
+    assert isinstance(ask, RequestControl)
+    assert texts(desk.says(ack(ask, None))) == [("agent_message_chunk", "the owner was asked for it")]
+    desk.says(OwnerChanged(owner_epoch=4, owner=None, why="lost"))
+    line(desk, "/claim")
+    refused = desk.says(Error(id=desk.command().id, message="the slot is kept", code="not_claimable"))
+    assert texts(refused) == [("agent_message_chunk", "the slot is kept")]
+
+
+def test_who_asks_for_control_is_shown_to_the_owner() -> None:
+    desk = Desk()
+    desk.open()
+    asked = desk.says(ControlRequested(connection_id="c_alice", label="alice"))  # type: ignore[arg-type]
+    assert texts(asked) == [("agent_thought_chunk", "[alice asks for control: /handover alice gives it]\n")]
+
+
+def test_who_may_approve_is_asked_and_may_stop_what_runs_and_cannot_prompt() -> None:
+    desk = Desk(role="follower", owner=ALICE, scope="follower", may="approve")
+    desk.open(state="running")
+    assert [each["method"] for each in desk.says(request())] == ["session/request_permission"]
+    desk.tell("session/cancel", sessionId="s")
+    assert isinstance(desk.command(), Cancel)
+    assert "this credential can approve" in told(desk.ask("session/prompt", sessionId="s", prompt=TEXT))["message"]
+
+
+def test_what_a_rule_allows_is_not_asked() -> None:
+    desk = Desk()
+    desk.open()
+    assert desk.says(request(rule_id="r")) == []
 
 
 def test_a_command_of_the_agents_keeps_its_name_and_ours_gets_another() -> None:

@@ -146,7 +146,7 @@ async def test_a_followers_messages_are_small_and_its_invite_cannot_own(tmp_path
         token = here.server.invite(label="guest").token
         async with editor(here, token=token) as side:
             refusal = (await side.ask("session/new", cwd="/", mcpServers=[]))["error"]
-            assert "this invite is for watching" in refusal["message"]
+            assert "this credential can watch and no more" in refusal["message"]
             with pytest.raises(ConnectionClosed) as closed:
                 await side.prompt("s", "x" * 5000)
             assert closed.value.rcvd is not None and closed.value.rcvd.code == 1009

@@ -19,6 +19,7 @@ from myagent.core.messages import (
     Presence,
     Prompt,
     Replayed,
+    RequestControl,
     Resume,
     RoleMessage,
     SessionMetadata,
@@ -169,6 +170,11 @@ class Following:
         match sent.wait:
             case Prompting(accepted=True) as prompting if error.code != "state_gone":
                 prompting.failure = error.message  # its terminal_state comes next
+                return
+            case Asking(name="claim") as wait if error.code == "not_claimable" and board.here.owner is not None:
+                del board.sent[error.id]  # it is somebody's, who can be asked
+                command = RequestControl(id=board.new_id())
+                board.send(command, Asking(wait.id, wait.session_id, "ask", ""))
                 return
             case Asking() as wait:
                 board.end(wait.id, wait.session_id, error.message)

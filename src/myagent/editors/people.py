@@ -9,14 +9,16 @@ from myagent.core.messages import (
     Claim,
     Command,
     ConnectionInfo,
+    ControlRequested,
     Handover,
     Limits,
+    May,
     OwnerChanged,
     OwnerInfo,
     Release,
     Role,
     RoleMessage,
-    Scope,
+    TwoScopes,
     Welcome,
     Who,
 )
@@ -30,18 +32,19 @@ class Here:
 
     def __init__(self) -> None:
         self.role: Role | None = None
-        self.scope: Scope = "owner"
+        self.scope: TwoScopes = "owner"
         self.connection_id = ""
         self.labels: set[str] = set()  # that this connection went by; a prompt under one of them may be its own
         self.owner: OwnerInfo | None = None
         self.followers = 0
         self.limits: Limits | None = None
+        self._may: May | None = None
         self._epoch = 0
 
     def greeted(self, welcome: Welcome) -> None:
         self.scope, self.connection_id = welcome.scope, welcome.connection_id
         self.owner, self.followers, self.limits = welcome.owner, welcome.followers, welcome.limits
-        self._epoch = welcome.owner_epoch
+        self._epoch, self._may = welcome.owner_epoch, welcome.may
         self.labels.add(welcome.connection_id)
 
     def moved(self, message: RoleMessage | OwnerChanged) -> None:
@@ -53,12 +56,12 @@ class Here:
     @property
     def may_answer(self) -> bool:
         """Whether permission requests are put to this connection."""
-        return self.role == "owner"
+        return self.role == "owner" or self._may == "approve"
 
     @property
     def may_stop(self) -> bool:
         """Whether it may cancel a turn that is not its own."""
-        return self.role == "owner"
+        return self.role == "owner" or self._may in ("stop", "approve")
 
     @property
     def chunk_bytes(self) -> int:
@@ -76,7 +79,7 @@ class Here:
 
     def read_only(self, what: str) -> str:
         if self.scope != "owner":
-            return f"read-only follower: this invite is for watching, it cannot {what}"
+            return f"read-only follower: this credential can {self._may or 'watch'} and no more, it cannot {what}"
         if self.owner is None:
             return f"read-only follower: nobody owns this session now; /claim takes the slot, then you can {what}"
         return f"read-only follower: the slot is taken by {self._name(self.owner)}; /claim asks for it"
@@ -140,6 +143,9 @@ class Here:
 
     def heard(self, message: Any) -> str:
         """What a message says to the human at the editor, empty for most."""
+        match message:
+            case ControlRequested(connection_id=who, label=label):
+                return f"[{label or who} asks for control: /handover {label or who} gives it]\n"
         return ""
 
     def _name(self, owner: OwnerInfo) -> str:
@@ -151,6 +157,8 @@ def done(name: str, *, is_so_already: bool) -> str:
     match name:
         case "claim":
             return "you own this session already" if is_so_already else "you own this session now"
+        case "ask":
+            return "the owner was asked for it" if not is_so_already else "you own this session already"
         case "release":
             return "the slot is free; you are watching"
         case _:

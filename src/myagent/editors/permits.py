@@ -20,7 +20,8 @@ class Permits:
         self._answered: set[str] = set()  # what the editor has answered, and the server not resolved yet
 
     def opened(self, event: PermissionRequest) -> None:
-        self._open[event.permission_request_id] = event
+        if event.request.rule_id is None:  # else nobody is asked
+            self._open[event.permission_request_id] = event
 
     def closed(self, request_id: str) -> None:
         self._open.pop(request_id, None)

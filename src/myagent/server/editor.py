@@ -2,7 +2,7 @@
 
 The connection is one like any other: the same admission, limits, seat and cursor. Only the last step differs: frames of
 ours are read again where they would be written, and written as what an editor is told. What is the editor's already
-travels among them, in frames of an opcode that the protocol does not have.
+comes the same way, and is known by how it begins.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from websockets.http11 import Response
 
 from myagent import __version__
 from myagent.core.codec import encode
@@ -25,13 +24,14 @@ from myagent.delivery.window import frame as finished_frame
 from myagent.editors import rpc
 from myagent.editors.editor import Editor
 from myagent.editors.waiting import SessionsWanted
-from myagent.host.host import Host
+from myagent.server.workspace import Workspace
 
 if TYPE_CHECKING:
     from myagent.server.connection import Connection
 
-TEXT, DONE = 0x81, b"\x8f"  # the first byte of a text frame of ours, and of one that is the editor's already
-HEAD_ENDS = b"\r\n\r\n"
+TEXT = 0x81  # the first byte of a whole text frame
+EDITORS = b'{"jsonrpc"'  # what every message for an editor begins with, and none of ours
+SWITCHING, HEAD_ENDS = b"HTTP/1.1 101 ", b"\r\n\r\n"
 LABEL_CHARACTERS = 128
 
 _log = logging.getLogger(__name__)
@@ -42,36 +42,35 @@ _listed = msgspec.json.Decoder(list[Metadata])
 class EditorSide:
     """Between a connection and its host."""
 
-    def __init__(self, connection: Connection, host: Host) -> None:
+    def __init__(self, connection: Connection, host: Workspace) -> None:
+        """From here on, what the connection is sent becomes what the editor is told, beginning with the answer to its
+        handshake; nobody writes to the socket beside that."""
         self._connection, self._host = connection, host
         numbers = itertools.count()
         self._new_id: Callable[[], str] = lambda: f"acp-{connection.connection_id}-{next(numbers)}"
         self._editor = Editor(version=__version__, new_id=self._new_id, label=connection.label)
-
-    def attach(self, response: Response) -> None:
-        """From here on, what is written is what the editor is told, beginning with this answer to its handshake.
-        Nobody writes to the socket beside that."""
-        response.headers["Acp-Connection-Id"] = self._connection.connection_id
-        write = self._connection.write
-        self._connection.socket, self._connection.write = -1, lambda data: write(self.translated(data))
+        write = connection.write
+        connection.socket, connection.write = -1, lambda data: write(self.translated(data))
 
     def translated(self, data: bytes) -> bytes:
-        """Whole frames of ours as what the editor is told; the handshake and control frames as they are."""
+        """Whole frames of ours as what the editor is told; control frames, and a request's answer, as they are."""
         parts: list[bytes] = []
-        start = data.index(HEAD_ENDS) + len(HEAD_ENDS) if data.startswith(b"HTTP/") else 0
-        parts.append(data[:start])
+        start = 0
+        if data.startswith(b"HTTP/"):
+            if not data.startswith(SWITCHING):
+                return data
+            start = data.index(HEAD_ENDS) + len(HEAD_ENDS)
+            parts.append(data[: start - 2] + f"Acp-Connection-Id: {self._connection.connection_id}\r\n\r\n".encode())
         for first, whole, payload in _frames(data, start):
-            if first == DONE[0]:
-                parts.append(bytes((TEXT,)) + whole[1:])
-            elif first != TEXT:
+            if first != TEXT or payload.startswith(EDITORS):
                 parts.append(whole)
-            else:
-                try:
-                    self._editor.from_server(_messages.decode(payload))
-                except Exception:  # of this connection alone: others are served by the same caller
-                    _log.exception("a message for an editor could not be told")
-                    asyncio.get_running_loop().call_soon(self._connection.fail)
-                parts += map(finished_frame, self._editor.frames())
+                continue
+            try:
+                self._editor.from_server(_messages.decode(payload))
+            except Exception:  # of this connection alone: others are served by the same caller
+                _log.exception("a message for an editor could not be told")
+                asyncio.get_running_loop().call_soon(self._connection.fail)
+            parts += map(finished_frame, self._editor.frames())
         # Not now: whoever writes is in the middle of something.
         asyncio.get_running_loop().call_soon(self._carry_out)
         return b"".join(parts)
@@ -98,7 +97,7 @@ class EditorSide:
 
     def _put(self, frames: Iterable[bytes]) -> None:
         for each in frames:
-            self._connection.put(DONE + finished_frame(each)[1:])
+            self._connection.send(each)
 
     def _greet(self, data: bytes) -> None:
         """Introduce the connection as what the editor calls itself."""
