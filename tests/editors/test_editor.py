@@ -177,6 +177,13 @@ def test_a_load_of_what_the_new_connection_does_not_know_is_asked_for_from_where
     assert told(frames)
 
 
+def test_a_load_of_an_empty_session_ends_also_when_only_its_ack_came_before_the_connection_was_lost() -> None:
+    desk = Desk()
+    desk.ask("session/load", sessionId="s", cwd="/w", mcpServers=[])
+    assert desk.says(ack(desk.command())) == []
+    assert "modes" in told(desk.says(welcome(metadata())))
+
+
 def test_what_is_no_longer_kept_is_said() -> None:
     desk = Desk()
     desk.open()

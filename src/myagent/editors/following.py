@@ -94,6 +94,7 @@ class Following:
                 case Sent(wait=Coming(begun=True, session_id=session_id) as wait) if session_id in told:
                     # Whoever connects reads on where it was; that far the load goes.
                     wait.head = told[session_id].head if wait.head is None else wait.head
+                    self._reached(session_id, wait.reached)
                 case Sent(wait=Coming(begun=True, session_id=session_id) as wait):
                     del board.sent[command_id]
                     wait.begun = False
