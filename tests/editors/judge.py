@@ -15,6 +15,7 @@ from typing import Any
 
 import acp.schema
 import jsonschema
+from pydantic import TypeAdapter
 
 ROOT = Path(__file__).parents[2]
 EDITORS = Path(os.environ.get("MYAGENT_TEST_EDITORS", ROOT / ".cache" / "editors"))
@@ -49,7 +50,7 @@ SENT = {
 @functools.cache
 def checks() -> tuple[Check, ...]:
     """Each raises for what does not fit a definition of the schema."""
-    found: list[Check] = [lambda name, value: getattr(acp.schema, name).model_validate(value)]
+    found: list[Check] = [lambda name, value: TypeAdapter(getattr(acp.schema, name)).validate_python(value)]
     if PUBLISHED.exists():
         whole = json.loads(PUBLISHED.read_text())
         validators: dict[str, Any] = {}

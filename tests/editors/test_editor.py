@@ -9,6 +9,8 @@ from tests.editors.desk import ALICE, Desk, ended, metadata, request, resolved, 
 
 from myagent.core.messages import (
     Ack,
+    Activity,
+    AnswerMessage,
     Cancel,
     Claim,
     ConnectionInfo,
@@ -21,6 +23,8 @@ from myagent.core.messages import (
     OwnerChanged,
     PermissionDecision,
     Prompt,
+    Question,
+    QuestionResolved,
     Replayed,
     RequestControl,
     Resume,
@@ -594,3 +598,75 @@ def test_every_kind_of_update_passes_whole() -> None:
     for update in whole:
         [frame] = desk.says(stderr("shown", update=update))
         assert frame["params"]["update"] == update
+
+
+# --- questions ----------------------------------------------------------------------------------------------------
+
+FORM = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "title": "Name", "description": "of the branch", "minLength": 1},
+        "kind": {"type": "string", "enum": ["a", "b"]},
+        "count": {"type": "integer", "minimum": 1, "default": 3},
+        "sure": {"type": "boolean", "default": False},
+    },
+    "required": ["name"],
+}
+
+
+def question(**more: Any) -> Question:
+    fields = {"question_id": "q", "message": "which?", "asked_at": "2026", "expires_at": "2026"}
+    return Question(id="t", session_id="s", **(fields | {"schema": FORM} | more))  # type: ignore[arg-type]
+
+
+def showing(*kinds: str) -> Desk:
+    desk = Desk(greets=False)
+    desk.says(RoleMessage(role="owner"), welcome())
+    desk.ask("initialize", protocolVersion=1, clientCapabilities={"elicitation": {kind: {} for kind in kinds}})
+    desk.open()
+    return desk
+
+
+@pytest.mark.parametrize(
+    ("result", "action", "content"),
+    [
+        ({"action": "accept", "content": {"name": "x"}}, "accept", {"name": "x"}),
+        ({"action": "decline"}, "decline", None),
+        ({"action": "cancel"}, "cancel", None),
+        ({"action": "what"}, "cancel", None),
+        (None, "cancel", None),
+    ],
+)
+def test_a_question_is_put_to_an_editor_that_can_show_it(result: Any, action: str, content: Any) -> None:
+    desk = showing("form")
+    [frame] = desk.says(question())
+    assert (frame["method"], frame["params"]["requestedSchema"]) == ("elicitation/create", FORM)
+    assert desk.says(question(pending=True)) == []
+    desk.gives({"jsonrpc": "2.0", "id": frame["id"], "result": result})
+    answer = desk.command()
+    assert isinstance(answer, AnswerMessage)
+    assert (answer.question_id, answer.action, answer.content) == ("q", action, content)
+
+
+def test_an_address_is_a_question_of_its_own_kind_and_is_taken_back_when_it_was_answered_elsewhere() -> None:
+    desk = showing("url")
+    [frame] = desk.says(question(schema=None, url="https://example.org/x", host="example.org"))
+    assert frame["params"]["url"] == "https://example.org/x"
+    gone = QuestionResolved(id="t", session_id="s", question_id="q", outcome="accept", by="alice")  # type: ignore[arg-type]
+    assert [each["method"] for each in desk.says(gone)] == ["$/cancel_request"]
+
+
+def test_an_editor_that_cannot_show_a_question_is_told_of_it_once() -> None:
+    desk = showing("url")
+    [(kind, text)] = texts(desk.says(question()))
+    assert kind == "agent_thought_chunk"
+    assert "which?" in text
+    assert desk.says(question(pending=True)) == []
+
+
+def test_what_the_agent_does_of_its_own_is_told_as_a_turn() -> None:
+    desk = Desk()
+    desk.open()
+    begun = desk.says(Activity(id="x", session_id="s", origin="agent"))  # type: ignore[arg-type]
+    assert begun[0]["params"]["update"]["_meta"]["myagent"]["origin"] == "agent"
+    assert texts(desk.says(stdout("done", turn="x"))) == [("agent_message_chunk", "done")]

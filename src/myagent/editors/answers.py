@@ -41,6 +41,14 @@ def introduction(version: str) -> JSON:
     }
 
 
+def shown(params: JSON) -> frozenset[str]:
+    """The kinds of questions that an editor says in its `initialize` it can show."""
+    match params.get("clientCapabilities"):
+        case {"elicitation": dict(kinds)}:
+            return frozenset(kind for kind in ("form", "url") if kinds.get(kind) is not None)
+    return frozenset()
+
+
 def modes(current: str) -> JSON:
     """The permission modes; `current` is the session's, or what the editor chose."""
     known: list[PermissionMode] = ["default", "plan"]

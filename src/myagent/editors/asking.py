@@ -1,10 +1,10 @@
-"""A permission request of ours as `session/request_permission`, and its answer as a decision."""
+"""What is asked of people, as ACP has it: permission requests and an agent's questions; and what was answered."""
 
 from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
-from myagent.core.messages import DecisionBody, Option, PermissionRequest
+from myagent.core.messages import DecisionBody, Option, PermissionRequest, Question, QuestionOutcome
 from myagent.editors.rpc import JSON
 from myagent.editors.schema import Kind
 
@@ -67,3 +67,24 @@ def decision(event: PermissionRequest, result: Any) -> DecisionBody:
         case {"outcome": {"outcome": "cancelled"}}:
             return DecisionBody("deny", reason=DISMISSED, digest=digest)
     return DecisionBody("deny", reason=UNANSWERABLE, digest=digest)
+
+
+def elicited(event: Question) -> JSON:
+    """The params of `elicitation/create`."""
+    facts: JSON = {"questionId": event.question_id, "flags": list(event.flags), "expiresAt": event.expires_at}
+    params: JSON = {"sessionId": event.session_id, "message": event.message, "_meta": {"myagent": facts}}
+    if event.url is not None:
+        return {**params, "mode": "url", "url": event.url, "elicitationId": event.question_id}
+    return {**params, "mode": "form", "requestedSchema": event.schema or {"type": "object", "properties": {}}}
+
+
+def answer(event: Question, result: Any) -> tuple[QuestionOutcome, dict[str, Any] | None]:
+    """What an editor answered; whatever is unexpected is `cancel`."""
+    match result:
+        case {"action": "accept", "content": dict(content)} if event.url is None:
+            return "accept", content
+        case {"action": "accept"}:
+            return "accept", None
+        case {"action": "decline"}:
+            return "decline", None
+    return "cancel", None

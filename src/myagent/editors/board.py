@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from myagent.core.messages import Command, Metadata, SessionId
+from myagent.core.messages import Command, Metadata, Question, SessionId
 from myagent.editors import answers, rpc, updates
 from myagent.editors.people import Here
 from myagent.editors.rpc import INVALID_PARAMS, JSON, RpcError, RpcId
@@ -21,6 +21,7 @@ class Board:
         self.open: dict[str, Open] = {}  # sessions that the editor has open
         self.sent: dict[str, Sent] = {}  # what the server has not answered, by the command's id
         self.listings: dict[int, Listing] = {}
+        self.shows: frozenset[str] = frozenset()  # the kinds of questions that the editor says it can show
         self.failures = 0  # error answers since they were last counted
         self._numbers = 0
 
@@ -59,6 +60,9 @@ class Board:
         if (update := answers.commands_of(session)) != opened.commands:
             opened.commands = update
             self.tell(session.session_id, update)
+
+    def can_show(self, question: Question) -> bool:
+        return ("form" if question.url is None else "url") in self.shows
 
     def is_own(self, turn_id: str) -> bool:
         """Whether a turn is that of a prompt that waits here for its end."""

@@ -158,6 +158,7 @@ class Editor:
         board = self._board
         if method == "initialize":
             self.initialized = True
+            board.shows = answers.shown(params)
             return answers.introduction(self._version)
         if not self.initialized:
             raise RpcError(INVALID_REQUEST, "`initialize` comes first")

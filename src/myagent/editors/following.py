@@ -6,6 +6,7 @@ from typing import Any
 
 from myagent.core.messages import (
     Ack,
+    Activity,
     AgentStderr,
     AgentStdout,
     Connections,
@@ -13,11 +14,12 @@ from myagent.core.messages import (
     Gap,
     Metadata,
     OwnerChanged,
-    PermissionDecision,
     PermissionRequest,
     PermissionResolved,
     Presence,
     Prompt,
+    Question,
+    QuestionResolved,
     Replayed,
     RequestControl,
     Resume,
@@ -35,7 +37,7 @@ from myagent.editors.waiting import Asking, Coming, Deciding, Open, Opening, Pro
 
 STOP_REASONS = ("end_turn", "max_tokens", "max_turn_requests", "refusal", "cancelled")
 
-_Turn = Prompt | AgentStdout | AgentStderr | TerminalState
+_Turn = Prompt | Activity | AgentStdout | AgentStderr | TerminalState
 
 
 class Following:
@@ -64,13 +66,16 @@ class Following:
                 self._reached(message.session_id, message.head)
             case Gap():
                 self._missing(message)
-            case PermissionRequest():
+            case PermissionRequest() | Question():
                 self._permits.opened(message)
                 self._reached(message.session_id, None if message.pending else message.seq)
             case PermissionResolved():
                 self._permits.closed(message.permission_request_id)
                 self._reached(message.session_id, message.seq)
-            case Prompt() | AgentStdout() | AgentStderr() | TerminalState():
+            case QuestionResolved():
+                self._permits.closed(message.question_id)
+                self._reached(message.session_id, message.seq)
+            case Prompt() | Activity() | AgentStdout() | AgentStderr() | TerminalState():
                 self._turn(message)
             case _:
                 if text := self._board.here.heard(message):
@@ -180,8 +185,7 @@ class Following:
             case Asking() as wait:
                 board.end(wait.id, wait.session_id, error.message)
             case Deciding():
-                if isinstance(sent.command, PermissionDecision):
-                    self._permits.not_counted(sent.command, error.code)
+                self._permits.not_counted(sent.command, error.code)
             case wait:
                 board.fail(wait.id, refusals.in_words(error, board.here))
         del board.sent[error.id]
@@ -216,6 +220,9 @@ class Following:
                     if loading or not own:
                         is_named = not loading or board.here.is_other(event.by)
                         board.tell(session_id, updates.prompted(event, is_named=is_named))
+                case Activity():
+                    opened.output.begin()
+                    board.tell(session_id, updates.noted(turn=event.id, origin=event.origin))
                 case TerminalState():
                     for update in opened.output.rest():
                         board.tell(session_id, update)
