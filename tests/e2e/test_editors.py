@@ -11,6 +11,7 @@ import pytest
 from editing import COMMAND, editor
 from puppet import PATIENCE
 from serving import gone, process, refused
+from tests.editors.hostile import ROWS
 from wire import decide
 
 
@@ -179,3 +180,14 @@ async def test_serve_refuses_a_stdin_that_is_at_its_end(tmp_path: Path) -> None:
     code, said = await refused(tmp_path, "--stop-with-stdin", stdin=asyncio.subprocess.DEVNULL)
     assert code == 0
     assert "stopping" in said
+
+
+async def test_hostile_lines_leave_the_program_and_its_session_as_they_were(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("hello\n")
+    async with process(tmp_path), editor(tmp_path) as side:
+        session = await side.open(tmp_path)
+        for frame, _ in ROWS:
+            side.process.stdin.write(frame.replace(b"\n", b" ") + b"\n")
+            await side.process.stdin.drain()
+        assert (await side.prompt(session, "read a.txt")).stop_reason == "end_turn"
+        assert side.said() == "hello\n"
