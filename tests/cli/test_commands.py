@@ -23,7 +23,7 @@ SERVE_OPTIONS = {
     "--permission-timeout", "--tls-cert", "--tls-key", "--insecure-plain", "--allow-origin", "--allowed-host",
     "--max-connections", "--retain-events", "--max-log", "--base-path", "--metrics-open", "--invite",
     "--notify", "--notify-after", "--notify-details", "--quiet", "--redact", "--credential-place",
-    "--redact-known", "--no-redact-known", "--activity-quiet",
+    "--redact-known", "--no-redact-known", "--activity-quiet", "--stop-with-stdin",
     "--publish", "--name", "--publish-replicas", "--name-wait",
 }  # fmt: skip
 CLIENT_OPTIONS = {
