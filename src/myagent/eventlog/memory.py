@@ -18,6 +18,7 @@ from myagent.eventlog import (
     Stored,
     Unit,
     UnitRejected,
+    at_member,
     unit_size,
     with_seq,
     within,
@@ -181,8 +182,9 @@ class MemoryLog:
                 context = {"message": "a fact that cannot be stored was dropped", "exception": rejected}
                 return lambda: self._loop.call_exception_handler(context)
             return lambda: _refuse(unit, rejected)
+        at = at_member(unit.at)
         stored = [
-            Stored(self._pos + number, draft.session_id, seq, with_seq(draft.body, seq), draft.update)
+            Stored(self._pos + number, draft.session_id, seq, with_seq(draft.body, seq, at), draft.update)
             for number, (draft, seq) in enumerate(zip(unit.events, self._seqs(unit), strict=True), 1)
         ]
         for session_id in (*unit.sessions, *(key.session_id for key in unit.prompts)):

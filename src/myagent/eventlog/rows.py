@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from myagent.core.audit import chained, hash_of
-from myagent.eventlog import LogFailed, Stored, Unit, with_seq
+from myagent.eventlog import LogFailed, Stored, Unit, at_member, with_seq
 from myagent.eventlog.database import Index
 
 COLUMNS = 5  # of `events`
@@ -32,12 +32,13 @@ class Rows:
         stored: list[Stored] = []
         places = self._places
         pos = self._pos
+        at = at_member(unit.at)
         for draft in unit.events:
             session_id = draft.session_id
             place = places.get(session_id) or self._place(session_id)
             place[1] = seq = place[1] + 1
             pos += 1
-            body = with_seq(draft.body, seq)
+            body = with_seq(draft.body, seq, at)
             stored.append(Stored(pos, session_id, seq, body, draft.update))
             self._events += (pos, place[0], seq, body, draft.update)
         self._pos = pos

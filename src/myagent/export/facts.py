@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from myagent.core.messages import Gap, Metadata, PermissionRequest, PermissionResolved, Prompt, TerminalState
+from myagent.core.messages import Event, Gap, Metadata, PermissionRequest, PermissionResolved, Prompt, TerminalState
+from myagent.text.times import utc
 from myagent.text.wording import OUTCOMES, escaped_line, name_line, one_line, request_name, whole_line
 
 
@@ -49,3 +50,8 @@ def ended(event: TerminalState) -> str:
 
 def gap(event: Gap) -> str:
     return f"Events {event.start} to {event.end} are gone: the server keeps the latest only"
+
+
+def when(event: object) -> str:
+    """The time of an event, after what is told of it; nothing where it has none."""
+    return f" · {utc(event.at)}" if isinstance(event, Event) and event.at is not None else ""

@@ -28,20 +28,20 @@ def _part(part: Part) -> Iterator[str]:
         case Output():
             yield from _fenced(part.text, "stderr" if part.error else "text")
         case Prompt():
-            yield f"## {_plain(facts.prompt(part))}\n\n"
+            yield f"## {_plain(facts.prompt(part))}{facts.when(part)}\n\n"
             yield from _fenced(visible(part.prompt), "text")
         case PermissionRequest():
             yield from _request(part)
         case PermissionResolved():
-            yield f"**{_plain(facts.resolved(part))}**\n"
+            yield f"**{_plain(facts.resolved(part))}**{facts.when(part)}\n"
         case TerminalState():
-            yield f"*{_plain(facts.ended(part))}*\n"
+            yield f"*{_plain(facts.ended(part))}*{facts.when(part)}\n"
         case Gap():
             yield f"*{_plain(facts.gap(part))}*\n"
 
 
 def _request(event: PermissionRequest) -> Iterator[str]:
-    yield f"### {_plain(facts.asked(event))}\n\n"
+    yield f"### {_plain(facts.asked(event))}{facts.when(event)}\n\n"
     yield from (f"- {name}: {_plain(value)}\n" for name, value in facts.details(event))
     yield from (f"- warning: {_plain(warning(flag))}\n" for flag in event.request.flags)
     yield "\n"

@@ -316,6 +316,11 @@ def _add_client(parser: argparse.ArgumentParser) -> None:
     )
     add("--raw", action="store_true", help="pass agent text to the terminal as it is; it can then drive the terminal")
     add(
+        "--timestamps",
+        action="store_true",
+        help="begin each line with the time, here, at which the server had the whole of it",
+    )
+    add(
         "--reconnect",
         action=argparse.BooleanOptionalAction,
         default=True,

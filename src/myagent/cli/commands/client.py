@@ -31,7 +31,9 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.usage_error("--prompt -: what standard input gives is not UTF-8")
     if arguments.prompt is not None and not arguments.prompt.strip():
         arguments.usage_error("--prompt is blank")
-    screen = Screen(raw=arguments.raw)
+    if arguments.timestamps and arguments.raw:
+        arguments.usage_error("--timestamps is written before lines, which --raw has none of")
+    screen = Screen(raw=arguments.raw, times=arguments.timestamps)
     try:
         return asyncio.run(_run(arguments, screen, has_terminal))
     except Refused as refused:

@@ -169,7 +169,8 @@ class Driver:
                     "the server keeps the latest only"
                 )
             case Event() if self._is_shown(message):
-                return self._show_event(client, message)
+                with self._screen.at(message.at):
+                    return self._show_event(client, message)
             case _:
                 pass
         return None
