@@ -1,4 +1,4 @@
-"""The time of an event on the wire: the same live, after a restart and over HTTP; what an older server stored has none."""
+"""The time of an event on the wire: the same live, after a restart and over HTTP; old events have none."""
 
 from __future__ import annotations
 

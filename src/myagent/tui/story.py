@@ -111,6 +111,7 @@ class Tool:
     call: dict[str, Any]
     text: str = ""  # what a client without structured updates is shown
     changes: int = 0
+    at: int | None = None  # when it began, in milliseconds since 1970
 
     def merge(self, update: dict[str, Any], chunk: str) -> None:
         self.call.update((key, value) for key, value in update.items() if value is not None)
@@ -130,6 +131,10 @@ class Told:
     event: Prompt | PermissionRequest | PermissionResolved | TerminalState | Gap
     resolved: PermissionResolved | None = None  # of a permission request
     changes: int = 0
+
+    @property
+    def at(self) -> int | None:
+        return None if isinstance(self.event, Gap) else self.event.at
 
     @property
     def plain(self) -> str:
@@ -311,10 +316,10 @@ class Story:
         update = event.update if isinstance(event.update, dict) else {}
         kind = update.get("sessionUpdate")
         if kind in ("tool_call", "tool_call_update") and isinstance(update.get("toolCallId"), str):
-            self._changing((event.id, update["toolCallId"]), seq).merge(update, event.chunk)
+            self._changing((event.id, update["toolCallId"]), seq, event.at).merge(update, event.chunk)
             return
         if kind == "plan":  # told anew whenever it changes: a turn has one, as it is now
-            self._changing((event.id, PLAN), seq).merge(update, event.chunk)
+            self._changing((event.id, PLAN), seq, event.at).merge(update, event.chunk)
             return
         if not event.chunk:
             return
@@ -334,10 +339,10 @@ class Story:
             piece, rest = _divided(rest, end) if end else (rest, (seq, 0, ""))
             item.add(piece)
 
-    def _changing(self, key: tuple[str, str], seq: int) -> Tool:
+    def _changing(self, key: tuple[str, str], seq: int, at: int | None) -> Tool:
         """The item of a tool call or a plan, which goes on changing where it is."""
         if key not in self._tools:
-            self._tools[key] = Tool(seq, key[0], {})
+            self._tools[key] = Tool(seq, key[0], {}, at=at)
             self._add(self._tools[key])
         return self._tools[key]
 
