@@ -12,6 +12,7 @@ The log keeps bytes. It knows sessions, order and commits; it knows nothing of w
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -73,12 +74,16 @@ class Unit:
     prompts: Sequence[PromptKey] = ()
     audit: Sequence[bytes] = ()  # JSON objects for the audit trail; the log chains them inside the commit
     fact: bool = False
+    # Sessions that are gone with this unit, with all that is stored of them. Their ids are never used again: what has
+    # anything for one is rejected. `EventLog.erase` returns when their bytes are gone, too.
+    deletes: Sequence[str] = ()
     at: int | None = None  # when its events were accepted, in milliseconds since 1970 (UTC); becomes a member of each
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What a log held when it was opened. `heads` has every session; `pos` is that of the last event, 0 if none."""
+    """What a log held when it was opened. `heads` has every session that was not deleted; `pos` is that of the last
+    event, 0 if none."""
 
     sessions: dict[str, bytes]
     heads: dict[str, int]
@@ -188,7 +193,7 @@ class EventLog(Protocol):
         """The accepted prompt of that id in that session."""
 
     async def find_opening(self, client_id: str, digest: bytes) -> PromptKey | None:
-        """The accepted prompt of that id and that digest which opened a session."""
+        """The accepted prompt of that id and that digest which opened a session, also one that was deleted since."""
 
     async def read_audit(self, after: int, *, max_bytes: int) -> list[tuple[int, bytes]]:
         """The audit records after a number, each with its own: at least one if there is one, then as many as fit."""
@@ -200,6 +205,10 @@ class EventLog(Protocol):
     async def retain(self, keep: int) -> None:
         """Drop all but the last `keep` events of every session. What is gone stays countable: `seq` never restarts,
         and a reader sees the gap because the first `seq` it gets is not the one it expected."""
+
+    async def erase(self) -> None:
+        """Return when nothing that was written of deleted sessions is left in the log's files. What a crash broke off
+        goes on by itself. Raises `LogRefused`."""
 
     async def close(self) -> None:
         """Commit what is queued, as far as there is space, and close; idempotent, and nothing to a log never opened."""
@@ -221,6 +230,19 @@ def at_member(at: int | None) -> bytes:
 def with_update(body: bytes, update: bytes | None) -> bytes:
     """The view of an event for those who asked for structured updates."""
     return body if update is None else b'%b,"update":%b}' % (body[:-1], update)
+
+
+def forgotten(client_id: str, digest: bytes) -> str:
+    """What is kept of a prompt that opened a session which was deleted: enough to know it when it is sent again, and,
+    for an id that nobody can guess, of no use to find out what it was."""
+    return hashlib.sha256(b"%b\0%b" % (digest, client_id.encode())).hexdigest()
+
+
+class SessionDeleted(ValueError):
+    """A unit has something for a session that was deleted."""
+
+    def __str__(self) -> str:
+        return "its session was deleted"
 
 
 def within(records: Iterable[tuple[int, bytes]], max_bytes: int) -> list[tuple[int, bytes]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from myagent.core.audit import chained, hash_of
-from myagent.eventlog import LogFailed, Stored, Unit, at_member, with_seq
+from myagent.eventlog import LogFailed, SessionDeleted, Stored, Unit, at_member, forgotten, with_seq
 from myagent.eventlog.database import Index
 
 COLUMNS = 5  # of `events`
@@ -25,6 +25,7 @@ class Rows:
         self._next_number = len(index.numbers) + 1
         self._events: list[int | bytes | None] = []  # the columns of all of them, one after the other
         self._prompts: list[tuple[int, str, bytes, bool]] = []
+        self._deletes: dict[str, int] = {}
         self._audit: list[tuple[int, bytes]] = []
         self._audit_count, self._audit_head = index.audit_count, index.audit_head
 
@@ -47,6 +48,11 @@ class Rows:
             self._states[number] = (number, session_id, state)
         for key in unit.prompts:
             self._prompts.append((self._place(key.session_id)[0], key.client_id, key.digest, key.opened))
+        for session_id in unit.deletes:
+            number = self._place(session_id)[0]
+            self._states[number] = (number, session_id, None)
+            self._deletes[session_id] = number
+            del places[session_id]
         for body in unit.audit:
             self._audit_count += 1
             record = chained(body, self._audit_count, self._audit_head)
@@ -55,6 +61,8 @@ class Rows:
         return stored
 
     def _place(self, session_id: str) -> list[int]:
+        if session_id in self._deletes or session_id in self._index.deleted:
+            raise SessionDeleted
         place = self._places.get(session_id)
         if place is None:
             number = self._index.numbers.get(session_id)
@@ -78,6 +86,8 @@ class Rows:
             connection.executemany(
                 "INSERT INTO prompts (session, client_id, digest, opened) VALUES (?, ?, ?, ?)", self._prompts
             )
+        for number in self._deletes.values():
+            _delete(connection, number)
         if self._audit:
             connection.executemany("INSERT INTO audit (n, body) VALUES (?, ?)", self._audit)
             end = f"{self._audit_count} {self._audit_head}"
@@ -106,5 +116,23 @@ class Rows:
             index.numbers[session_id] = number
             index.names[number] = session_id
             index.heads[session_id] = head
+        for session_id, number in self._deletes.items():
+            index.numbers[session_id] = index.deleted[session_id] = number
+            index.names[number] = session_id
+            index.erasing.add(number)
+            index.heads.pop(session_id, None)
         index.pos = self._pos
         index.audit_count, index.audit_head = self._audit_count, self._audit_head
+
+
+def _delete(connection: sqlite3.Connection, number: int) -> None:
+    """Let go of all of a session but its events, which take their time: they are no longer anybody's from here on."""
+    connection.execute("REPLACE INTO meta VALUES (?, 0)", (f"deleted {number}",))
+    opening = connection.execute(
+        "SELECT client_id, digest FROM prompts WHERE session = ? AND opened", (number,)
+    ).fetchall()
+    connection.execute("DELETE FROM prompts WHERE session = ?", (number,))
+    connection.executemany(
+        "INSERT INTO prompts (session, client_id, digest, opened) VALUES (?, ?, x'', 1)",
+        [(number, forgotten(client_id, digest)) for client_id, digest in opening],
+    )

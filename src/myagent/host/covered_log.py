@@ -95,5 +95,8 @@ class CoveredLog:
     async def retain(self, keep: int) -> None:
         await self.log.retain(keep)
 
+    async def erase(self) -> None:
+        await self.log.erase()
+
     async def close(self) -> None:
         await self.log.close()
