@@ -45,6 +45,9 @@ WHOLE: dict[str, dict[str, Any]] = {
     "release": {},
     "handover": {"to": "c"},
     "who": {},
+    "rename": {"sessionId": "s", "title": "t"},
+    "archive": {"sessionId": "s", "archived": False},
+    "delete": {"sessionId": "s"},
 }
 
 
@@ -197,7 +200,7 @@ def test_bad_ids_are_refused_and_not_told_back(bad: Any) -> None:
 def test_every_field_is_held_to_its_type(kind: str) -> None:
     """Put what no field takes in the place of each, at the top and inside."""
     for name, value in WHOLE[kind].items():
-        values: tuple[Any, ...] = (1.5, True, [[]], {"x": []})
+        values: tuple[Any, ...] = (1.5, 0 if isinstance(value, bool) else True, [[]], {"x": []})
         for wrong in values:
             assert refusal_of(text_of(kind, **{**WHOLE[kind], name: wrong})).code == "bad_message"
         for inner in value if isinstance(value, dict) else ():

@@ -5,16 +5,19 @@ from __future__ import annotations
 import pytest
 
 from myagent.core.messages import (
+    Archive,
     Cancel,
     Claim,
     ClientInfo,
     ClientMessage,
     ConnectionId,
+    Delete,
     Handover,
     Hello,
     PermissionDecision,
     Ping,
     Release,
+    Rename,
     Resume,
     Scope,
     SessionId,
@@ -371,6 +374,9 @@ OWNERS: list[ClientMessage] = [
     Release(id="m"),
     Handover(id="m", to="b"),
     Who(id="m"),
+    Rename(id="m", session_id=SessionId("s"), title="t"),
+    Archive(id="m", session_id=SessionId("s")),
+    Delete(id="m", session_id=SessionId("s")),
 ]
 
 

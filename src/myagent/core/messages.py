@@ -95,7 +95,28 @@ class Who(Command, frozen=True, kw_only=True, tag="who"):
     pass
 
 
-ClientMessage = UserMessage | PermissionDecision | Resume | Ping | Hello | Cancel | Claim | Release | Handover | Who
+class Keep(Command, frozen=True, kw_only=True):
+    """What becomes of a session as a whole."""
+
+    session_id: SessionId
+
+
+class Rename(Keep, frozen=True, kw_only=True, tag="rename"):
+    title: Annotated[str, Meta(max_length=200)]  # empty: that of its first prompt, or the agent's, again
+
+
+class Archive(Keep, frozen=True, kw_only=True, tag="archive"):
+    archived: bool = True
+
+
+class Delete(Keep, frozen=True, kw_only=True, tag="delete"):
+    pass
+
+
+KeepMessage = Rename | Archive | Delete
+ClientMessage = (
+    UserMessage | PermissionDecision | Resume | Ping | Hello | Cancel | Claim | Release | Handover | Who | KeepMessage
+)
 
 
 # --- events: what the log keeps and every connection sees. `seq` is given by the log, inside the commit. --------
@@ -227,10 +248,17 @@ class Metadata(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=
     queue: list[QueuedPrompt]
     head: int
     agent_state: dict[str, Any] | None = None
+    archived: bool = False
+    imported: bool = False
 
 
 class SessionMetadata(Reply, frozen=True, kw_only=True, tag="session_metadata"):
     session: Metadata
+
+
+class SessionDeleted(Reply, frozen=True, kw_only=True, tag="session_deleted"):
+    session_id: SessionId
+    by: str
 
 
 class Pong(Reply, frozen=True, kw_only=True, tag="pong"):
@@ -325,6 +353,7 @@ ServerMessage = (
     | RoleMessage
     | Ack
     | SessionMetadata
+    | SessionDeleted
     | Pong
     | Error
     | Welcome

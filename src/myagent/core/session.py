@@ -38,7 +38,7 @@ from myagent.core.messages import (
     UserMessage,
 )
 from myagent.core.permissions import TOO_LARGE, Answer, OpenRequest, Resolution, ToolCall, request_body
-from myagent.core.refusals import AlreadyResolved, QueueFull, UnknownRequest
+from myagent.core.refusals import AlreadyResolved, NotAllowed, QueueFull, SessionBusy, UnknownRequest
 
 QUEUE_LIMIT = 16  # prompts waiting in one session
 WRITE_IDS = 64  # accepted ids told in `session_metadata`
@@ -94,6 +94,9 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     last_request_id: str | None = None
     last_exit_code: int | None = None
     last_error: str | None = None
+    name: str = ""  # that a person gave it
+    archived: bool = False
+    imported: bool = False  # made elsewhere: it is read, and not gone on with
 
     @property
     def state(self) -> SessionState:
@@ -117,18 +120,22 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             last_request_id=self.last_request_id,
             last_exit_code=self.last_exit_code,
             last_error=self.last_error,
-            title=self.agent_state.get("title") or self.title,
+            title=self.name or self.agent_state.get("title") or self.title,
             agent=self.agent,
             mode=self.mode,
             queue=[QueuedPrompt(turn.id, _shorten(turn.prompt, SHORT_PROMPT)) for turn in self.queue],
             head=head,
             agent_state=self.agent_state or None,
+            archived=self.archived,
+            imported=self.imported,
         )
 
     # --- prompts --------------------------------------------------------------------------------------------------
 
     def accept(self, message: UserMessage, *, by: str, mode: PermissionMode, now: str) -> Step:
         """Take a new prompt; its turn begins at once if nothing runs. The caller has ruled out a repeated id."""
+        if self.imported:
+            raise NotAllowed("this session was imported: it can be read, and not gone on with")
         if len(self.queue) >= QUEUE_LIMIT:
             raise QueueFull(QUEUE_LIMIT)
         turn = QueuedTurn(message.id, message.prompt, by, mode, message.skill_names)
@@ -138,6 +145,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             title=self.title or _shorten(message.prompt.strip().partition("\n")[0], SHORT_TITLE),
             write_ids=(*self.write_ids, message.id)[-WRITE_IDS:],
             last_request_id=message.id,
+            archived=False,
         )
         if self.running:
             return Step(replace(session, queue=(*self.queue, turn)))
@@ -223,6 +231,21 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             last_error=message,
         )
         return Step(session, settled.events + ends)
+
+    # --- as a whole -----------------------------------------------------------------------------------------------
+
+    def rename(self, name: str) -> Step | None:
+        """Give it a name, or (empty) none; `None` if it has that already."""
+        name = _shorten(" ".join(name.split()), SHORT_PROMPT)
+        return None if name == self.name else Step(replace(self, name=name))
+
+    def archive(self, archived: bool) -> Step | None:
+        return None if archived == self.archived else Step(replace(self, archived=archived))
+
+    def check_deletable(self) -> None:
+        """Raises `SessionBusy`."""
+        if self.running or self.queue:
+            raise SessionBusy
 
     # --- permission requests --------------------------------------------------------------------------------------
 

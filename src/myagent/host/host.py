@@ -30,6 +30,7 @@ from myagent.core.messages import (
     ConnectionId,
     Handover,
     Hello,
+    Keep,
     PermissionDecision,
     Ping,
     Pong,
@@ -41,11 +42,7 @@ from myagent.core.messages import (
     Who,
 )
 from myagent.core.ownership import Change, Ownership, Seat
-from myagent.core.refusals import (
-    NotAllowed,
-    Refused,
-    UnknownSession,
-)
+from myagent.core.refusals import NotAllowed, Refused, UnknownSession
 from myagent.core.session import Session
 from myagent.delivery.fanout import Fanout
 from myagent.delivery.window import Window
@@ -54,6 +51,7 @@ from myagent.host.announcements import Announcements
 from myagent.host.covered_log import CoveredLog
 from myagent.host.epochs import EPOCHS, Epochs
 from myagent.host.gone_state import GoneState
+from myagent.host.keeping import Keeping
 from myagent.host.notifications import Notifications
 from myagent.host.peer import Peer, clean_label, name_of
 from myagent.host.permission_requests import PermissionRequests, watches
@@ -124,6 +122,7 @@ class Host:
         self.ownership = Ownership(epoch=first - 1, ceiling=first + EPOCHS - 1, grace=settings.owner_grace)
         self._epochs = Epochs(self.log, self.ownership, self.store)
         self._prompts = Prompts(self.agent, self.workspace, self.store, self.redactor, settings)
+        self._keeping = Keeping(self.store, self.redactor)
         self._announcements = Announcements(self.peers, self.ownership, self.store, self._requests, settings)
         await self._turns.close_open(survivors=survivors)
         await self.agent.start()
@@ -246,12 +245,8 @@ class Host:
                 if reason is not None:
                     message = replace(message, decision=replace(message.decision, reason=self.redactor.text(reason)))
                 decision = (peer, message, self._actor(peer))
-                self._in_order(
-                    peer,
-                    message.id,
-                    partial(self._requests.decide, *decision),
-                    unstored=partial(self._requests.deny_unstored, *decision),
-                )
+                deny = partial(self._requests.deny_unstored, *decision)
+                self._in_order(peer, message.id, partial(self._requests.decide, *decision), unstored=deny)
             case Cancel():
                 self._check_session(peer, message.session_id)
                 actor = self._actor(peer)
@@ -261,6 +256,12 @@ class Host:
                     partial(self._cancel, peer, message, actor),
                     unstored=partial(self._turns.halt, message.session_id, message.turn_id, actor),
                 )
+            case Keep():
+                self._check_session(peer, message.session_id)
+                if self._confine(peer):
+                    raise NotAllowed("a process of the agent cannot change what is kept of it")
+                work = partial(self._keeping.carry_out, peer, message, self._actor(peer))
+                self._in_order(peer, message.id, work, frees=self._keeping.frees(message))
             case _:
                 assert_never(message)
 
@@ -364,14 +365,14 @@ class Host:
         peer: Peer,
         message_id: str,
         work: Callable[[], Coroutine[Any, Any, None]],
-        **done: Callable[[], str | None],
+        **how: Any,
     ) -> None:
         async def if_still_good() -> None:
             if not peer.still_good():  # it waited while its credential was replaced or revoked
                 raise NotAllowed("the credential is no longer good")
             await work()
 
-        self.store.command(if_still_good, refuse=partial(peer.refuse, message_id), **done)
+        self.store.command(if_still_good, refuse=partial(peer.refuse, message_id), **how)
 
     def _check_session(self, peer: Peer, session_id: SessionId) -> Session:
         session = self.sessions.get(session_id)

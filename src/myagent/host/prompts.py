@@ -14,7 +14,7 @@ from myagent.agents import Agent
 from myagent.core.audit import entry
 from myagent.core.codec import encode
 from myagent.core.messages import Ack, SessionId, SessionMetadata, UserMessage
-from myagent.core.refusals import BadMessage, Conflict, NotAllowed, TooLarge
+from myagent.core.refusals import BadMessage, Conflict, NotAllowed, TooLarge, UnknownSession
 from myagent.core.session import Session, prompt_digest
 from myagent.eventlog import PromptKey
 from myagent.host.peer import Peer, name_of
@@ -59,11 +59,11 @@ class Prompts:
             if earlier is not None and earlier.digest != digest:
                 raise Conflict
         if earlier is not None:
-            session = self._store.sessions[SessionId(earlier.session_id)]
+            session = self._session(SessionId(earlier.session_id))
             peer.send(encode(Ack(id=message.id, session_id=session.session_id, duplicate=True)))
             peer.send(encode(SessionMetadata(session=self._store.metadata(session))))
             return
-        session = self._new_session() if message.session_id is None else self._store.sessions[message.session_id]
+        session = self._new_session() if message.session_id is None else self._session(message.session_id)
         mode = message.permission_mode or self._settings.permission_mode
         step = session.accept(message, by=name_of(peer), mode=mode, now=self._store.stamp())
         ack = encode(Ack(id=message.id, session_id=session.session_id, duplicate=False))
@@ -76,6 +76,13 @@ class Prompts:
             on_stored=lambda _: peer.send(ack),
             audit=(entry("prompt", now(), fields),),
         )
+
+    def _session(self, session_id: SessionId) -> Session:
+        """Raises `UnknownSession`: it may have been deleted since."""
+        session = self._store.sessions.get(session_id)
+        if session is None:
+            raise UnknownSession
+        return session
 
     def _new_session(self) -> Session:
         time = datetime.now(UTC)

@@ -61,6 +61,8 @@ class Happenings:
             case "revoked" | "expired":
                 which = record.get("credential") or f"device {record.get('device')}"
                 return f"{record['kind']}: {self._named(str(which))}"
+            case "deleted":
+                return f"session {_short(record['session'])} was deleted by {self._who(record['connection'])}"
             case "rotated":
                 return "the owner token was replaced"
             case _:
