@@ -28,8 +28,11 @@ SERVE_OPTIONS = {
 CLIENT_OPTIONS = {
     "--help", "--remote", "--url", "--host", "--port", "--token", "--ca", "--insecure-plain", "--prompt", "--session",
     "--after", "--role", "--label", "--permission-mode", "--raw", "--reconnect", "--no-reconnect",
+    "--timestamps", "--continue",
 }  # fmt: skip
-SESSIONS_OPTIONS = {"--help", "--remote", "--url", "--host", "--port", "--token", "--ca", "--insecure-plain", "--json"}
+SESSIONS_OPTIONS = {
+    "--help", "--remote", "--url", "--host", "--port", "--token", "--ca", "--insecure-plain", "--json", "--all",
+}  # fmt: skip
 
 
 def one_line(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from myagent.cli.arguments.parsing import add_address, command, seconds, session_id, speed
+from myagent.cli.arguments.parsing import add_address, command, seconds, session_name, speed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _add_attach(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("link", metavar="LINK", nargs="?", help="instead of --url: the server's address, or an invite's link")
     add_address(parser)
-    add("--session", metavar="ID", type=session_id, help="the session to show first (default: the latest)")
+    add("--session", metavar="ID", type=session_name, help="the session to show first (default: the latest)")
     add(
         "--role", choices=("follower",), help="ask not to be the owner, even if nobody is (default: take what is given)"
     )
@@ -169,7 +169,7 @@ def _add_attach(parser: argparse.ArgumentParser) -> None:
 def _add_export(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add_address(parser)
-    add("session", metavar="SESSION", type=session_id, help="its id, as `sessions` lists it")
+    add("session", metavar="SESSION", type=session_name, help="its id, as `sessions` lists it, a part of it, @latest")
     add("--format", required=True, choices=("jsonl", "md", "html", "asciicast"), help="see above")
     add("-o", "--output", metavar="FILE", help="where to (default: standard output)")
     _add_max_wait(parser)
@@ -185,7 +185,7 @@ def _add_max_wait(parser: argparse.ArgumentParser) -> None:
 def _add_replay(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add_address(parser)
-    add("session", metavar="SESSION", type=session_id, help="its id, as `sessions` lists it")
+    add("session", metavar="SESSION", type=session_name, help="its id, as `sessions` lists it, a part of it, @latest")
     add("--speed", metavar="N", type=speed, default=1.0, help="times as fast (default 1; 0: no pauses)")
     _add_max_wait(parser)
     add("--raw", action="store_true", help="pass agent text to the terminal as it is; it can then drive the terminal")

@@ -12,6 +12,7 @@ from myagent.cli.terminal.driver import NOT_ALLOWED, Driver, Wanted
 from myagent.cli.terminal.output import Screen
 from myagent.cli.terminal.question import Keyboard
 from myagent.client import ClientError, Refused, connect
+from myagent.client.naming import named
 from myagent.core.display import escape
 from myagent.exceptions import MyagentError
 
@@ -52,9 +53,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _run(arguments: argparse.Namespace, screen: Screen, has_terminal: bool) -> int:
+    address = target.address(arguments)
+    if arguments.session is not None:
+        address.check_plain(allowed=arguments.insecure_plain)
+        arguments.session = await asyncio.to_thread(named, address, target.token(arguments, address), arguments.session)
     wanted = Wanted(prompt=arguments.prompt, session=arguments.session, mode=arguments.permission_mode)
     driver = Driver(wanted, screen, Keyboard(sys.stdin.fileno()) if has_terminal else None)
-    address = target.address(arguments)
     client = connect(
         address,
         token=target.token(arguments, address),

@@ -21,6 +21,8 @@ def run(arguments: argparse.Namespace) -> int:
     except MyagentError as error:
         say(target.told(error, arguments))
         return target.exit_code(error)
+    if not arguments.all:
+        sessions = [each for each in sessions if not each.get("archived")]
     if arguments.json:
         data(f"{json.dumps(sessions, indent=2)}\n")
     else:
