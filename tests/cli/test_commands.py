@@ -32,6 +32,7 @@ CLIENT_OPTIONS = {
 }  # fmt: skip
 SESSIONS_OPTIONS = {
     "--help", "--remote", "--url", "--host", "--port", "--token", "--ca", "--insecure-plain", "--json", "--all",
+    "--search",
 }  # fmt: skip
 
 

@@ -88,3 +88,20 @@ def test_continue_is_the_latest_session(shared: Any, myagent: Any) -> None:
     serving, (_, second) = shared
     told = myagent("remote", "client", "--url", serving.url, "--continue", "--prompt", "read a.txt").stderr
     assert f"session: {second}" in told
+
+
+def test_what_was_said_is_found_in_all_sessions(shared: Any, myagent: Any) -> None:
+    serving, (first, _) = shared
+    at = ("--url", serving.url)
+    found = myagent("remote", "sessions", *at, "--search", "CONTENT of")
+    assert (found.returncode, found.stderr) == (0, "")
+    head, *hits = found.stdout.splitlines()
+    assert head == f"{first}  read a.txt"
+    assert any("content of a" in hit for hit in hits)
+    assert all(hit.startswith("  #") for hit in hits)
+    assert myagent("remote", "sessions", *at, "--search", "nowhere").stdout == "not found\n"
+    told = json.loads(myagent("remote", "sessions", *at, "--search", "content", "--json").stdout)
+    assert {hit["sessionId"] for hit in told["hits"]} == {first}
+    link = myagent("remote", "invite", "--json", "--cwd", str(serving.directory)).stdout
+    refused = myagent("remote", "sessions", *at, "--token", json.loads(link)["token"], "--search", "content")
+    assert (refused.returncode, refused.stderr) == (3, "[remote] only the owner's token may search in all sessions\n")

@@ -64,7 +64,7 @@ class Keeping:
 
     async def _erase(self, peer: Peer, message: Delete) -> None:
         try:
-            await self._store.log.erase()
+            await self._store.erase()
         except LogRefused as error:
             refusal: Refused = as_refusal(error)
             peer.refuse(message.id, refusal)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -65,6 +65,7 @@ class SessionStore:
         self.resolved: Callable[[PermissionResolved, str | None], None]
         self.happened: Callable[[SessionEvent], None] | None = None  # each event of a step; not the agent's output
         self.failed: Callable[[LogFailed], None]  # a fact cannot be stored any more; may be called again
+        self.erases: list[Callable[[], Awaitable[None]]] = []  # what else forgets a session that is deleted
         self._latest = max((each.updated_at for each in sessions.values()), default="")
         self._retain = retain
         self._since_retain = 0
@@ -199,6 +200,12 @@ class SessionStore:
         # A fact, since a log that is over its quota takes those: this is how there is room again.
         self.log.write(Unit(committed, refused, deletes=(session_id,), audit=(record,), fact=True))
         await done
+
+    async def erase(self) -> None:
+        """Return when the bytes of deleted sessions are gone. Raises `LogRefused`."""
+        for each in self.erases:
+            await each()
+        await self.log.erase()
 
     def lost(self, error: LogRefused) -> None:
         """Something could not be stored; if nothing can be any more, whoever runs the server must know."""

@@ -26,7 +26,9 @@ from myagent.agents.processes import confinement, kept
 from myagent.agents.processes.ledger import Ledger
 from myagent.eventlog import EventLog
 from myagent.eventlog.sqlite import SqliteLog
+from myagent.eventlog.words import WordIndex
 from myagent.host.host import Host
+from myagent.host.searching import Searching
 from myagent.server import process_origin
 from myagent.server.addresses import ANYWHERE, Page, bracketed, find_page
 from myagent.server.admission import Admission, Call, Rejected
@@ -72,10 +74,17 @@ class Server:
         self.auth_path = self._access.auth_path
         self._measures = MeasuredLog(log or SqliteLog(self._state.path / "sessions.db", quota=self.settings.max_log))
         self.host = Host(self.workspace, agent, self._measures, self.settings)
+        searches = log is None and self.settings.retain_events is None  # words of what was dropped would stay
+        self._search = Searching(self.host, WordIndex(self._state.path / "words.db") if searches else None)
         self.places = Places(self.settings)
         self._upgrades = Upgrades(self.host, self._access, self.places)
         self._answers = Answers(
-            self.host, self.settings, access=self._access, tickets=self._tickets, measures=self._measures
+            self.host,
+            self.settings,
+            access=self._access,
+            tickets=self._tickets,
+            measures=self._measures,
+            search=self._search,
         )
         self._tls: ssl.SSLContext | None = None
         self._server: asyncio.Server | None = None
@@ -156,6 +165,7 @@ class Server:
             self._server = await listen(self.settings, lambda: Connection(self))
             self.port = self._server.sockets[0].getsockname()[1]
             await self.host.start(survivors=self._end_survivors())
+            await self._search.start()
             self._admission = self._make_admission()
             self._govern()
             await self._control.open()
@@ -169,6 +179,7 @@ class Server:
             if self._server is not None:
                 self._server.close()
             await self._control.close()
+            await self._search.close()
             await self.host.abandon()
             self._resources.close()
             self._state.close()
@@ -204,6 +215,7 @@ class Server:
                 await asyncio.wait_for(self._empty.wait(), self.settings.close_timeout)
         for connection in list(self._connections):
             connection.abort()
+        await self._search.close()
         await self.host.close()
         self._save_seen()
         self._resources.close()

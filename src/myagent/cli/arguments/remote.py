@@ -99,6 +99,7 @@ SESSIONS_EPILOG = f"""\
 examples:
   myagent remote sessions
   myagent remote sessions --json --url wss://agent.example.org
+  myagent remote sessions --search 'release notes'
 
 {EXIT_CODES}
 """
@@ -339,3 +340,6 @@ def _add_sessions(parser: argparse.ArgumentParser) -> None:
     add_address(parser)
     parser.add_argument("--json", action="store_true", help="one JSON array, as the server tells it")
     parser.add_argument("--all", action="store_true", help="also those in the archive")
+    parser.add_argument(
+        "--search", metavar="WORDS", help="say where all of these words were said, in all sessions; owner's token only"
+    )
