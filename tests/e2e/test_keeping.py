@@ -11,7 +11,7 @@ import pytest
 from puppet import Puppet
 from wire import Client, Scene, scene
 
-from myagent.host.host import Host
+from myagent.host.slot import Slot
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
 
@@ -137,7 +137,7 @@ async def test_a_process_of_the_agents_may_not(tmp_path: Path, monkeypatch: pyte
     async with scene(tmp_path, allow_bypass=True) as here:
         owner = await here.join()
         session = await begun(here, owner)
-        monkeypatch.setattr(Host, "_confine", lambda _self, _peer: True)
+        monkeypatch.setattr(Slot, "confine", lambda _self, _peer: True)
         await owner.refused(await owner.send("delete", sessionId=session), "not_allowed")
         assert await metadata(here, session) is not None
 

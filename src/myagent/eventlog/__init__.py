@@ -78,6 +78,9 @@ class Unit:
     # anything for one is rejected. `EventLog.erase` returns when their bytes are gone, too.
     deletes: Sequence[str] = ()
     at: int | None = None  # when its events were accepted, in milliseconds since 1970 (UTC); becomes a member of each
+    # For a copy of another log: session id → the `seq` after which the unit's events go on, if that is more than the
+    # session's head. What lies between is missing here for good, and readers see that as they see what retention took.
+    skips: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from myagent.core.messages import Event, Gap, Metadata, PermissionRequest, PermissionResolved, Prompt, TerminalState
+from myagent.core.messages import (
+    Activity,
+    Event,
+    Gap,
+    Metadata,
+    PermissionRequest,
+    PermissionResolved,
+    Prompt,
+    Question,
+    QuestionResolved,
+    TerminalState,
+)
 from myagent.text.times import utc
-from myagent.text.wording import OUTCOMES, escaped_line, name_line, one_line, request_name, whole_line
+from myagent.text.wording import ANSWERED, OUTCOMES, escaped_line, name_line, one_line, request_name, whole_line
 
 
 def title(metadata: Metadata) -> str:
@@ -26,6 +37,10 @@ def prompt(event: Prompt) -> str:
     return f"Prompt by {name_line(event.by)}"
 
 
+def activity(_: Activity) -> str:
+    return "The agent goes on by itself"
+
+
 def asked(event: PermissionRequest) -> str:
     return f"Permission asked: {request_name(event)}"
 
@@ -41,6 +56,16 @@ def details(event: PermissionRequest) -> Iterator[tuple[str, str]]:
 def resolved(event: PermissionResolved) -> str:
     reason = f": {one_line(event.reason)}" if event.reason else ""
     return f"Permission {OUTCOMES[event.outcome]} by {name_line(event.by)}{reason}"
+
+
+def question(event: Question) -> str:
+    where = f" ({whole_line(event.url)})" if event.url else ""
+    return f"Question asked: {escaped_line(event.message)}{where}"
+
+
+def answered(event: QuestionResolved) -> str:
+    reason = f": {one_line(event.reason)}" if event.reason else ""
+    return f"Question {ANSWERED[event.outcome]} by {name_line(event.by)}{reason}"
 
 
 def ended(event: TerminalState) -> str:

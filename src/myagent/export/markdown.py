@@ -5,7 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from myagent.core.messages import Gap, Metadata, PermissionRequest, PermissionResolved, Prompt, TerminalState
+from myagent.core.messages import (
+    Activity,
+    Gap,
+    Metadata,
+    PermissionRequest,
+    PermissionResolved,
+    Prompt,
+    Question,
+    QuestionResolved,
+    TerminalState,
+)
 from myagent.export import facts
 from myagent.export.parts import Output, Part
 from myagent.text.terminal import visible
@@ -30,10 +40,16 @@ def _part(part: Part) -> Iterator[str]:
         case Prompt():
             yield f"## {_plain(facts.prompt(part))}{facts.when(part)}\n\n"
             yield from _fenced(visible(part.prompt), "text")
+        case Activity():
+            yield f"## {_plain(facts.activity(part))}{facts.when(part)}\n"
         case PermissionRequest():
             yield from _request(part)
         case PermissionResolved():
             yield f"**{_plain(facts.resolved(part))}**{facts.when(part)}\n"
+        case Question():
+            yield f"**{_plain(facts.question(part))}**{facts.when(part)}\n"
+        case QuestionResolved():
+            yield f"**{_plain(facts.answered(part))}**{facts.when(part)}\n"
         case TerminalState():
             yield f"*{_plain(facts.ended(part))}*{facts.when(part)}\n"
         case Gap():

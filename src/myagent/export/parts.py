@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 
 from myagent.client.incoming import Message
 from myagent.core.messages import (
+    Activity,
     AgentStderr,
     AgentStdout,
     Gap,
     PermissionRequest,
     PermissionResolved,
     Prompt,
+    Question,
+    QuestionResolved,
     TerminalState,
 )
 from myagent.text.overwriting import Overwriting
@@ -32,7 +35,8 @@ class Output:
     error: bool
 
 
-Part = Output | Prompt | PermissionRequest | PermissionResolved | TerminalState | Gap
+Told = Prompt | Activity | PermissionRequest | PermissionResolved | Question | QuestionResolved | TerminalState | Gap
+Part = Output | Told
 
 
 @dataclass(slots=True)
@@ -78,7 +82,7 @@ def parts(events: Iterable[Message]) -> Iterator[Part]:
         if gathered is not None:
             yield gathered.output()
             gathered = None
-        if isinstance(event, Prompt | PermissionRequest | PermissionResolved | TerminalState | Gap):
+        if isinstance(event, Told):
             yield event
     if gathered is not None:
         yield gathered.output()

@@ -35,9 +35,9 @@ class Keeping:
             raise UnknownSession
         match message:
             case Rename():
-                step = session.rename(self._redactor.text(message.title))
+                step = session.keep(name=self._redactor.text(message.title))
             case Archive():
-                step = session.archive(message.archived)
+                step = session.keep(archived=message.archived)
             case Delete():
                 await self._delete(peer, message, actor)
                 return

@@ -15,7 +15,8 @@ from myagent.core.audit import entry
 from myagent.core.codec import encode
 from myagent.core.messages import Ack, SessionId, SessionMetadata, UserMessage
 from myagent.core.refusals import BadMessage, Conflict, NotAllowed, TooLarge, UnknownSession
-from myagent.core.session import Session, prompt_digest
+from myagent.core.session import Session
+from myagent.core.turn import prompt_digest
 from myagent.eventlog import PromptKey
 from myagent.host.peer import Peer, name_of
 from myagent.host.session_store import METADATA, SessionStore, iso, now

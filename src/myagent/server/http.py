@@ -15,9 +15,8 @@ from myagent.access.registry import Access
 from myagent.access.tickets import SECONDS as TICKET_SECONDS
 from myagent.access.tickets import Tickets, TicketsFull
 from myagent.core.codec import encode
-from myagent.core.messages import SessionId
 from myagent.eventlog import with_update
-from myagent.host.host import Host
+from myagent.host.peer import clean_label
 from myagent.host.searching import HITS, NoSearch, Searching
 from myagent.server.admission import (
     NO_CREDENTIAL,
@@ -29,7 +28,8 @@ from myagent.server.admission import (
     number,
 )
 from myagent.server.metrics import METRICS_TYPE, MeasuredLog
-from myagent.server.static import PAGE_POLICY, page_files
+from myagent.server.static import page_files, page_policy
+from myagent.server.workspace import Workspace
 from myagent.settings import Settings
 
 PAGE_BYTES = 1 << 20  # of events in one answer
@@ -44,13 +44,13 @@ class Answers:
 
     def __init__(
         self,
-        host: Host,
+        host: Workspace,
         settings: Settings,
         *,
         access: Access,
         tickets: Tickets,
         measures: MeasuredLog,
-        search: Searching,
+        search: Searching | None = None,
     ) -> None:
         self._host = host
         self._settings = settings
@@ -100,15 +100,18 @@ class Answers:
                     raise Rejected(403, "owner only")
                 return _response(200, await self._measures.exposition(self._host), METRICS_TYPE)
             case _:
-                return self._page(call.path)
+                return self._page(call)
 
-    def _page(self, path: str) -> Response:
+    def _page(self, call: Call) -> Response:
         """A file of the page, which has relative addresses in it and so must be at a path that ends in a slash."""
-        if path == self._settings.base_path:
-            return _response(308, b"", "text/plain; charset=utf-8", Location=f"{path}/")
-        file = page_files()[path]
-        own = {"Cross_Origin_Opener_Policy": "same-origin"}
-        return _response(200, file.body, file.content_type, policy=PAGE_POLICY, **own)
+        if call.path == self._settings.base_path:
+            return _response(308, b"", "text/plain; charset=utf-8", Location=f"{call.path}/")
+        file = page_files()[call.path]
+        own = {"Cross_Origin_Opener_Policy": "same-origin", "Vary": "Accept-Encoding"}
+        if call.takes_gzip:
+            own["Content_Encoding"] = "gzip"
+        body = file.gzipped if call.takes_gzip else file.body
+        return _response(200, body, file.content_type, policy=page_policy(), cache=file.cache, **own)
 
     def _ticket(self, call: Call) -> Response:
         assert call.credential is not None
@@ -126,7 +129,7 @@ class Answers:
         if not self._access.authenticator.still_good(call.credential):
             raise Rejected(401, NO_CREDENTIAL)
         try:
-            told = self._access.exchange(call.credential, call.nonce)
+            told = self._access.exchange(call.credential, call.nonce, clean_label(call.device_name))
         except Spent:
             raise Rejected(401, NO_CREDENTIAL) from None
         except OSError:
@@ -150,12 +153,15 @@ class Answers:
         if credential.scope != "owner" or credential.session_id is not None:
             raise Rejected(403, "owner only")
         limit = number(call.parameters, "limit")
+        if self._search is None:
+            raise Rejected(404, "there is no search here")
         try:
             found = await self._search.find(call.parameters["search"], HITS if limit is None else limit)
         except NoSearch as error:
             raise Rejected(404, str(error)) from None
-        told = dict.fromkeys(hit.session_id for hit in found.hits)
-        sessions = [self._host.store.metadata(self._host.sessions[SessionId(each)]) for each in told]
+        told = list(dict.fromkeys(hit.session_id for hit in found.hits))
+        sessions = [each for each in self._host.store.listed() if each.session_id in told]
+        sessions.sort(key=lambda each: told.index(each.session_id))
         body = encode({"sessions": sessions, "hits": found.hits, "complete": found.complete})
         return _response(200, self._host.redactor.encoded(body), "application/json")
 
@@ -200,14 +206,16 @@ def rejection(rejected: Rejected) -> Response:
     return _response(rejected.status, body, "text/plain; charset=utf-8", **extra)
 
 
-def _response(status: int, body: bytes, content_type: str, *, policy: str = DATA_POLICY, **extra: str) -> Response:
+def _response(
+    status: int, body: bytes, content_type: str, *, policy: str = DATA_POLICY, cache: str = "no-store", **extra: str
+) -> Response:
     headers = Headers(
         [
             ("Date", formatdate(usegmt=True)),
             ("Connection", "close"),
             ("Content-Length", str(len(body))),
             ("Content-Type", content_type),
-            ("Cache-Control", "no-store"),
+            ("Cache-Control", cache),
             ("X-Content-Type-Options", "nosniff"),
             ("Referrer-Policy", "no-referrer"),
             ("Content-Security-Policy", policy),

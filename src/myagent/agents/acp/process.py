@@ -22,7 +22,7 @@ from myagent.exceptions import AgentUnavailable
 
 ACP_VERSION = 1
 # We lend neither files nor terminals. What an agent tells only to those who can show it, we can.
-CAPABILITIES: JSON = {"session": {"notices": {}, "compaction": {}}}
+CAPABILITIES: JSON = {"session": {"notices": {}, "compaction": {}}, "elicitation": {"form": {}, "url": {}}}
 START_SECONDS = 60.0  # for an answer to anything but a prompt; opencode takes 3 on two busy cores
 
 

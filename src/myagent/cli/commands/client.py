@@ -57,7 +57,12 @@ async def _run(arguments: argparse.Namespace, screen: Screen, has_terminal: bool
     if arguments.session is not None:
         address.check_plain(allowed=arguments.insecure_plain)
         arguments.session = await asyncio.to_thread(named, address, target.token(arguments, address), arguments.session)
-    wanted = Wanted(prompt=arguments.prompt, session=arguments.session, mode=arguments.permission_mode)
+    wanted = Wanted(
+        prompt=arguments.prompt,
+        session=arguments.session,
+        mode=arguments.permission_mode,
+        take_over=arguments.take_over,
+    )
     driver = Driver(wanted, screen, Keyboard(sys.stdin.fileno()) if has_terminal else None)
     client = connect(
         address,
@@ -65,7 +70,7 @@ async def _run(arguments: argparse.Namespace, screen: Screen, has_terminal: bool
         session=arguments.session,
         after=arguments.after,
         role=arguments.role,
-        label=arguments.label,
+        label=target.label(arguments),
         reconnect=arguments.reconnect,
         reconnect_for=float("inf") if wanted.prompt is None else GIVE_UP,
         insecure_plain=arguments.insecure_plain,
