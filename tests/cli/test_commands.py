@@ -30,8 +30,12 @@ SERVE_OPTIONS = {
 CLIENT_OPTIONS = {
     "--help", "--remote", "--url", "--host", "--port", "--token", "--ca", "--insecure-plain", "--prompt", "--session",
     "--after", "--role", "--label", "--permission-mode", "--raw", "--reconnect", "--no-reconnect", "--take-over",
+    "--timestamps", "--continue",
 }  # fmt: skip
-SESSIONS_OPTIONS = {"--help", "--remote", "--url", "--host", "--port", "--token", "--ca", "--insecure-plain", "--json"}
+SESSIONS_OPTIONS = {
+    "--help", "--remote", "--url", "--host", "--port", "--token", "--ca", "--insecure-plain", "--json", "--all",
+    "--search",
+}  # fmt: skip
 
 
 def one_line(text: str) -> str:

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from myagent.cli.terminal import output as terminal_output
 from myagent.cli.terminal.output import Screen
+from myagent.text.times import absolute
 
 BAR = r"!printf 'start\n'; printf 'progress 10%%\r'; sleep 0.1; printf 'progress 50%%\r\033[32mprogress 100%%\033[0m\n'"
 BYPASS = ("--allow-bypass", "--permission-mode", "bypassPermissions")
@@ -109,3 +111,24 @@ def test_what_was_written_before_a_word_of_ours_is_not_written_twice(monkeypatch
     screen.agent("t", "\rfour")
     screen.end_turn("t")
     assert output.getvalue() == "one two\nthree\nfoure"
+
+
+def test_with_times_each_line_begins_with_that_of_the_event_that_ended_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    output, ours = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(sys, "stdout", output)
+    monkeypatch.setattr(sys, "stderr", ours)
+    monkeypatch.setattr(terminal_output, "milliseconds", lambda: 0)
+    screen = Screen(raw=False, times=True)
+    with screen.at(1_790_000_000_000):
+        screen.agent("t", "one\r")
+    with screen.at(1_790_000_001_000):
+        screen.agent("t", "two\n\nthree\n\x1b[2Jfour")
+    screen.say("asked")
+    with screen.at(None):
+        screen.agent("t", "\n")
+    two, four = absolute(1_790_000_001_000), absolute(0)  # the line of which nobody knows how it goes on is ours to end
+    assert output.getvalue() == f"{two} two\n\n{two} three\n{four} \\u{{1b}}[2Jfour\n"
+    assert ours.getvalue() == f"{four} [remote] asked\n"
+    with screen.at(None):
+        screen.agent("t", "old\n")
+    assert output.getvalue().endswith("\nunknown time old\n")

@@ -89,6 +89,25 @@ def test_the_stored_body_is_the_draft_with_its_seq(place: Place) -> None:
     asyncio.run(script())
 
 
+def test_the_events_of_a_unit_have_its_time_and_those_of_a_unit_without_one_have_none(place: Place) -> None:
+    async def script() -> None:
+        async with place.open() as log:
+            stored = await store(
+                log, Draft("a", b'{"type":"prompt"}'), Draft("b", b'{"type":"x"}'), at=1_790_000_000_000
+            )
+            stored += await store(log, Draft("a", b'{"type":"prompt"}'))
+            assert [each.body for each in stored] == [
+                b'{"type":"prompt","at":1790000000000,"seq":1}',
+                b'{"type":"x","at":1790000000000,"seq":1}',
+                b'{"type":"prompt","seq":2}',
+            ]
+            assert len(stored[0].body) - len(stored[2].body) == 19  # as docs/protocol.md says
+        async with place.open() as log:
+            assert await log.read(0, max_bytes=ALL) == stored
+
+    asyncio.run(script())
+
+
 def test_commits_are_told_in_order_on_the_loops_thread_and_never_within_write(place: Place) -> None:
     async def script() -> None:
         async with place.open() as log:

@@ -87,6 +87,41 @@ def test_what_is_gone_is_said(form: Format) -> None:
         assert "Events 1 to 4 are gone" in exported(form, LINES[4:]).replace("\\", "")
 
 
+AT = 1_790_000_000_000  # 2026-09-21T14:13:20Z
+
+
+def timed(*milliseconds: int) -> list[bytes]:
+    """A prompt, then output at each of these times after it."""
+    said = (event(AgentStdout, seq, chunk=f"{seq}\n", at=AT + at) for seq, at in enumerate(milliseconds, 2))
+    return [event(Prompt, 1, prompt="p", by="b", at=AT), *said]
+
+
+def pauses(lines: list[bytes], **options: float) -> list[float]:
+    return [pause for pause, _ in steps(map(read, lines), **options)]  # type: ignore[arg-type]
+
+
+def test_a_recording_has_the_pauses_that_there_were_up_to_the_longest_wanted() -> None:
+    lines = timed(40, 1540, 61_540, 61_000)
+    assert pauses(lines)[1:] == [0.04, 1.5, 3.0, 0.0]  # the last one: its clock was set back
+    assert pauses(lines, max_wait=100)[1:] == [0.04, 1.5, 60.0, 0.0]
+    header, *rest = exported("asciicast", lines).splitlines()
+    assert "waits of at most 3 s" in json.loads(header)["title"]
+    assert [json.loads(line)[0] for line in rest] == [1.5, 1.54, 3.04, 6.04, 6.04]
+
+
+def test_what_has_no_times_is_paced_evenly_and_said_to_be() -> None:
+    assert "paced evenly" in json.loads(exported("asciicast").splitlines()[0])["title"]
+    assert pauses([event(AgentStdout, n, chunk="x\n") for n in (1, 2)]) == [0.25, 0.25]
+    mixed = [event(AgentStdout, 1, chunk="x\n"), event(AgentStdout, 2, chunk="x\n", at=AT)]
+    assert pauses(mixed) == [0.25, 0.25]
+
+
+@pytest.mark.parametrize("form", ["md", "html"])
+def test_times_are_told_in_utc(form: Format) -> None:
+    assert "Prompt by b · 2026-09-21T14:13:20.000Z" in exported(form, timed())
+    assert "·" not in exported(form)
+
+
 class Page(HTMLParser):
     """Collects the tags of a page, with their attributes, and its text."""
 
@@ -171,7 +206,7 @@ def test_the_recording_is_an_asciicast_of_version_2(make: Any) -> None:
     assert header["version"] == 2
     assert isinstance(header["width"], int)
     assert isinstance(header["height"], int)
-    assert header["title"].endswith("(paced evenly: the log keeps no times)")
+    assert header["title"].endswith("(paced evenly: the log has no times of it)")
     assert all(len(frame) == 3 and frame[1] == "o" and isinstance(frame[2], str) for frame in frames)
     times = [frame[0] for frame in frames]
     assert times == sorted(times)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 from browser import PATIENCE, Viewer, expect, stage
@@ -235,3 +236,16 @@ async def test_a_page_that_takes_resizing_for_scrolling_stops(tmp_path: Path) ->
         assert not await at_the_end(owner)
         play.end()
         await expect(owner.at(".item.end")).to_be_attached()
+
+
+async def test_a_time_tells_all_of_it_to_who_points_at_it(tmp_path: Path) -> None:
+    puppet = Puppet()
+    async with stage(tmp_path, puppet) as scene:
+        scene.server.host.log._clock = lambda: 1_790_000_000_000  # 2026-09-21T14:13:20Z
+        owner = await scene.join()
+        await owner.prompt("go")
+        (await puppet.begun()).end()
+        for place in (".item.prompt time", ".item.end time"):
+            time = owner.at(place)
+            await expect(time).to_have_attribute("datetime", "2026-09-21T14:13:20.000Z")
+            await expect(time).to_have_attribute("title", re.compile("2026"))

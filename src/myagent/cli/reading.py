@@ -9,6 +9,7 @@ from myagent.cli import target
 from myagent.cli.terminal.output import say
 from myagent.client.asking import all_events, session
 from myagent.client.errors import Refused
+from myagent.client.naming import named
 from myagent.core.messages import Metadata
 from myagent.exceptions import MyagentError
 
@@ -23,7 +24,7 @@ def read_session(
         address = target.address(arguments)
         address.check_plain(allowed=arguments.insecure_plain)
         token = target.token(arguments, address)
-        metadata = session(address, token, arguments.session)
+        metadata = session(address, token, named(address, token, arguments.session))
         work(arguments, metadata, _counted(all_events(address, token, metadata), metadata.head))
     except Refused as refused:
         missing = refused.status == 404

@@ -7,6 +7,7 @@ import json
 import ssl
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -82,6 +83,18 @@ def list_sessions(address: Address, token: str, *, timeout: float = TIMEOUT) -> 
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise NotMyagent("its list of sessions is not JSON of the expected form") from None
     return list(sessions)
+
+
+def search(address: Address, token: str, words: str, *, timeout: float = TIMEOUT) -> dict[str, Any]:
+    """Where words were said, as the server tells it: `sessions`, `hits`, `complete`. Raises as `list_sessions`;
+    `Refused` with 403 to whoever may not, with 404 where there is no search."""
+    try:
+        found = json.loads(get(address, token, f"/sessions?search={quote(words)}", timeout=timeout))
+        if not (isinstance(found["hits"], list) and all(isinstance(hit["sessionId"], str) for hit in found["hits"])):
+            raise NotMyagent("what it found is not of the expected form")
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise NotMyagent("it does not search: an older server") from None
+    return dict(found)
 
 
 def session(address: Address, token: str, session_id: str) -> Metadata:

@@ -17,10 +17,12 @@ from myagent.client.state import State
 from myagent.client.view import View
 from myagent.core.messages import (
     AnswerMessage,
+    Archive,
     Cancel,
     Claim,
     Command,
     DecisionBody,
+    Delete,
     Handover,
     Limits,
     ListRules,
@@ -33,6 +35,7 @@ from myagent.core.messages import (
     Question,
     QuestionOutcome,
     Release,
+    Rename,
     RequestControl,
     RequestSeen,
     Resume,
@@ -200,6 +203,17 @@ class Commands:
 
     async def cancel(self, session: str, turn: str | None = None) -> str:
         return await self._send(Cancel(id=new_id(), session_id=SessionId(session), turn_id=turn))
+
+    async def rename(self, session: str, title: str) -> str:
+        """As the owner; an empty title is that of its first prompt, or the agent's, again."""
+        return await self._send(Rename(id=new_id(), session_id=SessionId(session), title=title))
+
+    async def archive(self, session: str, *, archived: bool = True) -> str:
+        return await self._send(Archive(id=new_id(), session_id=SessionId(session), archived=archived))
+
+    async def delete(self, session: str) -> str:
+        """As the owner; acknowledged when nothing of the session is left at the server."""
+        return await self._send(Delete(id=new_id(), session_id=SessionId(session)))
 
     async def claim(self, *, force: bool = False) -> str:
         """Take the free slot; with `force` also from an owner with the same credential."""

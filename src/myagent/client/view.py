@@ -32,6 +32,7 @@ from myagent.core.messages import (
     RequestSeen,
     Role,
     RoleMessage,
+    SessionDeleted,
     SessionMetadata,
     TerminalState,
     UserMessage,
@@ -103,6 +104,9 @@ class View:
             case SessionMetadata(session=session):
                 self.sessions[session.session_id] = session
                 self._learn_v1(session.write_ids, session.session_id)
+            case SessionDeleted(session_id=gone):
+                self.sessions.pop(gone, None)
+                self.requests = {key: open_ for key, open_ in self.requests.items() if open_.session_id != gone}
             case Ack():
                 return self._acked(message)
             case Error():

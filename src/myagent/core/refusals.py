@@ -102,6 +102,13 @@ class UnknownSession(Refused):
         return "no such session in this workspace"
 
 
+class SessionBusy(Refused):
+    code = "session_busy"
+
+    def __str__(self) -> str:
+        return "a turn runs or waits in this session: it can be deleted when that has ended; cancel it first"
+
+
 class UnknownRequest(Refused):
     code = "unknown_request"
 
@@ -248,6 +255,7 @@ CODES = tuple(
             NotClaimable,
             NotAllowed,
             UnknownSession,
+            SessionBusy,
             UnknownRequest,
             AlreadyResolved,
             UnknownQuestion,

@@ -48,7 +48,7 @@ from myagent.core.messages import (
 )
 from myagent.core.permissions import TOO_LARGE, Allow, Answer, OpenRequest, Resolution, ToolCall, request_body
 from myagent.core.questions import CANCELLED, Asked, Given, OpenQuestion, OpenQuestions, digest_of, question_event
-from myagent.core.refusals import AlreadyResolved, QueueFull, UnknownRequest
+from myagent.core.refusals import AlreadyResolved, NotAllowed, QueueFull, SessionBusy, UnknownRequest
 from myagent.core.rule import Missed, Offer, Rule
 from myagent.core.turn import EXIT_CODES, QueuedTurn, Running
 
@@ -89,6 +89,9 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     last_request_id: str | None = None
     last_exit_code: int | None = None
     last_error: str | None = None
+    name: str = ""  # that a person gave it
+    archived: bool = False
+    imported: bool = False  # made elsewhere: it is read, and not gone on with
 
     @property
     def state(self) -> SessionState:
@@ -112,18 +115,22 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             last_request_id=self.last_request_id,
             last_exit_code=self.last_exit_code,
             last_error=self.last_error,
-            title=self.agent_state.get("title") or self.title,
+            title=self.name or self.agent_state.get("title") or self.title,
             agent=self.agent,
             mode=self.mode,
             queue=[QueuedPrompt(turn.id, _shorten(turn.prompt, SHORT_PROMPT)) for turn in self.queue],
             head=head,
             agent_state=self.agent_state or None,
+            archived=self.archived,
+            imported=self.imported,
         )
 
     # --- prompts --------------------------------------------------------------------------------------------------
 
     def accept(self, message: UserMessage, *, by: str, mode: PermissionMode, now: str) -> Step:
         """Take a new prompt; its turn begins at once if nothing runs. The caller has ruled out a repeated id."""
+        if self.imported:
+            raise NotAllowed("this session was imported: it can be read, and not gone on with")
         if len(self.queue) >= QUEUE_LIMIT:
             raise QueueFull(QUEUE_LIMIT)
         turn = QueuedTurn(message.id, message.prompt, by, mode, message.skill_names)
@@ -133,6 +140,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             title=self.title or _shorten(message.prompt.strip().partition("\n")[0], SHORT_TITLE),
             write_ids=(*self.write_ids, message.id)[-WRITE_IDS:],
             last_request_id=message.id,
+            archived=False,
         )
         if self.running:
             return Step(replace(session, queue=(*self.queue, turn)))
@@ -202,6 +210,16 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         ends = tuple(self._end(turn.id, "interrupted", 1, message) for turn in left)
         session = replace(settled.session, running=None, queue=(), updated_at=now, last_exit_code=1, last_error=message)
         return Step(session, settled.events + ends)
+
+    def keep(self, *, name: str | None = None, archived: bool | None = None) -> Step | None:
+        """Give it a name (an empty one is none), or put it away or back; `None` if it is so already."""
+        name = self.name if name is None else _shorten(" ".join(name.split()), SHORT_PROMPT)
+        kept = replace(self, name=name, archived=self.archived if archived is None else archived)
+        return None if kept == self else Step(kept)
+
+    def check_deletable(self) -> None:
+        if self.running or self.queue:
+            raise SessionBusy
 
     # --- permission requests --------------------------------------------------------------------------------------
 

@@ -99,6 +99,11 @@ class Fanout:
         self._make_room(len(payload))
         self.window.state(payload, kind=kind, session_id=session_id)
 
+    def forget(self, session_id: str) -> None:
+        """A session is gone: there is nothing of it to be missed."""
+        self.window.heads.pop(session_id, None)
+        self.window.dropped.pop(session_id, None)
+
     def flush(self) -> None:
         """Give every group what is new."""
         self._unflushed = 0

@@ -4,13 +4,15 @@ The log keeps bytes. It knows sessions, order and commits; it knows nothing of w
 
 - A **unit** is stored whole or not at all, in the order in which it was given to `write`.
 - `seq` is dense and rising from 1 in its session, and `pos` rises over the whole workspace; both are given inside
-  the commit, and `seq` is spliced into the event's JSON there: stored bytes are the bytes that every client gets.
+  the commit, and `seq` is spliced into the event's JSON there, with the time that the unit tells: stored bytes are the
+  bytes that every client gets.
 - `on_commit` is called after the commit (durable: it survives power loss), on the event loop's thread, in commit order.
 - Nothing here blocks the event loop.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -72,6 +74,10 @@ class Unit:
     prompts: Sequence[PromptKey] = ()
     audit: Sequence[bytes] = ()  # JSON objects for the audit trail; the log chains them inside the commit
     fact: bool = False
+    # Sessions that are gone with this unit, with all that is stored of them. Their ids are never used again: what has
+    # anything for one is rejected. `EventLog.erase` returns when their bytes are gone, too.
+    deletes: Sequence[str] = ()
+    at: int | None = None  # when its events were accepted, in milliseconds since 1970 (UTC); becomes a member of each
     # For a copy of another log: session id → the `seq` after which the unit's events go on, if that is more than the
     # session's head. What lies between is missing here for good, and readers see that as they see what retention took.
     skips: Mapping[str, int] = field(default_factory=dict)
@@ -79,7 +85,8 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What a log held when it was opened. `heads` has every session; `pos` is that of the last event, 0 if none."""
+    """What a log held when it was opened. `heads` has every session that was not deleted; `pos` is that of the last
+    event, 0 if none."""
 
     sessions: dict[str, bytes]
     heads: dict[str, int]
@@ -189,7 +196,7 @@ class EventLog(Protocol):
         """The accepted prompt of that id in that session."""
 
     async def find_opening(self, client_id: str, digest: bytes) -> PromptKey | None:
-        """The accepted prompt of that id and that digest which opened a session."""
+        """The accepted prompt of that id and that digest which opened a session, also one that was deleted since."""
 
     async def read_audit(self, after: int, *, max_bytes: int) -> list[tuple[int, bytes]]:
         """The audit records after a number, each with its own: at least one if there is one, then as many as fit."""
@@ -202,6 +209,10 @@ class EventLog(Protocol):
         """Drop all but the last `keep` events of every session. What is gone stays countable: `seq` never restarts,
         and a reader sees the gap because the first `seq` it gets is not the one it expected."""
 
+    async def erase(self) -> None:
+        """Return when nothing that was written of deleted sessions is left in the log's files. What a crash broke off
+        goes on by itself. Raises `LogRefused`."""
+
     async def close(self) -> None:
         """Commit what is queued, as far as there is space, and close; idempotent, and nothing to a log never opened."""
 
@@ -209,14 +220,32 @@ class EventLog(Protocol):
 QUEUE_BYTES = 1 << 20  # of events waiting for their commit, before producers are held back
 
 
-def with_seq(body: bytes, seq: int) -> bytes:
-    """Give an event's JSON object its `seq`, as its last member."""
-    return b'%b,"seq":%d}' % (body[:-1], seq)
+def with_seq(body: bytes, seq: int, at: bytes = b"") -> bytes:
+    """Give an event's JSON object its `seq`, as its last member, after what `at_member` made of its time."""
+    return b'%b%b,"seq":%d}' % (body[:-1], at, seq)
+
+
+def at_member(at: int | None) -> bytes:
+    """The time of a unit as its events have it: 19 bytes until the year 2286; nothing where there is none."""
+    return b"" if at is None else b',"at":%d' % at
 
 
 def with_update(body: bytes, update: bytes | None) -> bytes:
     """The view of an event for those who asked for structured updates."""
     return body if update is None else b'%b,"update":%b}' % (body[:-1], update)
+
+
+def forgotten(client_id: str, digest: bytes) -> str:
+    """What is kept of a prompt that opened a session which was deleted: enough to know it when it is sent again, and,
+    for an id that nobody can guess, of no use to find out what it was."""
+    return hashlib.sha256(b"%b\0%b" % (digest, client_id.encode())).hexdigest()
+
+
+class SessionDeleted(ValueError):
+    """A unit has something for a session that was deleted."""
+
+    def __str__(self) -> str:
+        return "its session was deleted"
 
 
 def within(records: Iterable[tuple[int, bytes]], max_bytes: int) -> list[tuple[int, bytes]]:

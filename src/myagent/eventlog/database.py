@@ -9,7 +9,7 @@ import stat
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from myagent.core.audit import GENESIS, hash_of
@@ -53,6 +53,7 @@ CREATE TRIGGER audit_update BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'au
 CREATE TRIGGER audit_delete BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
 """
 
+_DELETED = "SELECT key, value FROM meta WHERE key > 'deleted ' AND key < 'deleted!'"
 _MOVE_AWAY = "move it away to start a new one, or restore a copy"
 
 
@@ -64,6 +65,8 @@ class Index:
     names: dict[int, str]
     heads: dict[str, int]
     pos: int
+    deleted: dict[str, int] = field(default_factory=dict)  # session id → its number
+    erasing: set[int] = field(default_factory=set)  # of these, such as may have left bytes in the files
     audit_count: int = 0
     audit_head: str = GENESIS  # hash of the last audit record
 
@@ -100,8 +103,16 @@ def load(connection: sqlite3.Connection) -> tuple[Index, dict[str, bytes]]:
     rows = connection.execute(
         "SELECT n, id, state, max(head, coalesce((SELECT max(seq) FROM events WHERE session = n), 0)) FROM sessions"
     )
+    # `deleted N`: 0 until the bytes of session N are gone. In `meta`, so that older programs can open the log, too.
+    gone = {int(key.split()[1]): done for key, done in connection.execute(_DELETED)}
     for number, session_id, state, head in rows:
         index.numbers[session_id] = number
+        if number in gone:
+            index.deleted[session_id] = number
+            index.names[number] = session_id
+            if not gone[number]:
+                index.erasing.add(number)
+            continue
         index.names[number] = session_id
         index.heads[session_id] = head
         if state is not None:
@@ -187,11 +198,12 @@ def _connect_writer(path: Path, synchronous: str) -> sqlite3.Connection:
             PRAGMA fullfsync = ON;
             PRAGMA checkpoint_fullfsync = ON;
             PRAGMA wal_autocheckpoint = 0;
+            PRAGMA secure_delete = ON;
             PRAGMA cache_size = -{CACHE_KIB};
             PRAGMA cache_spill = OFF;
             PRAGMA temp_store = MEMORY;
             PRAGMA trusted_schema = OFF;
-        """)  # fullfsync is for macOS, where a plain fsync stops at the disk's own cache
+        """)  # fullfsync is for macOS, where a plain fsync stops at the disk's own cache; secure_delete overwrites
         connection.execute("UPDATE meta SET value = 0 WHERE key = 'clean'")
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
     except BaseException:

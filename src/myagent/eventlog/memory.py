@@ -15,9 +15,12 @@ from myagent.eventlog import (
     LogRefused,
     Opened,
     PromptKey,
+    SessionDeleted,
     Stored,
     Unit,
     UnitRejected,
+    at_member,
+    forgotten,
     unit_size,
     with_seq,
     within,
@@ -32,6 +35,8 @@ class MemoryLog:
         self._by_session: defaultdict[str, list[Stored]] = defaultdict(list)
         self._states: dict[str, bytes] = {}
         self._heads: dict[str, int] = {}
+        self._deleted: set[str] = set()
+        self._forgotten: dict[str, str] = {}  # what is kept of opening prompts of deleted sessions → the session
         self._prompts: dict[tuple[str, str], PromptKey] = {}
         self.audit: list[bytes] = []
         self._pos = 0
@@ -109,7 +114,9 @@ class MemoryLog:
     async def find_opening(self, client_id: str, digest: bytes) -> PromptKey | None:
         self._check_open()
         keys = reversed(self._prompts.values())
-        return next((key for key in keys if key.opened and key.client_id == client_id and key.digest == digest), None)
+        found = (key for key in keys if key.opened and key.client_id == client_id and key.digest == digest)
+        gone = self._forgotten.get(forgotten(client_id, digest))
+        return next(found, None if gone is None else PromptKey(gone, client_id, digest, True))
 
     async def read_audit(self, after: int, *, max_bytes: int) -> list[tuple[int, bytes]]:
         self._check_open()
@@ -131,6 +138,9 @@ class MemoryLog:
             del events[: max(0, len(events) - keep)]
             kept.update(event.pos for event in self._by_session[session_id])
         self._events = [event for event in self._events if event.pos in kept]
+
+    async def erase(self) -> None:
+        self._check_open()
 
     async def close(self) -> None:
         if self._closed:
@@ -174,15 +184,15 @@ class MemoryLog:
         if self._full:
             self._refusing = refused = LogFull()
             return None if unit.fact else lambda: _refuse(unit, refused)
+        named = {draft.session_id for draft in unit.events} | unit.sessions.keys() | {*unit.deletes}
+        if not self._deleted.isdisjoint({*named, *(key.session_id for key in unit.prompts)}):
+            return self._reject(unit, UnitRejected(str(SessionDeleted())))
         keys = [(key.session_id, key.client_id) for key in unit.prompts]
         if len(set(keys)) < len(keys) or not self._prompts.keys().isdisjoint(keys):
-            rejected = UnitRejected("a prompt with this id is stored already")
-            if unit.on_refuse is None:
-                context = {"message": "a fact that cannot be stored was dropped", "exception": rejected}
-                return lambda: self._loop.call_exception_handler(context)
-            return lambda: _refuse(unit, rejected)
+            return self._reject(unit, UnitRejected("a prompt with this id is stored already"))
+        at = at_member(unit.at)
         stored = [
-            Stored(self._pos + number, draft.session_id, seq, with_seq(draft.body, seq), draft.update)
+            Stored(self._pos + number, draft.session_id, seq, with_seq(draft.body, seq, at), draft.update)
             for number, (draft, seq) in enumerate(zip(unit.events, self._seqs(unit), strict=True), 1)
         ]
         for session_id, seq in unit.skips.items():
@@ -199,8 +209,27 @@ class MemoryLog:
         for body in unit.audit:
             prev = hash_of(self.audit[-1]) if self.audit else GENESIS
             self.audit.append(chained(body, len(self.audit) + 1, prev))
+        for session_id in unit.deletes:
+            self._delete(session_id)
         self._refusing = None
         return lambda: unit.on_commit(stored)
+
+    def _reject(self, unit: Unit, rejected: UnitRejected) -> Callable[[], None]:
+        if unit.on_refuse is None:
+            context = {"message": "a fact that cannot be stored was dropped", "exception": rejected}
+            return lambda: self._loop.call_exception_handler(context)
+        return lambda: _refuse(unit, rejected)
+
+    def _delete(self, session_id: str) -> None:
+        self._deleted.add(session_id)
+        self._events = [event for event in self._events if event.session_id != session_id]
+        self._by_session.pop(session_id, None)
+        self._states.pop(session_id, None)
+        self._heads.pop(session_id, None)
+        for key in [key for key in self._prompts.values() if key.session_id == session_id]:
+            del self._prompts[session_id, key.client_id]
+            if key.opened:
+                self._forgotten[forgotten(key.client_id, key.digest)] = session_id
 
     def _seqs(self, unit: Unit) -> Iterable[int]:
         heads = {each: max(seq, self._heads.get(each, 0)) for each, seq in unit.skips.items()}

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
-from myagent.eventlog import PromptKey, Stored, within
+from myagent.eventlog import PromptKey, Stored, forgotten, within
 from myagent.eventlog.database import Index, open_for_reading
 
 Row = tuple[int, int, int, bytes, bytes | None]
@@ -33,14 +33,14 @@ class Reader:
             return self._up_to(rows, max_bytes)
 
     def read_session(self, session_id: str, after_seq: int, until_seq: int | None, max_bytes: int) -> list[Stored]:
-        number = self._index.numbers.get(session_id)
+        number = self._number(session_id)
         until = _FOREVER if until_seq is None else until_seq
         query = f"{_EVENTS_OF_ONE} WHERE session = ? AND seq > ? AND seq <= ? ORDER BY seq"
         with closing(self._connection.execute(query, (number, after_seq, until))) as rows:
             return _of_one(session_id, rows, max_bytes)
 
     def read_back(self, session_id: str, before_seq: int, limit: int, max_bytes: int) -> list[Stored]:
-        number = self._index.numbers.get(session_id)
+        number = self._number(session_id)
         query = f"{_EVENTS_OF_ONE} WHERE session = ? AND seq < ? ORDER BY seq DESC LIMIT ?"
         with closing(self._connection.execute(query, (number, before_seq, limit))) as rows:
             return _of_one(session_id, rows, max_bytes)[::-1]
@@ -52,8 +52,11 @@ class Reader:
         return None if row is None else PromptKey(session_id, client_id, row[0], bool(row[1]))
 
     def find_opening(self, client_id: str, digest: bytes) -> PromptKey | None:
-        query = "SELECT session FROM prompts WHERE client_id = ? AND opened AND digest = ? ORDER BY n DESC LIMIT 1"
-        with closing(self._connection.execute(query, (client_id, digest))) as found:
+        query = (
+            "SELECT session FROM prompts WHERE opened AND client_id IN (?, ?) AND digest IN (?, x'')"
+            " ORDER BY n DESC LIMIT 1"
+        )
+        with closing(self._connection.execute(query, (client_id, forgotten(client_id, digest), digest))) as found:
             row = found.fetchone()
         return None if row is None else PromptKey(self._name(row[0]), client_id, digest, True)
 
@@ -67,15 +70,20 @@ class Reader:
 
     def _up_to(self, rows: Iterable[Row], max_bytes: int) -> list[Stored]:
         """The first row, and what follows it as far as it fits."""
-        names = self._index.names
+        names, gone = self._index.names, self._index.erasing
         found: list[Stored] = []
         size = 0
         for pos, number, seq, body, update in rows:
+            if gone and number in gone:
+                continue
             size += len(body) if update is None else len(body) + len(update)
             if size > max_bytes and found:
                 break
             found.append(Stored(pos, names.get(number) or self._name(number), seq, body, update))
         return found
+
+    def _number(self, session_id: str) -> int | None:
+        return None if session_id in self._index.deleted else self._index.numbers.get(session_id)
 
     def _name(self, number: int) -> str:
         """The id of a session, also of one whose first commit is done but not yet in the index."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from myagent.core.audit import chained, hash_of
-from myagent.eventlog import LogFailed, Stored, Unit, with_seq
+from myagent.eventlog import LogFailed, SessionDeleted, Stored, Unit, at_member, forgotten, with_seq
 from myagent.eventlog.database import Index
 
 COLUMNS = 5  # of `events`
@@ -26,6 +26,7 @@ class Rows:
         self._next_number = len(index.numbers) + 1
         self._events: list[int | bytes | None] = []  # the columns of all of them, one after the other
         self._prompts: list[tuple[int, str, bytes, bool]] = []
+        self._deletes: dict[str, int] = {}
         self._audit: list[tuple[int, bytes]] = []
         self._audit_count, self._audit_head = index.audit_count, index.audit_head
 
@@ -33,6 +34,7 @@ class Rows:
         stored: list[Stored] = []
         places = self._places
         pos = self._pos
+        at = at_member(unit.at)
         for session_id, seq in unit.skips.items():
             place = self._place(session_id)
             if seq > place[1]:
@@ -42,7 +44,7 @@ class Rows:
             place = places.get(session_id) or self._place(session_id)
             place[1] = seq = place[1] + 1
             pos += 1
-            body = with_seq(draft.body, seq)
+            body = with_seq(draft.body, seq, at)
             stored.append(Stored(pos, session_id, seq, body, draft.update))
             self._events += (pos, place[0], seq, body, draft.update)
         self._pos = pos
@@ -51,6 +53,11 @@ class Rows:
             self._states[number] = (number, session_id, state)
         for key in unit.prompts:
             self._prompts.append((self._place(key.session_id)[0], key.client_id, key.digest, key.opened))
+        for session_id in unit.deletes:
+            number = self._place(session_id)[0]
+            self._states[number] = (number, session_id, None)
+            self._deletes[session_id] = number
+            del places[session_id]
         for body in unit.audit:
             self._audit_count += 1
             record = chained(body, self._audit_count, self._audit_head)
@@ -59,6 +66,8 @@ class Rows:
         return stored
 
     def _place(self, session_id: str) -> list[int]:
+        if session_id in self._deletes or session_id in self._index.deleted:
+            raise SessionDeleted
         place = self._places.get(session_id)
         if place is None:
             number = self._index.numbers.get(session_id)
@@ -85,6 +94,8 @@ class Rows:
             connection.executemany(
                 "INSERT INTO prompts (session, client_id, digest, opened) VALUES (?, ?, ?, ?)", self._prompts
             )
+        for number in self._deletes.values():
+            _delete(connection, number)
         if self._audit:
             connection.executemany("INSERT INTO audit (n, body) VALUES (?, ?)", self._audit)
             end = f"{self._audit_count} {self._audit_head}"
@@ -113,5 +124,23 @@ class Rows:
             index.numbers[session_id] = number
             index.names[number] = session_id
             index.heads[session_id] = head
+        for session_id, number in self._deletes.items():
+            index.numbers[session_id] = index.deleted[session_id] = number
+            index.names[number] = session_id
+            index.erasing.add(number)
+            index.heads.pop(session_id, None)
         index.pos = self._pos
         index.audit_count, index.audit_head = self._audit_count, self._audit_head
+
+
+def _delete(connection: sqlite3.Connection, number: int) -> None:
+    """Let go of all of a session but its events, which take their time: they are no longer anybody's from here on."""
+    connection.execute("REPLACE INTO meta VALUES (?, 0)", (f"deleted {number}",))
+    opening = connection.execute(
+        "SELECT client_id, digest FROM prompts WHERE session = ? AND opened", (number,)
+    ).fetchall()
+    connection.execute("DELETE FROM prompts WHERE session = ?", (number,))
+    connection.executemany(
+        "INSERT INTO prompts (session, client_id, digest, opened) VALUES (?, ?, x'', 1)",
+        [(number, forgotten(client_id, digest)) for client_id, digest in opening],
+    )

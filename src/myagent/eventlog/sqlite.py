@@ -12,12 +12,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from myagent.eventlog import QUEUE_BYTES, LogFailed, LogFull, LogRefused, Opened, PromptKey, Stored, Unit, unit_size
+from myagent.eventlog import (
+    QUEUE_BYTES,
+    LogFailed,
+    LogFull,
+    LogRefused,
+    Opened,
+    PromptKey,
+    Stored,
+    Unit,
+    dropping,
+    unit_size,
+)
 from myagent.eventlog.database import Identity, Index, load, open_for_writing
 from myagent.eventlog.reader import Reader, is_damage
 from myagent.eventlog.writer import Call, Flush, Told, Writer, failure
-
-RETAIN_STEP = 10_000  # events dropped in one transaction, between which others are committed
 
 T = TypeVar("T")
 
@@ -44,6 +53,7 @@ class SqliteLog:
         self._roomless: list[asyncio.Future[None]] = []
         self._opened = False
         self._closing: asyncio.Task[None] | None = None
+        self._erasing: asyncio.Task[None] | None = None  # what a crash broke off
 
     async def open(self) -> Opened:
         self._loop = asyncio.get_running_loop()
@@ -62,7 +72,15 @@ class SqliteLog:
         self._writer = Writer(connection, index, identity, self._loop, self._tell, self._quota)
         self._writer.start()
         self._opened = True
+        if index.erasing:
+            self._erasing = self._loop.create_task(self._go_on_erasing(), name="erase deleted sessions")
         return opened
+
+    async def _go_on_erasing(self) -> None:
+        try:
+            await self.erase()
+        except LogRefused as error:
+            _log.warning("deleted sessions are not erased yet: %s", error)
 
     def _open(self) -> tuple[sqlite3.Connection, Index, dict[str, bytes], Reader, Identity]:
         connection = open_for_writing(self._path, self._synchronous)
@@ -124,8 +142,15 @@ class SqliteLog:
         return await self._call(partial(_reserve, count=count))
 
     async def retain(self, keep: int) -> None:
-        while await self._call(partial(_retain, keep=keep)):
+        while await self._call(partial(dropping.retain, keep=keep)):
             pass
+
+    async def erase(self) -> None:
+        while await self._call(dropping.erase):
+            pass
+        gone = await self._call(_erasing, overwrites=True)
+        if gone:
+            await self._call(partial(dropping.erased, numbers=gone))
 
     async def close(self) -> None:
         if not self._opened:
@@ -135,6 +160,8 @@ class SqliteLog:
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
+        if self._erasing is not None:
+            self._erasing.cancel()
         # The writer's connection is the last to go: it moves the -wal into the file and removes it.
         await self._loop.run_in_executor(self._threads, self._reader.close)
         await self._loop.run_in_executor(self._finding, self._finder.close)
@@ -174,11 +201,11 @@ class SqliteLog:
                 self._writer.queue.put(Call(partial(_fail, error=failed), _ignore, _ignore))
             raise failed from error
 
-    async def _call(self, run: Callable[[sqlite3.Connection, Index], T]) -> T:
+    async def _call(self, run: Callable[[sqlite3.Connection, Index], T], *, overwrites: bool = False) -> T:
         if self._closing is not None:
             raise LogFailed("it is closed")
         done: asyncio.Future[T] = self._loop.create_future()
-        self._writer.queue.put(Call(run, partial(_settle, done), partial(_break, done)))
+        self._writer.queue.put(Call(run, partial(_settle, done), partial(_break, done), overwrites))
         return await done
 
 
@@ -200,26 +227,11 @@ def _fail(_connection: sqlite3.Connection, _index: Index, *, error: LogFailed) -
     raise error
 
 
+def _erasing(_connection: sqlite3.Connection, index: Index) -> frozenset[int]:
+    return frozenset(index.erasing)
+
+
 def _reserve(connection: sqlite3.Connection, _index: Index, *, count: int) -> int:
     (last,) = connection.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
     connection.execute("UPDATE meta SET value = ? WHERE key = 'epoch'", (last + count,))
     return int(last) + 1
-
-
-def _retain(connection: sqlite3.Connection, index: Index, *, keep: int) -> bool:
-    """Drop the oldest events that are too many, up to `RETAIN_STEP`; whether there may be more to drop."""
-    left = RETAIN_STEP
-    for session_id, head in index.heads.items():
-        number = index.numbers[session_id]
-        (first,) = connection.execute("SELECT min(seq) FROM events WHERE session = ?", (number,)).fetchone()
-        if first is None or first > head - keep:
-            continue
-        last = min(head - keep, first + left - 1)
-        # A head must be remembered once its event is gone.
-        connection.execute("UPDATE sessions SET head = ? WHERE n = ?", (head, number))
-        connection.execute("DELETE FROM events WHERE session = ? AND seq <= ?", (number, last))
-        left -= last - first + 1
-        if left <= 0:
-            break
-    connection.execute("UPDATE meta SET value = ? WHERE key = 'pos'", (index.pos,))
-    return left <= 0

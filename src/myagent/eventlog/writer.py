@@ -34,7 +34,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from myagent.eventlog import LogFailed, LogFull, LogGone, LogRefused, Unit, UnitRejected
-from myagent.eventlog.database import Identity, Index, mark_clean
+from myagent.eventlog.database import BUSY_SECONDS, Identity, Index, mark_clean
 from myagent.eventlog.rows import Rows
 
 BATCH_BYTES = 4 << 20  # of one transaction: about 1,100 pages
@@ -42,6 +42,7 @@ CHECKPOINT_BYTES = 4 << 20  # written to the -wal before it is moved into the fi
 COMMIT_BYTES = 24 << 10  # that a commit writes beside the events: the last page of each table and index
 RETRY_SECONDS = 0.25
 LOOK_SECONDS = 0.5  # between two looks at the files while nothing is written
+OVERWRITE_MILLISECONDS = 20  # to wait for readers before the -wal is cut off; tried again with each commit and look
 WEIGH_BYTES = 256 << 10  # written before it is looked at again how large the log is
 PROBE_BYTES = 256 << 10  # a probe of one page would fit into what the -wal already has, and say nothing
 
@@ -77,11 +78,13 @@ class Flush:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Something to be run in a transaction of its own, tried once; one of the two callbacks follows."""
+    """Something to be run in a transaction of its own, tried once; one of the two callbacks follows. `overwrites`: only
+    when what is deleted by then is in neither of the log's files any more."""
 
     run: Callable[[sqlite3.Connection, Index], Any]
     on_done: Callable[[Any], object]
     on_refuse: Callable[[LogRefused], object]
+    overwrites: bool = False
 
 
 Item = tuple[Unit | Flush, int]  # with its size
@@ -108,6 +111,7 @@ class Writer(threading.Thread):
         self._quota = quota  # bytes that the log may have before what may be refused is refused
         self._over = False  # it has more; facts are still stored, and whoever makes many of them is held back (`room`)
         self._unweighed = WEIGH_BYTES  # bytes written since that was looked at
+        self._overwriting: list[tuple[Call, Any]] = []  # with their results
         self._unchecked = 0  # bytes in the -wal since the last checkpoint, roughly
 
     def run(self) -> None:
@@ -122,8 +126,10 @@ class Writer(threading.Thread):
                 else:
                     self._waiting.append(job)
             self._store()
+            self._overwrite()
             if isinstance(self._refusing, LogFull) and not self._waiting:
                 self._probe()
+        self._tell([(call.on_refuse, LogFailed("it is closed")) for call, _ in self._overwriting], 0)
         # What found no space goes with us; nobody was shown any of it.
         self._tell(
             [outcome for unit, _ in self._waiting for outcome in _refusal(unit, LogFailed("it is closed"))],
@@ -306,8 +312,34 @@ class Writer(threading.Thread):
             self._refusing = verdict
             self._tell([(call.on_refuse, verdict)], 0)
         else:
-            self._tell([(call.on_done, result)], 0)
             self._unchecked += COMMIT_BYTES
+            if call.overwrites:
+                self._overwriting.append((call, result))
+            else:
+                self._tell([(call.on_done, result)], 0)
+
+    def _overwrite(self) -> None:
+        """Move the -wal into the file and cut it off, so that nothing deleted is left in it; later, if a reader or
+        another program holds it."""
+        if not self._overwriting:
+            return
+        waiting, self._overwriting = self._overwriting, []
+        try:
+            if isinstance(self._refusing, LogFailed):
+                raise self._refusing
+            self._connection.execute(f"PRAGMA busy_timeout = {OVERWRITE_MILLISECONDS}")
+            (busy, _, _) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
+        except Exception as error:
+            verdict = self._judge(error)
+            self._refusing = verdict
+            self._tell([(call.on_refuse, verdict) for call, _ in waiting], 0)
+            return
+        if busy:
+            self._overwriting = waiting
+        else:
+            self._unchecked = 0
+            self._tell([(call.on_done, result) for call, result in waiting], 0)
 
     def _close(self) -> None:
         try:

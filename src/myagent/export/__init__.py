@@ -25,13 +25,16 @@ _RENDERERS: dict[str, Callable[[Metadata, Iterable[Part]], Iterator[str]]] = {
 }
 
 
-def render(form: Format, metadata: Metadata, lines: Iterable[bytes]) -> Iterator[str]:
-    """Write a session; `lines` are its events as the server stores them. Raises `NotMyagent`."""
+def render(
+    form: Format, metadata: Metadata, lines: Iterable[bytes], *, max_wait: float = asciicast.MAX_WAIT
+) -> Iterator[str]:
+    """Write a session; `lines` are its events as the server stores them. `max_wait` is in seconds, and that of a
+    recording. Raises `NotMyagent`."""
     whole = with_gaps(lines, metadata.session_id)
     if form == "jsonl":
         yield from (f"{line.decode()}\n" for line in whole)
     elif form == "asciicast":
-        yield from asciicast.render(metadata, map(read, whole))
+        yield from asciicast.render(metadata, map(read, whole), max_wait=max_wait)
     else:
         yield from _RENDERERS[form](metadata, parts(map(read, whole)))
 

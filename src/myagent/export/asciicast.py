@@ -1,11 +1,13 @@
 """A session as a terminal recording (asciicast, version 2), and the steps that `replay` shows.
 
-The log keeps the order of events and not their times, so the time line is made here, the same for every session: it
-follows what happened, not how long it took. The recording's title says so.
+Between two events that have a time lies what lay between them, up to a longest wait. Where an older server stored no
+times, the time line is made here, the same for every session: it follows what happened, not how long it took. The
+recording's title says which.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -16,6 +18,7 @@ from myagent.core.messages import (
     Activity,
     AgentStderr,
     AgentStdout,
+    Event,
     Gap,
     Metadata,
     PermissionAllowed,
@@ -33,37 +36,43 @@ from myagent.text.wording import diff_lines, diffs_beyond_display, warning
 WIDTH, HEIGHT = 100, 30
 OUTPUT_PAUSE = 0.25  # seconds before each piece of output
 HUMAN_PAUSE = 1.5  # seconds before a prompt, a permission request and a decision
-MADE_TIMES = "paced evenly: the log keeps no times"
+MADE_TIMES = "paced evenly: the log has no times of it"
+MAX_WAIT = 3.0  # seconds between two events, unless told: nobody watches a night go by
 
 _BOLD, _RED, _GREEN, _YELLOW, _CYAN = "\x1b[1m", "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[36m"
 
 
-def render(metadata: Metadata, events: Iterable[Message]) -> Iterator[str]:
+def render(metadata: Metadata, events: Iterable[Message], *, max_wait: float = MAX_WAIT) -> Iterator[str]:
+    """`max_wait` is in seconds."""
+    first, events = _peek(events)
+    timed = isinstance(first, Event) and first.at is not None
     header: dict[str, Any] = {"version": 2, "width": WIDTH, "height": HEIGHT}
     if (timestamp := _timestamp(metadata.created_at)) is not None:
         header["timestamp"] = timestamp
-    header["title"] = f"{facts.title(metadata)} ({MADE_TIMES})"
+    header["title"] = f"{facts.title(metadata)} ({f'waits of at most {max_wait:g} s' if timed else MADE_TIMES})"
     header["env"] = {"TERM": "xterm-256color"}
     yield _line(header)
     time = 0.0
-    for pause, text in steps(events):
+    for pause, text in steps(events, max_wait=max_wait):
         time = round(time + pause, 3)
         yield _line([time, "o", text.replace("\n", "\r\n")])
 
 
-def steps(events: Iterable[Message], *, raw: bool = False) -> Iterator[tuple[float, str]]:
-    """What a terminal is sent, each with the seconds to wait before it. Agent text is made harmless, unless it is
-    wanted `raw`; its colours stay, and what overwrites a line of its own."""
+def steps(events: Iterable[Message], *, raw: bool = False, max_wait: float = MAX_WAIT) -> Iterator[tuple[float, str]]:
+    """What a terminal is sent, each with the seconds to wait before it, `max_wait` at most. Agent text is made
+    harmless, unless it is wanted `raw`; its colours stay, and what overwrites a line of its own."""
     filters: dict[tuple[str, bool], TerminalFilter] = {}
     mid_line = False
+    pace = _Pace(max_wait)
     for event in events:
+        pace.take(event)
         if isinstance(event, AgentStdout | AgentStderr):
             key = (event.id, isinstance(event, AgentStderr))
             clean = filters.setdefault(key, TerminalFilter(overwrites=True))
             text = event.chunk if raw else clean.feed(event.chunk)
             if text:
                 mid_line = not text.removesuffix(RESET).endswith("\n")
-                yield OUTPUT_PAUSE, text
+                yield pace.wait(OUTPUT_PAUSE), text
             continue
         told = list(_told(event))
         if not told:
@@ -73,7 +82,33 @@ def steps(events: Iterable[Message], *, raw: bool = False) -> Iterator[tuple[flo
         before = ends + (RESET if coloured else "") + ("\n" if mid_line else "")
         mid_line = False
         pause = OUTPUT_PAUSE if isinstance(event, TerminalState | Gap) else HUMAN_PAUSE
-        yield pause, before + "".join(f"{line}\n" for line in told)
+        yield pace.wait(pause), before + "".join(f"{line}\n" for line in told)
+
+
+class _Pace:
+    """How long to wait before what is shown: what shows nothing takes its time all the same."""
+
+    def __init__(self, max_wait: float) -> None:
+        self._max_wait = max_wait
+        self._shown: int | None = None  # when what was shown last happened
+        self._now: int | None = None
+
+    def take(self, event: Message) -> None:
+        self._now = event.at if isinstance(event, Event) else None
+
+    def wait(self, made: float) -> float:
+        """`made` is for where there are no times. A clock that was set back is no wait."""
+        shown, self._shown = self._shown, self._now
+        if self._now is None:
+            return min(made, self._max_wait)
+        passed = made if shown is None else (self._now - shown) / 1000
+        return min(max(passed, 0.0), self._max_wait)
+
+
+def _peek(events: Iterable[Message]) -> tuple[Message | None, Iterable[Message]]:
+    rest = iter(events)
+    first = next(rest, None)
+    return first, rest if first is None else itertools.chain((first,), rest)
 
 
 def _told(event: Message) -> Iterator[str]:

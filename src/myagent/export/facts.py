@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from myagent.core.messages import (
     Activity,
+    Event,
     Gap,
     Metadata,
     PermissionAllowed,
@@ -16,6 +17,7 @@ from myagent.core.messages import (
     QuestionResolved,
     TerminalState,
 )
+from myagent.text.times import utc
 from myagent.text.wording import (
     ANSWERED,
     OUTCOMES,
@@ -87,3 +89,8 @@ def ended(event: TerminalState) -> str:
 
 def gap(event: Gap) -> str:
     return f"Events {event.start} to {event.end} are gone: the server keeps the latest only"
+
+
+def when(event: object) -> str:
+    """The time of an event, after what is told of it; nothing where it has none."""
+    return f" · {utc(event.at)}" if isinstance(event, Event) and event.at is not None else ""

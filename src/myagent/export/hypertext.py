@@ -69,28 +69,28 @@ def _part(part: Part) -> Iterator[str]:
         case Output():
             yield _pre(part.text, "stderr" if part.error else "stdout")
         case Prompt():
-            yield f"<h2>{escape(facts.prompt(part))}</h2>\n"
+            yield f"<h2>{escape(facts.prompt(part))}{facts.when(part)}</h2>\n"
             yield _pre(visible(part.prompt), "prompt")
         case Activity():
-            yield f"<h2>{escape(facts.activity(part))}</h2>\n"
+            yield f"<h2>{escape(facts.activity(part))}{facts.when(part)}</h2>\n"
         case PermissionRequest():
             yield from _request(part)
         case PermissionResolved():
-            yield f'<p class="told">{escape(facts.resolved(part))}</p>\n'
+            yield f'<p class="told">{escape(facts.resolved(part))}{facts.when(part)}</p>\n'
         case PermissionAllowed():
-            yield f'<p class="told">{escape(facts.allowed(part))}</p>\n'
+            yield f'<p class="told">{escape(facts.allowed(part))}{facts.when(part)}</p>\n'
         case Question():
-            yield f'<p class="told">{escape(facts.question(part))}</p>\n'
+            yield f'<p class="told">{escape(facts.question(part))}{facts.when(part)}</p>\n'
         case QuestionResolved():
-            yield f'<p class="told">{escape(facts.answered(part))}</p>\n'
+            yield f'<p class="told">{escape(facts.answered(part))}{facts.when(part)}</p>\n'
         case TerminalState():
-            yield f'<p class="end">{escape(facts.ended(part))}</p>\n'
+            yield f'<p class="end">{escape(facts.ended(part))}{facts.when(part)}</p>\n'
         case Gap():
             yield f'<p class="end">{escape(facts.gap(part))}</p>\n'
 
 
 def _request(event: PermissionRequest) -> Iterator[str]:
-    yield f'<section class="request">\n<h3>{escape(facts.asked(event))}</h3>\n<table>\n'
+    yield f'<section class="request">\n<h3>{escape(facts.asked(event))}{facts.when(event)}</h3>\n<table>\n'
     for name, value in facts.details(event):
         yield f"<tr><th>{name}</th><td>{escape(value)}</td></tr>\n"
     yield f"</table>\n{_pre(visible(event.request.display), 'display')}"

@@ -39,28 +39,28 @@ def _part(part: Part) -> Iterator[str]:
         case Output():
             yield from _fenced(part.text, "stderr" if part.error else "text")
         case Prompt():
-            yield f"## {_plain(facts.prompt(part))}\n\n"
+            yield f"## {_plain(facts.prompt(part))}{facts.when(part)}\n\n"
             yield from _fenced(visible(part.prompt), "text")
         case Activity():
-            yield f"## {_plain(facts.activity(part))}\n"
+            yield f"## {_plain(facts.activity(part))}{facts.when(part)}\n"
         case PermissionRequest():
             yield from _request(part)
         case PermissionResolved():
-            yield f"**{_plain(facts.resolved(part))}**\n"
+            yield f"**{_plain(facts.resolved(part))}**{facts.when(part)}\n"
         case PermissionAllowed():
-            yield f"**{_plain(facts.allowed(part))}**\n"
+            yield f"**{_plain(facts.allowed(part))}**{facts.when(part)}\n"
         case Question():
-            yield f"**{_plain(facts.question(part))}**\n"
+            yield f"**{_plain(facts.question(part))}**{facts.when(part)}\n"
         case QuestionResolved():
-            yield f"**{_plain(facts.answered(part))}**\n"
+            yield f"**{_plain(facts.answered(part))}**{facts.when(part)}\n"
         case TerminalState():
-            yield f"*{_plain(facts.ended(part))}*\n"
+            yield f"*{_plain(facts.ended(part))}*{facts.when(part)}\n"
         case Gap():
             yield f"*{_plain(facts.gap(part))}*\n"
 
 
 def _request(event: PermissionRequest) -> Iterator[str]:
-    yield f"### {_plain(facts.asked(event))}\n\n"
+    yield f"### {_plain(facts.asked(event))}{facts.when(event)}\n\n"
     yield from (f"- {name}: {_plain(value)}\n" for name, value in facts.details(event))
     yield from (f"- warning: {_plain(warning(flag))}\n" for flag in event.request.flags)
     yield "\n"

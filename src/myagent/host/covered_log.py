@@ -7,6 +7,7 @@ has the ids of the session and the turn alone.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -16,12 +17,18 @@ from myagent.redaction.redactor import Redactor
 _OUTPUT = (b'{"type":"agent_stdout"', b'{"type":"agent_stderr"')
 
 
-class CoveredLog:
-    """Writes to another log what the redactor leaves."""
+def milliseconds() -> int:
+    """Now, since 1970, by this machine's clock, which may be set back."""
+    return time.time_ns() // 1_000_000
 
-    def __init__(self, log: EventLog, redactor: Redactor) -> None:
+
+class CoveredLog:
+    """Writes to another log what the redactor leaves; each unit with the time at which it came here."""
+
+    def __init__(self, log: EventLog, redactor: Redactor, clock: Callable[[], int] = milliseconds) -> None:
         self.log = log
         self._redactor = redactor
+        self._clock = clock
         self.audited: Callable[[bytes], None] = lambda _: None  # gets each record of the audit that was stored
 
     def write(self, unit: Unit) -> None:
@@ -40,6 +47,7 @@ class CoveredLog:
                 events=[self._draft(draft) for draft in unit.events],
                 sessions={session_id: cover(document) for session_id, document in unit.sessions.items()},
                 audit=audit,
+                at=self._clock() if unit.events else None,
             )
         )
 
@@ -86,6 +94,9 @@ class CoveredLog:
 
     async def retain(self, keep: int) -> None:
         await self.log.retain(keep)
+
+    async def erase(self) -> None:
+        await self.log.erase()
 
     async def close(self) -> None:
         await self.log.close()

@@ -32,6 +32,7 @@ from myagent.core.messages import (
     ConnectionId,
     Handover,
     Hello,
+    Keep,
     ListRules,
     OpenSession,
     PermissionDecision,
@@ -58,6 +59,7 @@ from myagent.host.attention import Attention
 from myagent.host.covered_log import CoveredLog
 from myagent.host.epochs import EPOCHS, Epochs
 from myagent.host.gone_state import GoneState
+from myagent.host.keeping import Keeping
 from myagent.host.notifications import Notifications
 from myagent.host.peer import Peer, clean_label, name_of, watches
 from myagent.host.permission_requests import PermissionRequests
@@ -143,6 +145,7 @@ class Host:
         self.ownership = Ownership(epoch=first - 1, ceiling=first + EPOCHS - 1, grace=settings.owner_grace)
         self._epochs = Epochs(self.log, self.ownership, self.store)
         self._prompts = Prompts(self.agent, self.workspace, self.store, self.redactor, settings)
+        self._keeping = Keeping(self.store, self.redactor)
         self._announcements = Announcements(self.peers, self.ownership, self.store, self._requests, settings)
         self._succession = Succession(
             self.peers, self.ownership, settings, self._epochs, self.store, self._turns, self._requests,
@@ -314,6 +317,11 @@ class Host:
                     partial(self._cancel, peer, message, actor, running_only=not owns),
                     unstored=partial(self._turns.halt, message.session_id, message.turn_id, actor),
                 )
+            case Keep():
+                self._check_session(peer, message.session_id)
+                self._slot.refuse_the_agent(peer)
+                work = partial(self._keeping.carry_out, peer, message, self._actor(peer))
+                self._in_order(peer, message.id, work, frees=self._keeping.frees(message))
             case _:
                 assert_never(message)
 
@@ -361,14 +369,14 @@ class Host:
         peer: Peer,
         message_id: str,
         work: Callable[[], Coroutine[Any, Any, None]],
-        **done: Callable[[], str | None],
+        **how: Any,
     ) -> None:
         async def if_still_good() -> None:
             if not peer.still_good():  # it waited while its credential was replaced or revoked
                 raise NotAllowed("the credential is no longer good")
             await work()
 
-        self.store.command(if_still_good, refuse=partial(peer.refuse, message_id), **done)
+        self.store.command(if_still_good, refuse=partial(peer.refuse, message_id), **how)
 
     def _check_session(self, peer: Peer, session_id: SessionId) -> Session:
         session = self.sessions.get(session_id)
@@ -380,7 +388,8 @@ class Host:
         def answer(found: bool) -> None:
             peer.send(encode(Ack(id=message.id, session_id=message.session_id, duplicate=not found)))
 
-        running = self.sessions[message.session_id].running
+        session = self.sessions.get(message.session_id)  # it may have been deleted since
+        running = None if session is None else session.running
         if running_only and (running is None or message.turn_id not in (None, running.turn.id)):
             answer(False)  # what waits is the owner's
             return

@@ -14,7 +14,7 @@ from myagent.agents import Agent
 from myagent.core.audit import entry
 from myagent.core.codec import encode
 from myagent.core.messages import Ack, OpenSession, SessionId, SessionMetadata, UserMessage
-from myagent.core.refusals import BadMessage, Conflict, NotAllowed, TooLarge
+from myagent.core.refusals import BadMessage, Conflict, NotAllowed, TooLarge, UnknownSession
 from myagent.core.session import Session, Step
 from myagent.core.turn import prompt_digest
 from myagent.eventlog import PromptKey
@@ -65,11 +65,11 @@ class Prompts:
             if earlier is not None and earlier.digest != digest:
                 raise Conflict
         if earlier is not None:
-            session = self._store.sessions[SessionId(earlier.session_id)]
+            session = self._session(SessionId(earlier.session_id))
             peer.send(encode(Ack(id=message.id, session_id=session.session_id, duplicate=True)))
             peer.send(encode(SessionMetadata(session=self._store.metadata(session))))
             return
-        session = self._new_session() if message.session_id is None else self._store.sessions[message.session_id]
+        session = self._new_session() if message.session_id is None else self._session(message.session_id)
         mode = message.permission_mode or self._settings.permission_mode
         step = session.accept(message, by=name_of(peer), mode=mode, now=self._store.stamp())
         ack = encode(Ack(id=message.id, session_id=session.session_id, duplicate=False))
@@ -89,7 +89,7 @@ class Prompts:
         digest = prompt_digest("")
         earlier = await self._store.log.find_opening(message.id, digest)
         if earlier is not None:
-            session = self._store.sessions[SessionId(earlier.session_id)]
+            session = self._session(SessionId(earlier.session_id))
             peer.send(encode(Ack(id=message.id, session_id=session.session_id, duplicate=True)))
             peer.send(encode(SessionMetadata(session=self._store.metadata(session))))
             return
@@ -102,6 +102,13 @@ class Prompts:
             on_stored=lambda _: peer.send(ack),
             audit=(entry("session", now(), {**actor, "session": session.session_id}),),
         )
+
+    def _session(self, session_id: SessionId) -> Session:
+        """Raises `UnknownSession`: it may have been deleted since."""
+        session = self._store.sessions.get(session_id)
+        if session is None:
+            raise UnknownSession
+        return session
 
     def _new_session(self) -> Session:
         time = datetime.now(UTC)

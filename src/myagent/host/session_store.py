@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -71,6 +71,7 @@ class SessionStore:
         self.question_resolved: Callable[[QuestionResolved], None]  # as `resolved`
         self.happened: Callable[[SessionEvent], None] | None = None  # each event of a step; not the agent's output
         self.failed: Callable[[LogFailed], None]  # a fact cannot be stored any more; may be called again
+        self.erases: list[Callable[[], Awaitable[None]]] = []  # what else forgets a session that is deleted
         self._latest = max((each.updated_at for each in sessions.values()), default="")
         self._retain = retain
         self._since_retain = 0
@@ -78,12 +79,12 @@ class SessionStore:
         self._records: list[bytes] = []  # for the audit, of this turn of the event loop
 
     @asynccontextmanager
-    async def exclusive(self) -> AsyncIterator[None]:
+    async def exclusive(self, *, frees: bool = False) -> AsyncIterator[None]:
         """Hold the lock for a command. Raises `Refused` while who has it, with a fact, waits for space."""
         taking = asyncio.ensure_future(self.lock.acquire())
         try:
             while not (await asyncio.wait({taking}, timeout=LOOK_SECONDS))[0]:
-                self.check_writable()
+                self.check_writable(frees=frees)
         except BaseException:
             if not taking.cancel():
                 self.lock.release()
@@ -99,8 +100,10 @@ class SessionStore:
         *,
         refuse: Callable[[Refused], None],
         unstored: Callable[[], str | None] = lambda: None,
+        frees: bool = False,
     ) -> None:
-        """Carry a command out when those before it are stored; `refuse` is told if it cannot be.
+        """Carry a command out when those before it are stored; `refuse` is told if it cannot be. One that `frees` space
+        is taken although the log has grown to its quota.
 
         `unstored` does what of it can be done with no space to store it, and says what that was. Raises `DiskFull`.
         """
@@ -108,7 +111,7 @@ class SessionStore:
         async def run() -> None:
             try:
                 try:
-                    async with self.exclusive():
+                    async with self.exclusive(frees=frees):
                         await work()
                 except DiskFull:
                     raise DiskFull(unstored()) from None
@@ -119,7 +122,7 @@ class SessionStore:
                 raise
 
         try:
-            self.check_writable()
+            self.check_writable(frees=frees)
         except DiskFull:
             raise DiskFull(unstored()) from None
         self.spawn(run(), "command")
@@ -186,6 +189,34 @@ class SessionStore:
         )
         await done
 
+    async def delete(self, session_id: SessionId, told: bytes, record: bytes) -> None:
+        """Let a session be gone, with a record for the audit; then everybody is `told`. The lock is the caller's. Its
+        bytes are gone when `log.erase` returns. Raises `Refused`."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def committed(_: list[Stored]) -> None:
+            self.sessions.pop(session_id, None)
+            self.fanout.forget(session_id)
+            self.fanout.state(told, kind=f"session {session_id}", session_id=session_id)
+            if not done.done():
+                done.set_result(None)
+
+        def refused(error: LogRefused) -> None:
+            self.lost(error)
+            if not done.done():
+                done.set_exception(as_refusal(error))
+
+        self.write_records()
+        # A fact, since a log that is over its quota takes those: this is how there is room again.
+        self.log.write(Unit(committed, refused, deletes=(session_id,), audit=(record,), fact=True))
+        await done
+
+    async def erase(self) -> None:
+        """Return when the bytes of deleted sessions are gone. Raises `LogRefused`."""
+        for each in self.erases:
+            await each()
+        await self.log.erase()
+
     def lost(self, error: LogRefused) -> None:
         """Something could not be stored; if nothing can be any more, whoever runs the server must know."""
         if isinstance(error, LogFailed):
@@ -235,15 +266,18 @@ class SessionStore:
                 outcome = {"outcome": event.outcome, "digest": digests.get(request_id), "reason": event.reason}
                 yield entry(kind, now(), {**fields, **outcome})
 
-    def check_writable(self) -> None:
+    def check_writable(self, *, frees: bool = False) -> None:
         """Refuse a command at once while nothing can be stored."""
-        if self.log.refusing is not None:
-            raise as_refusal(self.log.refusing)
+        refusing = self.log.refusing
+        if refusing is not None and not (frees and isinstance(refusing, LogFull) and refusing.quota is not None):
+            raise as_refusal(refusing)
 
     def keep_state(self, session_id: SessionId, state: dict[str, Any]) -> None:
         """Keep latest-only state that the agent told: in memory at once, stored with the session's next step."""
         encode(state)  # raises here, where the agent told it, what could not be stored or shown later
-        session = self.sessions[session_id]
+        session = self.sessions.get(session_id)
+        if session is None:
+            return  # it was deleted
         kept = {key: value for key, value in {**session.agent_state, **state}.items() if value is not None}
         self.sessions[session_id] = replace(session, agent_state=kept)
 

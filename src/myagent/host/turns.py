@@ -74,7 +74,8 @@ class Turns:
     ) -> None:  # fmt: skip
         """Cancel a turn that runs or waits; `answer` is told, when that is stored, whether there was one. The store's
         lock is held. A `fact` waits for space."""
-        step = self._store.sessions[session_id].cancel(turn_id, by=by, now=self._store.stamp())
+        session = self._store.sessions.get(session_id)  # it may have been deleted since
+        step = None if session is None else session.cancel(turn_id, by=by, now=self._store.stamp())
         if step is None:
             if answer is not None:
                 answer(False)

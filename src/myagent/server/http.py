@@ -9,6 +9,7 @@ from http import HTTPStatus
 from websockets.datastructures import Headers
 from websockets.http11 import Response
 
+from myagent.access.credentials import Credential
 from myagent.access.invites import Spent
 from myagent.access.registry import Access
 from myagent.access.tickets import SECONDS as TICKET_SECONDS
@@ -16,6 +17,7 @@ from myagent.access.tickets import Tickets, TicketsFull
 from myagent.core.codec import encode
 from myagent.eventlog import with_update
 from myagent.host.peer import clean_label
+from myagent.host.searching import HITS, NoSearch, Searching
 from myagent.server.admission import (
     NO_CREDENTIAL,
     NOT_STORED,
@@ -41,17 +43,25 @@ class Answers:
     """Answers calls that admission has let through."""
 
     def __init__(
-        self, host: Workspace, settings: Settings, *, access: Access, tickets: Tickets, measures: MeasuredLog
+        self,
+        host: Workspace,
+        settings: Settings,
+        *,
+        access: Access,
+        tickets: Tickets,
+        measures: MeasuredLog,
+        search: Searching | None = None,
     ) -> None:
         self._host = host
         self._settings = settings
         self._access = access
         self._tickets = tickets
         self._measures = measures
+        self._search = search
 
     def costs(self, call: Call) -> bool:
         """Whether an answer takes time or memory to make; the others are small, or held in memory already."""
-        return call.route in ("events", "metrics")
+        return call.route in ("events", "metrics") or "search" in call.parameters
 
     async def answer(self, call: Call) -> Response:
         """The response, whatever happens."""
@@ -74,6 +84,8 @@ class Answers:
                 return _response(200, b"ok\n", "text/plain; charset=utf-8")
             case "sessions":
                 assert call.credential is not None
+                if "search" in call.parameters:
+                    return await self._found(call, call.credential)
                 sessions = self._host.store.listed(only=call.credential.session_id)
                 listed = self._host.redactor.encoded(encode({"sessions": sessions}))
                 return _response(200, listed, "application/json")
@@ -135,6 +147,23 @@ class Answers:
             raise Rejected(503, NOT_STORED) from None
         if call.credential.scope != "owner":
             self._host.visits.read(call.credential.credential_id, call.credential.device_id, call.session_id)
+
+    async def _found(self, call: Call, credential: Credential) -> Response:
+        """The sessions in which words were said, and where; for whoever may drive here, and sees all of them."""
+        if credential.scope != "owner" or credential.session_id is not None:
+            raise Rejected(403, "owner only")
+        limit = number(call.parameters, "limit")
+        if self._search is None:
+            raise Rejected(404, "there is no search here")
+        try:
+            found = await self._search.find(call.parameters["search"], HITS if limit is None else limit)
+        except NoSearch as error:
+            raise Rejected(404, str(error)) from None
+        told = list(dict.fromkeys(hit.session_id for hit in found.hits))
+        sessions = [each for each in self._host.store.listed() if each.session_id in told]
+        sessions.sort(key=lambda each: told.index(each.session_id))
+        body = encode({"sessions": sessions, "hits": found.hits, "complete": found.complete})
+        return _response(200, self._host.redactor.encoded(body), "application/json")
 
     async def _events(self, call: Call) -> Response:
         """A page of events, one a line: after a `seq` from there on, before one the last of those. With

@@ -217,6 +217,9 @@ class MeasuredLog:
     async def retain(self, keep: int) -> None:
         await self._log.retain(keep)
 
+    async def erase(self) -> None:
+        await self._log.erase()
+
     async def close(self) -> None:
         await self._log.close()
 

@@ -26,7 +26,9 @@ from myagent.core.messages import May
 from myagent.core.ownership import scope_of
 from myagent.eventlog import EventLog
 from myagent.eventlog.sqlite import SqliteLog
+from myagent.eventlog.words import WordIndex
 from myagent.host.host import Host
+from myagent.host.searching import Searching
 from myagent.server import process_origin
 from myagent.server.acceptor import Acceptor
 from myagent.server.addresses import ANYWHERE, Page, bracketed, find_page
@@ -70,10 +72,17 @@ class Server:
         self.auth_path = self._access.auth_path
         self._measures = MeasuredLog(log or SqliteLog(self._state.path / "sessions.db", quota=self.settings.max_log))
         self.host = Host(self.workspace, agent, self._measures, self.settings)
+        searches = log is None and self.settings.retain_events is None  # words of what was dropped would stay
+        self._search = Searching(self.host, WordIndex(self._state.path / "words.db") if searches else None)
         self.host.rules = self._access.rules
         self._upgrades = Upgrades(self.host, self._access, self.places)
         self._answers = Answers(
-            self.host, self.settings, access=self._access, tickets=self._tickets, measures=self._measures
+            self.host,
+            self.settings,
+            access=self._access,
+            tickets=self._tickets,
+            measures=self._measures,
+            search=self._search,
         )
         self._expiry_timer: asyncio.TimerHandle | None = None
         self._expiry_looks = 0
@@ -171,6 +180,7 @@ class Server:
             # First, so that a port in use is told before anything is recovered.
             await self.acceptor.listen()
             await self.host.start(survivors=self._end_survivors())
+            await self._search.start()
             self._admission = self._make_admission()
             self._govern()
             await self._control.open()
@@ -178,6 +188,7 @@ class Server:
         except BaseException:
             self.acceptor.abandon()
             await self._control.close()
+            await self._search.close()
             await self.host.abandon()
             self._resources.close()
             self._state.close()
@@ -200,6 +211,7 @@ class Server:
         if self.on_stopped is not None:
             await self.on_stopped()
         await self.acceptor.close()
+        await self._search.close()
         await self.host.close()
         self._save_seen()
         self._resources.close()

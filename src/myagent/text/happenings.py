@@ -67,6 +67,8 @@ class Happenings:
                 credential = record.get("credential")
                 which = self._named(str(credential)) if credential else f"device {_short(record.get('device'))}"
                 return f"{record['kind']}: {which}"
+            case "deleted":
+                return f"session {_short(record['session'])} was deleted by {self._who(record['connection'])}"
             case "rotated":
                 return "the owner token was replaced"
             case _:

@@ -49,14 +49,14 @@ from myagent.tui.searching import Search
 from myagent.tui.sessions import Sessions
 from myagent.tui.side import WIDE, Side
 from myagent.tui.style import CSS
-from myagent.tui.timeline import Timeline
+from myagent.tui.timeline import Timeline, Times
 
 TELL_PAUSE = 0.05  # seconds in which what changes below the stream is gathered
 TAKE_TIME = 0.01  # seconds of taking messages at a time
 LONG_TURN = 10.0  # seconds; the bell rings when one has ended
 
 
-class Attach(Actions):
+class Attach(Times, Actions):
     """Runs over a client that is connected; ends with the exit code."""
 
     CSS = CSS
@@ -225,7 +225,7 @@ class Attach(Actions):
         self._telling = False
         self._since.look(self.client)
         width = max(10, self.size.width)
-        place = self.search.place or status.place(self.timeline.place, self.sessions.head)
+        place = self.search.place or status.place(self.timeline.place, self.sessions.head, self.timeline.time)
         self._status_line.update(status.line(self.client, self.metadata, self._followers, self._since, place, width))
         self.prompt_box.placeholder, self.timeline.empty = status.hints(self.client)
         waiting = [one_line(each.prompt) for each in self.metadata.queue] if self.metadata else []

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Protocol
 
 from myagent.core.messages import AgentStderr, AgentStdout, Event
+from myagent.text.times import latest_at
 from myagent.tui.story import Story
 from myagent.tui.timeline import Timeline
 
@@ -15,6 +16,8 @@ AFTER = 200  # events shown after the one that was asked for, where that many fo
 LINE = 200  # events that a line may begin in and end in
 
 _NUMBER = re.compile(r"\s*#(\d{1,15})\s*")
+_CLOCK = re.compile(r"\s*@([01]?\d|2[0-3]):([0-5]\d)\s*")
+_END = 2**52  # beyond the last event of any session
 
 
 class Pages(Protocol):
@@ -41,17 +44,21 @@ class Finder:
         self._progress = progress
 
     async def find(self, wanted: str, *, up: bool) -> str:
-        """Go to a text, or to `#NUMBER`; what to tell the human if that is nowhere. Raises as fetching does."""
+        """Go to a text, to `#NUMBER` or to `@HOUR:MINUTE`; what to tell the human if that is nowhere.
+        Raises as fetching does."""
         number = _NUMBER.fullmatch(wanted)
         if number is not None:
             return await self.event(int(number[1]))
+        clock = _CLOCK.fullmatch(wanted)
+        if clock is not None:
+            return await self._then((int(clock[1]), int(clock[2])))
         if self.here(wanted, up=up):
             return ""
         return await self._above(wanted) if up else "not found further down, as far as it is here"
 
     def here(self, wanted: str, *, up: bool) -> bool:
         """Go to a text in the stretch that is here; says whether it is there."""
-        if _NUMBER.fullmatch(wanted):
+        if _NUMBER.fullmatch(wanted) or _CLOCK.fullmatch(wanted):
             return False
         self._timeline.search(wanted)
         return self._timeline.go(-1 if up else 1)
@@ -71,6 +78,28 @@ class Finder:
             self._show(page)
         self._timeline.jump_event(seq)
         return ""
+
+    async def _then(self, clock: tuple[int, int]) -> str:
+        """Go to the first event since a clock here last showed that, as seen from the session's last event. A request
+        halves what is left, so that of a million events twenty are asked for."""
+        last = await self._numbered(_END)
+        if last is None or last.at is None:
+            return "the last event here has no time"
+        wanted = latest_at(clock, last.at)
+        before, found = 0, last.seq or 0
+        while found - before > 1:
+            middle = (before + found) // 2
+            event = await self._numbered(middle)
+            if event is None or event.at is None or event.at < wanted:
+                before = middle
+            else:
+                found = event.seq or middle
+        return await self.event(found)
+
+    async def _numbered(self, seq: int) -> Event | None:
+        """An event, or the last one kept before it."""
+        events = await self._fetch(before=seq + 1, limit=1)
+        return events[-1] if events else None
 
     async def _above(self, wanted: str) -> str:
         """Look for it in what is before the stretch that is here, page by page."""

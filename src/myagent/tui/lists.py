@@ -27,8 +27,8 @@ Ctrl+Q          leave; the agent goes on
 F2              sessions, and a new one
 F3, F4, F10     who is here; own, or release; give it to who asked
 F5              prompts that wait; cancel one
-F6              raw text, or Markdown and tool calls
-F7              find: Enter, Up, Down go on; #120 goes to event 120
+F6, Ctrl+T      raw text, or Markdown and tool calls; times, or not
+F7              find: Enter, Up, Down go on; #120, @14:05 go there
 F8              copy: the agent's words, a request, a prompt, the screen
 F9              the open permission request
 F1, Ctrl+P      this page (? too, in an empty box); all, found by typing

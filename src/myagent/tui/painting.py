@@ -29,6 +29,7 @@ from myagent.export import facts
 from myagent.export.parts import uncoloured
 from myagent.text.overwriting import shown
 from myagent.text.terminal import visible
+from myagent.text.times import absolute
 from myagent.text.wording import diff_in_display, diff_lines, diffs_beyond_display, folded, one_line, warning
 from myagent.tui.rows import Row, output, rendered
 from myagent.tui.story import Item, Said, Told, Tool
@@ -49,6 +50,7 @@ class Manner:
     raw: bool = False
     prose: bool = True
     owner: bool = False
+    times: bool = False
 
 
 def rows(item: Item, manner: Manner, console: Console) -> list[Row]:
@@ -60,7 +62,10 @@ def rows(item: Item, manner: Manner, console: Console) -> list[Row]:
             return list(output(text, width, style=_DIM, mark=_MARK))
         return list(output(text, width))
     options = console.options.update(width=width, height=None)
-    return rendered(console.render_lines(_renderable(item, manner), options, pad=False), width)
+    shown = _renderable(item, manner)
+    if manner.times and not isinstance(item, Said):
+        shown = Group(shown, Text(f"  {absolute(item.at)}", style="dim"))
+    return rendered(console.render_lines(shown, options, pad=False), width)
 
 
 def _is_markdown(item: Said, manner: Manner) -> bool:

@@ -31,6 +31,7 @@ ACTIONS = (
     ("go to the prompt before", "Ctrl+Up", "prompt(-1)"),
     ("go to the prompt after", "Ctrl+Down", "prompt(1)"),
     ("stop the turn that runs here", "Ctrl+C", "stop"),
+    ("show when things happened, or not", "Ctrl+T", "times"),
     ("light or dark colours", "", "theme"),
     ("help: all keys", "F1", "help"),
     ("leave; the agent goes on", "Ctrl+Q", "quit"),

@@ -14,7 +14,7 @@ from myagent.tui.finding import Fetch, Finder
 from myagent.tui.story import Story
 from myagent.tui.timeline import Timeline
 
-HINT = "find; Up and Down go on, #120 goes to event 120, Escape ends"
+HINT = "find; Up and Down go on, #120: event 120, @14:05: what happened then, Escape ends"
 
 
 class Search:
@@ -51,7 +51,7 @@ class Search:
     def typed(self) -> None:
         """Mark what is wanted as it is typed."""
         if self.box.display:
-            self._timeline.search("" if self.box.value.startswith("#") else self.box.value)
+            self._timeline.search("" if self.box.value.startswith(("#", "@")) else self.box.value)
             self._changed()
 
     def end(self) -> None:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from myagent.client import Client, State
 from myagent.core.messages import Metadata, PermissionRequest
+from myagent.text.times import milliseconds, relative
 from myagent.text.wording import name_line, one_line, request_name, seconds_since
 
 NAME_CHARACTERS = 28  # of a request, or of a reason, so that the rest of the line has room
@@ -75,9 +76,10 @@ def _standing(client: Client, since: Since) -> tuple[str, str]:
     return ("live", "green") if state.name in ("live", "owner_elsewhere") else (str(state), colour)
 
 
-def place(event: int | None, last: int) -> str:
-    """Where one looks, if that is not the end."""
-    return "" if event is None else f"at event {event} of {last}, Ctrl+End goes on"
+def place(event: int | None, last: int, time: int | None = None) -> str:
+    """Where one looks, if that is not the end, and when that was (in milliseconds since 1970)."""
+    ago = "" if time is None else f" ({relative(time, milliseconds())})"
+    return "" if event is None else f"at event {event} of {last}{ago}, Ctrl+End goes on"
 
 
 def hits(found: tuple[int, int] | None, *, whole: bool) -> str:

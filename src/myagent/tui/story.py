@@ -117,6 +117,7 @@ class Tool:
     text: str = ""  # what a client without structured updates is shown
     changes: int = 0
     depth: int = 0  # below the call of a subagent's that it belongs to
+    at: int | None = None  # when it began, in milliseconds since 1970
 
     def merge(self, update: dict[str, Any], chunk: str) -> None:
         self.call.update((key, value) for key, value in update.items() if value is not None)
@@ -146,6 +147,10 @@ class Told:
     )
     resolved: PermissionResolved | None = None  # of a permission request
     changes: int = 0
+
+    @property
+    def at(self) -> int | None:
+        return None if isinstance(self.event, Gap) else self.event.at
 
     @property
     def plain(self) -> str:
@@ -329,13 +334,13 @@ class Story:
         update = event.update if isinstance(event.update, dict) else {}
         kind = update.get("sessionUpdate")
         if kind in ("tool_call", "tool_call_update") and isinstance(update.get("toolCallId"), str):
-            tool = self._changing((event.id, update["toolCallId"]), seq)
+            tool = self._changing((event.id, update["toolCallId"]), seq, event.at)
             tool.merge(update, event.chunk)
             parent = self._tools.get((event.id, parent_of(tool.call)))
             tool.depth = bool(parent_of(tool.call)) + (min(parent.depth, DEEPEST) if parent is not None else 0)
             return
         if kind == "plan":  # told anew whenever it changes: a turn has one, as it is now
-            self._changing((event.id, PLAN), seq).merge(update, event.chunk)
+            self._changing((event.id, PLAN), seq, event.at).merge(update, event.chunk)
             return
         if not event.chunk:
             return
@@ -355,10 +360,10 @@ class Story:
             piece, rest = _divided(rest, end) if end else (rest, (seq, 0, ""))
             item.add(piece)
 
-    def _changing(self, key: tuple[str, str], seq: int) -> Tool:
+    def _changing(self, key: tuple[str, str], seq: int, at: int | None) -> Tool:
         """The item of a tool call or a plan, which goes on changing where it is."""
         if key not in self._tools:
-            self._tools[key] = Tool(seq, key[0], {})
+            self._tools[key] = Tool(seq, key[0], {}, at=at)
             self._add(self._tools[key])
         return self._tools[key]
 

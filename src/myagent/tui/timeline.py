@@ -18,7 +18,7 @@ from textual.strip import Strip
 from myagent.core.messages import Prompt
 from myagent.tui.painting import Manner, rows
 from myagent.tui.rows import Hit, Row, hits, marked
-from myagent.tui.story import Item, Story, Told
+from myagent.tui.story import Item, Said, Story, Told
 
 DRAW_PAUSE = 0.05  # seconds in which what changes is gathered and drawn at once
 DRAW_TIME = 0.04  # seconds of drawing at a time; what is left comes with the next time, so that keys are heard
@@ -77,6 +77,7 @@ class Timeline(ScrollView, can_focus=True):
             manner.get("raw", self.manner.raw),
             manner.get("prose", self.manner.prose),
             manner.get("owner", self.manner.owner),
+            manner.get("times", self.manner.times),
         )
         self._drawn.clear()
         self._hits.clear()
@@ -189,6 +190,13 @@ class Timeline(ScrollView, can_focus=True):
         if self._following or not self._laid:
             return None
         return self._laid[max(0, bisect_right(self._starts, self.scroll_offset.y) - 1)].seq
+
+    @property
+    def time(self) -> int | None:
+        """When the last of what is above the top, and has a time, happened."""
+        place = self.place
+        above = self._laid[: bisect_right(self._laid, place or 0, key=lambda item: item.seq)]
+        return next((each.at for each in reversed(above) if not isinstance(each, Said) and each.at is not None), None)
 
     @property
     def shown(self) -> list[str]:
@@ -333,3 +341,12 @@ class Timeline(ScrollView, can_focus=True):
         if not self._is_drawn(item):
             self._drawn[item] = (item.changes, rows(item, self.manner, self.app.console))
         return self._drawn[item][1]
+
+
+class Times:
+    """Of an application with a timeline: whether it tells when things happened."""
+
+    timeline: Timeline
+
+    def action_times(self) -> None:
+        self.timeline.redraw(times=not self.timeline.manner.times)

@@ -172,6 +172,11 @@ def session_id(text: str) -> str:
     return text
 
 
+def session_name(text: str) -> str:
+    """A session's id, a part of one, or `@latest`; which it is, is known when it is looked up."""
+    return text if text == "@latest" else session_id(text)
+
+
 def option(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not (key and equals and value):

@@ -6,6 +6,7 @@ import argparse
 
 from myagent.cli.arguments.access import add_access_parsers, add_audit_parser
 from myagent.cli.arguments.agent import add_choice
+from myagent.cli.arguments.keeping import add_keeping_parsers
 from myagent.cli.arguments.parsing import (
     DEFAULT_HOST,
     DEFAULT_PORT,
@@ -99,6 +100,7 @@ SESSIONS_EPILOG = f"""\
 examples:
   myagent remote sessions
   myagent remote sessions --json --url wss://agent.example.org
+  myagent remote sessions --search 'release notes'
 
 {EXIT_CODES}
 """
@@ -152,6 +154,7 @@ def _add_commands(remote: Parser) -> None:
     add_everyday(commands)
     command(commands, "agents", "list the agents that can be hosted", AGENTS, AGENTS_EPILOG, "commands.agents:run")
     add_session_parsers(commands)
+    add_keeping_parsers(commands)
     add_access_parsers(commands)
     add_audit_parser(commands)
     command(commands, "relay", "show what others serve", RELAY, RELAY_EPILOG, "commands.relay:run", add_relay)
@@ -343,7 +346,12 @@ def _add_client(parser: argparse.ArgumentParser) -> None:
         metavar="TEXT",
         help="submit this as a turn, show it, exit with it (-: what standard input gives); owner only",
     )
-    add("--session", metavar="ID", help="the session to prompt or to watch (default: a new one; all)")
+    add(
+        "--session",
+        metavar="ID",
+        help="the session to prompt or to watch: its id, a part of it, or @latest (default: a new one; all)",
+    )
+    add("--continue", dest="session", action="store_const", const="@latest", help="the same as --session @latest")
     add("--after", metavar="SEQ", type=seq, help="start that session after this event; 0 is its beginning")
     add(
         "--role", choices=("follower",), help="ask not to be the owner, even if nobody is (default: take what is given)"
@@ -361,6 +369,11 @@ def _add_client(parser: argparse.ArgumentParser) -> None:
     )
     add("--raw", action="store_true", help="pass agent text to the terminal as it is; it can then drive the terminal")
     add(
+        "--timestamps",
+        action="store_true",
+        help="begin each line with the time, here, at which the server had the whole of it",
+    )
+    add(
         "--reconnect",
         action=argparse.BooleanOptionalAction,
         default=True,
@@ -371,3 +384,7 @@ def _add_client(parser: argparse.ArgumentParser) -> None:
 def _add_sessions(parser: argparse.ArgumentParser) -> None:
     add_address(parser)
     parser.add_argument("--json", action="store_true", help="one JSON array, as the server tells it")
+    parser.add_argument("--all", action="store_true", help="also those in the archive")
+    parser.add_argument(
+        "--search", metavar="WORDS", help="say where all of these words were said, in all sessions; owner's token only"
+    )

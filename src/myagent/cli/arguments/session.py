@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from myagent.cli.arguments.parsing import add_address, command, session_id, speed
+from myagent.cli.arguments.parsing import add_address, command, seconds, session_name, speed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ Write a session to a file, with its permission requests and decisions. This take
   jsonl       the events as the server sends them, one JSON object a line, without the agent's structured updates
   md          Markdown; all that the agent and people wrote is in code blocks
   html        one file without script or outside reference, safe to hand out
-  asciicast   a terminal recording, for asciinema and its players; paced evenly, since the log keeps no times
+  asciicast   a terminal recording, for asciinema and its players, with the pauses that there were
 
 Agent text is made harmless in all but jsonl. What was redacted before it was stored stays redacted; what was not is
 in the file: read it before you hand it out. A file is put in place when it is whole, and only you can read it.
@@ -85,8 +85,8 @@ exit codes: 0 done, 1 nobody read the output, 2 wrong usage, 3 cannot connect, n
 REPLAY = """\
 Play a session on this terminal, from its beginning to where it stands. This takes no role.
 
-The log keeps the order of events and not their times: they are played at an even pace. Into a pipe or a file, lines are
-written as they are in the end, without colours.
+It takes the time that it took, but for waits longer than --max-wait; what an older server stored, without times, is
+played at an even pace. Into a pipe or a file, lines are written as they are in the end, without colours.
 """
 
 REPLAY_EPILOG = """\
@@ -94,6 +94,7 @@ examples:
   myagent remote replay remote_20260101120000_0a1b2c3d
   myagent remote replay remote_20260101120000_0a1b2c3d --speed 4
   myagent remote replay remote_20260101120000_0a1b2c3d --speed 0          all at once
+  myagent remote replay remote_20260101120000_0a1b2c3d --max-wait 3600    as it was
 
 exit codes: 0 done, 1 nobody read the output, 2 wrong usage, 3 cannot connect or not allowed, 130 interrupted
 """
@@ -157,7 +158,7 @@ def _add_attach(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("link", metavar="LINK", nargs="?", help="instead of --url: the server's address, or an invite's link")
     add_address(parser)
-    add("--session", metavar="ID", type=session_id, help="the session to show first (default: the latest)")
+    add("--session", metavar="ID", type=session_name, help="the session to show first (default: the latest)")
     add(
         "--role", choices=("follower",), help="ask not to be the owner, even if nobody is (default: take what is given)"
     )
@@ -168,14 +169,23 @@ def _add_attach(parser: argparse.ArgumentParser) -> None:
 def _add_export(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add_address(parser)
-    add("session", metavar="SESSION", type=session_id, help="its id, as `sessions` lists it")
+    add("session", metavar="SESSION", type=session_name, help="its id, as `sessions` lists it, a part of it, @latest")
     add("--format", required=True, choices=("jsonl", "md", "html", "asciicast"), help="see above")
     add("-o", "--output", metavar="FILE", help="where to (default: standard output)")
+    _add_max_wait(parser)
+
+
+def _add_max_wait(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--max-wait", metavar="SECONDS", type=seconds, default=3.0,
+        help="the longest pause between two events of a recording or a replay (default 3)",
+    )  # fmt: skip
 
 
 def _add_replay(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add_address(parser)
-    add("session", metavar="SESSION", type=session_id, help="its id, as `sessions` lists it")
+    add("session", metavar="SESSION", type=session_name, help="its id, as `sessions` lists it, a part of it, @latest")
     add("--speed", metavar="N", type=speed, default=1.0, help="times as fast (default 1; 0: no pauses)")
+    _add_max_wait(parser)
     add("--raw", action="store_true", help="pass agent text to the terminal as it is; it can then drive the terminal")

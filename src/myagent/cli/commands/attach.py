@@ -17,6 +17,7 @@ from myagent.client import State, connect
 from myagent.client.address import Address
 from myagent.client.asking import page
 from myagent.client.incoming import read
+from myagent.client.naming import named
 from myagent.core.messages import Event
 from myagent.exceptions import MyagentError
 from myagent.extras import install
@@ -62,6 +63,9 @@ async def _run(arguments: argparse.Namespace) -> int:
 
     address = target.address(arguments)
     token = target.token(arguments, address)
+    if arguments.session is not None:
+        address.check_plain(allowed=arguments.insecure_plain)
+        arguments.session = await asyncio.to_thread(named, address, token, arguments.session)
     shown: list[Attach] = []
 
     def state_changed(state: State) -> None:

@@ -12,6 +12,7 @@ from myagent.cli.terminal.driver import NOT_ALLOWED, Driver, Wanted
 from myagent.cli.terminal.output import Screen
 from myagent.cli.terminal.question import Keyboard
 from myagent.client import ClientError, Refused, connect
+from myagent.client.naming import named
 from myagent.core.display import escape
 from myagent.exceptions import MyagentError
 
@@ -31,7 +32,9 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.usage_error("--prompt -: what standard input gives is not UTF-8")
     if arguments.prompt is not None and not arguments.prompt.strip():
         arguments.usage_error("--prompt is blank")
-    screen = Screen(raw=arguments.raw)
+    if arguments.timestamps and arguments.raw:
+        arguments.usage_error("--timestamps is written before lines, which --raw has none of")
+    screen = Screen(raw=arguments.raw, times=arguments.timestamps)
     try:
         return asyncio.run(_run(arguments, screen, has_terminal))
     except Refused as refused:
@@ -50,6 +53,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _run(arguments: argparse.Namespace, screen: Screen, has_terminal: bool) -> int:
+    address = target.address(arguments)
+    if arguments.session is not None:
+        address.check_plain(allowed=arguments.insecure_plain)
+        arguments.session = await asyncio.to_thread(named, address, target.token(arguments, address), arguments.session)
     wanted = Wanted(
         prompt=arguments.prompt,
         session=arguments.session,
@@ -57,7 +64,6 @@ async def _run(arguments: argparse.Namespace, screen: Screen, has_terminal: bool
         take_over=arguments.take_over,
     )
     driver = Driver(wanted, screen, Keyboard(sys.stdin.fileno()) if has_terminal else None)
-    address = target.address(arguments)
     client = connect(
         address,
         token=target.token(arguments, address),

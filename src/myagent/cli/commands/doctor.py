@@ -43,6 +43,7 @@ _MODES = {
     "auth.json": 0o077,
     "invites.json": 0o077,
     "sessions.db": 0o077,
+    "words.db": 0o077,
     "control.sock": 0o077,
     "server.lock": 0o077,
     "processes.json": 0o077,

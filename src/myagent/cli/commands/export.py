@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace, metadata: Metadata, lines: Iterable[bytes]) -> None:
-    pieces = render(arguments.format, metadata, lines)
+    pieces = render(arguments.format, metadata, lines, max_wait=arguments.max_wait)
     if arguments.output in (None, "-"):
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(encoding="utf-8", newline="\n")

@@ -26,7 +26,8 @@ def _replay(arguments: argparse.Namespace, metadata: Metadata, lines: Iterable[b
     terminal, colour = sys.stdout.isatty(), coloured(sys.stdout)
     over = Overwriting()
     try:
-        for pause, text in steps(map(read, with_gaps(lines, metadata.session_id)), raw=arguments.raw):
+        events = map(read, with_gaps(lines, metadata.session_id))
+        for pause, text in steps(events, raw=arguments.raw, max_wait=arguments.max_wait):
             if arguments.speed:
                 time.sleep(pause / arguments.speed)
             if not (arguments.raw or terminal):

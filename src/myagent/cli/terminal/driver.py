@@ -197,7 +197,8 @@ class Driver:
                     self._progress.attention[at] = message.seen_by
                     self._screen.say(f"permission request: {attention(message)}")
             case Event() if self._is_shown(message):
-                return self._show_event(client, message)
+                with self._screen.at(message.at):
+                    return self._show_event(client, message)
             case _:
                 pass
         return None

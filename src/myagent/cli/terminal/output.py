@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TextIO
 
 from myagent.text.overwriting import Overwriting
 from myagent.text.terminal import RESET, TerminalFilter, visible
+from myagent.text.times import absolute, milliseconds
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
 
 
 class Screen:
@@ -19,12 +23,16 @@ class Screen:
 
     On a terminal, what overwrites the agent's line does so; elsewhere, and with `lines`, a line is written as it is in
     the end, when it has ended. `raw` passes everything on as it comes.
+
+    With `times`, lines are whole too, and each begins with the time at which it was: within `at`, that of an event.
     """
 
-    def __init__(self, *, raw: bool, lines: bool = False, mark: str = "[remote]") -> None:
+    def __init__(self, *, raw: bool, lines: bool = False, times: bool = False, mark: str = "[remote]") -> None:
         self._raw = raw
+        self._times = times
+        self._moment: Callable[[], int | None] = milliseconds
         self._mark = mark  # at the beginning of each line of our own
-        self._whole = [each for each in (sys.stdout, sys.stderr) if lines or not each.isatty()]
+        self._whole = [each for each in (sys.stdout, sys.stderr) if lines or times or not each.isatty()]
         self._plain = [each for each in (sys.stdout, sys.stderr) if lines or not coloured(each)]
         self._said: dict[tuple[str, TextIO], _Said] = {}
         self._mid_line: set[TextIO] = set()
@@ -33,6 +41,15 @@ class Screen:
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")
+
+    @contextmanager
+    def at(self, moment: int | None) -> Iterator[None]:
+        """What is shown meanwhile happened then; `None`: nobody knows when."""
+        self._moment = lambda: moment
+        try:
+            yield
+        finally:
+            self._moment = milliseconds
 
     def agent(self, turn_id: str, text: str, *, error: bool = False) -> None:
         """Write what the agent said in a turn. Raises `BrokenPipeError` when nobody reads it any more."""
@@ -94,11 +111,18 @@ class Screen:
     def _write(self, stream: TextIO, text: str) -> None:
         if not text:
             return
-        emit(stream, text)
+        emit(stream, self._stamped(stream, text) if self._times else text)
         if text.removesuffix(RESET).endswith("\n"):
             self._mid_line.discard(stream)
         else:
             self._mid_line.add(stream)
+
+    def _stamped(self, stream: TextIO, text: str) -> str:
+        """With the time before each line that begins in it and is not empty."""
+        begun = self._mid_line.intersection((sys.stdout, sys.stderr) if self._shared else (stream,))
+        moment = f"{absolute(self._moment())} "
+        lines = enumerate(_LINE.findall(text))
+        return "".join(line if line == "\n" or (begun and not number) else moment + line for number, line in lines)
 
 
 @dataclass(slots=True)

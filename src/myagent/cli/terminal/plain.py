@@ -23,6 +23,7 @@ from myagent.client import Client, ClientError, Message, Refused, connect
 from myagent.client.address import Address
 from myagent.client.asking import page
 from myagent.client.incoming import read
+from myagent.client.naming import named, resolve
 from myagent.core.messages import Ack, Connections, Error, TerminalState
 from myagent.exceptions import MyagentError
 from myagent.export.asciicast import steps
@@ -206,9 +207,8 @@ class Sitting(Driver):
                     self._screen.say(each)
             case "sessions":
                 self._say_sessions()
-            case "session" if self._client is not None and rest in self._client.sessions:
-                self._shown = rest
-                await self._history(10)
+            case "session" if self._client is not None and rest:
+                await self._show_session(rest)
             case "new":
                 self._shown = None
                 self._sent.add("")  # nothing else is shown until the prompt is there
@@ -241,6 +241,17 @@ class Sitting(Driver):
                 self._work.cancel()
             case _:
                 self._screen.say(f"that cannot be done: {one_line(line)}; /help tells what can")
+
+    async def _show_session(self, wanted: str) -> None:
+        latest = sorted(self._client.sessions.values() if self._client else (), key=lambda each: each.updated_at)
+        listed = [{"sessionId": each.session_id, "title": each.title} for each in reversed(latest)]
+        try:
+            self._shown = resolve(wanted, listed)
+        except MyagentError as error:
+            for line in str(error).split("\n"):
+                self._screen.say(line)
+        else:
+            await self._history(10)
 
     async def _prompt(self, client: Client, text: str) -> None:
         if not text.strip():
@@ -330,6 +341,7 @@ async def run(arguments: argparse.Namespace) -> int:
 
     if arguments.session is not None:
         address.check_plain(allowed=arguments.insecure_plain)
+        arguments.session = await asyncio.to_thread(named, address, token, arguments.session)
         await asyncio.to_thread(check_session, address, token, arguments.session)
     sitting = Sitting(Screen(raw=False, lines=True), arguments.session, fetch)
     client = connect(

@@ -109,6 +109,29 @@ class OpenSession(Command, frozen=True, kw_only=True, tag="open_session"):
     pass
 
 
+# Sessions as people keep them: these three, `SessionDeleted`, and what a session's metadata says of them.
+
+
+class Keep(Command, frozen=True, kw_only=True):
+    """What becomes of a session as a whole."""
+
+    session_id: SessionId
+
+
+class Rename(Keep, frozen=True, kw_only=True, tag="rename"):
+    title: Annotated[str, Meta(max_length=200)]  # empty: that of its first prompt, or the agent's, again
+
+
+class Archive(Keep, frozen=True, kw_only=True, tag="archive"):
+    archived: bool = True
+
+
+class Delete(Keep, frozen=True, kw_only=True, tag="delete"):
+    pass
+
+
+KeepMessage = Rename | Archive | Delete
+
 ClientMessage = (
     UserMessage
     | OpenSession
@@ -126,4 +149,5 @@ ClientMessage = (
     | ListRules
     | RevokeRule
     | Seen
+    | KeepMessage
 )

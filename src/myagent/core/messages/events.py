@@ -16,6 +16,7 @@ class Event(Struct, frozen=True, rename="camel", tag_field="type", kw_only=True,
     id: str
     session_id: SessionId
     seq: int | None = None  # absent until the log gives it, inside the commit; clients get it
+    at: int | None = None  # when it was accepted, milliseconds since 1970 (UTC); from the log, as `seq`
 
 
 class Prompt(Event, frozen=True, kw_only=True, tag="prompt"):

@@ -53,10 +53,17 @@ class Metadata(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=
     queue: list[QueuedPrompt]
     head: int
     agent_state: dict[str, Any] | None = None
+    archived: bool = False
+    imported: bool = False
 
 
 class SessionMetadata(Reply, frozen=True, kw_only=True, tag="session_metadata"):
     session: Metadata
+
+
+class SessionDeleted(Reply, frozen=True, kw_only=True, tag="session_deleted"):
+    session_id: SessionId
+    by: str
 
 
 class Pong(Reply, frozen=True, kw_only=True, tag="pong"):
@@ -181,6 +188,7 @@ ServerMessage = (
     | RoleMessage
     | Ack
     | SessionMetadata
+    | SessionDeleted
     | Pong
     | Error
     | Welcome

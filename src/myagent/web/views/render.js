@@ -5,7 +5,7 @@ import { copy, el, flowing, setText } from "./dom.js";
 import { addressOf } from "../state/address.js";
 import { escapeLine, visible } from "../parsing/escape.js";
 import { MarkdownView } from "./markdown.js";
-import { clock, lasted } from "./times.js";
+import { clock, lasted, moment } from "./times.js";
 import { DrawnReads, DrawnTool } from "./tool.js";
 
 const BOXES = { completed: "[x]", in_progress: "[~]" };
@@ -80,7 +80,7 @@ class DrawnPrompt {
     this._end = el("span", { class: "turn-state" });
     const address = addressOf(location.href, item.sessionId ?? null, item.seq);
     const link = el("a", { class: "anchor", href: address, title: "Link to this turn", "aria-label": "Link to this turn", text: "#", onclick: linked });
-    const at = el("time", { class: "faint", text: clock(item.at) });
+    const at = el("time", { class: "faint", text: clock(item.at), ...moment(item.at) });
     const head = el("div", { class: "item-head" }, el("span", { class: "by", text: item.by }), at, link, el("span", { class: "spring" }), this._end);
     this.node = el("div", { class: "item prompt" }, head, el("pre", { class: "text", text: visible(item.text) }));
   }
@@ -115,7 +115,7 @@ class DrawnEnd {
   constructor(item) {
     const message = item.message === "" ? null : el("span", { class: "why", text: item.message });
     const state = item.exitCode === 0 ? "done" : "failed";
-    this.node = el("div", { class: `item end ${state}` }, el("span", { text: `turn ended: ${endText(item)}` }), el("time", { text: clock(item.at) }), message);
+    this.node = el("div", { class: `item end ${state}` }, el("span", { text: `turn ended: ${endText(item)}` }), el("time", { text: clock(item.at), ...moment(item.at) }), message);
   }
 
   update() {}

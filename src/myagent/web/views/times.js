@@ -15,6 +15,14 @@ export function clock(at, now = new Date()) {
   return day + date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 }
 
+/** What an element of a time has beside its text: all of it, here, for who points at it, and in UTC for programs. */
+export function moment(at) {
+  const time = timeOf(at);
+  const date = new Date(time ?? NaN);
+  if (Number.isNaN(date.getTime())) return {};
+  return { title: date.toLocaleString([], { dateStyle: "full", timeStyle: "long" }), datetime: date.toISOString() };
+}
+
 /** How long it took from one time to another, in words. */
 export function lasted(from, to) {
   const [begin, end] = [timeOf(from), timeOf(to)];
