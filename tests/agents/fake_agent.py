@@ -44,7 +44,8 @@ class Agent:
         self.reading = True
         self.signed_in = not options.auth
         self.environment = dict(os.environ)
-        self.chosen: JSON = {"m1": "big", "effort": "low", "fast": False, "model": "big"}
+        self.chosen: JSON = {"m1": "big", "effort": "low", "fast": False, "model": "big", "auto_approve": False}
+        self.set: list[list[Any]] = []  # what it was told to set
 
     # --- the connection ---------------------------------------------------------------------------------------------
 
@@ -183,8 +184,14 @@ class Agent:
                 {"id": "m1", "category": "model", "type": "select", "currentValue": self.chosen["m1"], "options": rows},
                 {"id": "effort", "type": "select", "currentValue": self.chosen["effort"], "options": levels},
                 {"id": "fast", "type": "boolean", "currentValue": self.chosen["fast"]},
+                *([self.told_approving()] if self.options.offer == "approving" else []),
             ]
         }
+
+    def told_approving(self) -> JSON:
+        """A switch by which it would ask nobody."""
+        name = {"id": "auto_approve", "name": "Auto-approve"}
+        return {**name, "type": "boolean", "currentValue": self.chosen["auto_approve"]}
 
     def on_session_set_model(self, params: JSON) -> JSON:
         self.chosen["model"] = params["modelId"]
@@ -211,6 +218,7 @@ class Agent:
         if params["modeId"] == self.options.refuse_mode:
             raise Refused(-32603, "Internal error", {"details": "not here"})
         self.mode = params["modeId"]
+        self.set.append(["mode", self.mode])
         return {}
 
     def on_session_set_config_option(self, params: JSON) -> JSON:
@@ -220,6 +228,7 @@ class Agent:
             self.chosen[params["configId"]] = params["value"]
         else:
             self.mode = params["value"]
+        self.set.append([params["configId"], params["value"]])
         return self.told_modes()
 
     def on_session_prompt(self, params: JSON) -> JSON:
@@ -448,6 +457,15 @@ class Agent:
         """Change the mode by itself."""
         self.mode = rest
         self.update(session, "current_mode_update", currentModeId=rest)
+
+    def do_reconfigure(self, session: str, rest: str) -> None:
+        """Change an option by itself."""
+        self.chosen[rest] = True
+        self.update(session, "config_option_update", **self.told_modes())
+
+    def do_told(self, session: str, rest: str) -> None:
+        """Say what it was told to set."""
+        self.say(session, json.dumps(self.set))
 
     def do_refuse(self, session: str, rest: str) -> None:
         raise Refused(-32603, "Internal error", {"details": "the model is asleep"})

@@ -44,6 +44,7 @@ WHOLE: dict[str, dict[str, Any]] = {
     "claim": {},
     "release": {},
     "handover": {"to": "c"},
+    "set_option": {"sessionId": "s", "name": "model", "value": "m"},
     "who": {},
 }
 
@@ -198,6 +199,8 @@ def test_every_field_is_held_to_its_type(kind: str) -> None:
     """Put what no field takes in the place of each, at the top and inside."""
     for name, value in WHOLE[kind].items():
         values: tuple[Any, ...] = (1.5, True, [[]], {"x": []})
+        if (kind, name) == ("set_option", "value"):  # a text, or a switch
+            values = (1.5, None, [[]], {"x": []})
         for wrong in values:
             assert refusal_of(text_of(kind, **{**WHOLE[kind], name: wrong})).code == "bad_message"
         for inner in value if isinstance(value, dict) else ():
@@ -240,6 +243,8 @@ def test_after_seq_is_a_whole_number_that_every_client_can_write(number: str) ->
         ("hello", "client.version", 128),
         ("hello", "reclaimToken", 256),
         ("handover", "to", 128),
+        ("set_option", "name", 256),
+        ("set_option", "value", 1024),
         ("cancel", "turnId", 128),
     ],
 )

@@ -18,6 +18,7 @@ from myagent.core.messages import (
     Resume,
     Scope,
     SessionId,
+    SetOption,
     UserMessage,
     Who,
 )
@@ -371,6 +372,7 @@ OWNERS: list[ClientMessage] = [
     Release(id="m"),
     Handover(id="m", to="b"),
     Who(id="m"),
+    SetOption(id="m", session_id=SessionId("s"), name="model", value="m"),
 ]
 
 

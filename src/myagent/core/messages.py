@@ -95,7 +95,17 @@ class Who(Command, frozen=True, kw_only=True, tag="who"):
     pass
 
 
-ClientMessage = UserMessage | PermissionDecision | Resume | Ping | Hello | Cancel | Claim | Release | Handover | Who
+class SetOption(Command, frozen=True, kw_only=True, tag="set_option"):
+    """An owner's choice of what the agent offers for a session; `name` is an option's id, or its category."""
+
+    session_id: SessionId
+    name: Annotated[str, Meta(min_length=1, max_length=256)]
+    value: bool | Annotated[str, Meta(max_length=1024)]
+
+
+ClientMessage = (
+    UserMessage | PermissionDecision | Resume | Ping | Hello | Cancel | Claim | Release | Handover | Who | SetOption
+)
 
 
 # --- events: what the log keeps and every connection sees. `seq` is given by the log, inside the commit. --------
@@ -177,7 +187,18 @@ class TerminalState(Event, frozen=True, kw_only=True, tag="terminal_state"):
     message: str | None = None
 
 
-SessionEvent = Prompt | AgentStdout | AgentStderr | PermissionRequest | PermissionResolved | TerminalState
+class OptionSet(Event, frozen=True, kw_only=True, tag="option_set"):
+    """An option of the agent's was chosen; `id` is that of the `set_option`, and no turn's."""
+
+    option_id: str
+    value: str | bool
+    before: str | bool | None = None
+    by: str
+    reason: str | None = None  # why the server set it back
+    guarded: bool = False  # the agent may act unasked by it
+
+
+SessionEvent = Prompt | AgentStdout | AgentStderr | PermissionRequest | PermissionResolved | TerminalState | OptionSet
 
 
 # --- server → client, state and answers: no `seq` ---------------------------------------------------------------

@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from myagent.core.choices import Choice
 from myagent.core.messages import (
     Metadata,
     Outcome,
@@ -94,6 +95,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     last_request_id: str | None = None
     last_exit_code: int | None = None
     last_error: str | None = None
+    choices: tuple[Choice, ...] = ()  # what an owner chose of what the agent offers
+    option_ids: tuple[str, ...] = ()  # of the latest `set_option`s
 
     @property
     def state(self) -> SessionState:

@@ -37,15 +37,12 @@ from myagent.core.messages import (
     Release,
     Resume,
     SessionId,
+    SetOption,
     UserMessage,
     Who,
 )
 from myagent.core.ownership import Change, Ownership, Seat
-from myagent.core.refusals import (
-    NotAllowed,
-    Refused,
-    UnknownSession,
-)
+from myagent.core.refusals import NotAllowed, Refused, UnknownSession
 from myagent.core.session import Session
 from myagent.delivery.fanout import Fanout
 from myagent.delivery.window import Window
@@ -55,6 +52,7 @@ from myagent.host.covered_log import CoveredLog
 from myagent.host.epochs import EPOCHS, Epochs
 from myagent.host.gone_state import GoneState
 from myagent.host.notifications import Notifications
+from myagent.host.options import Options
 from myagent.host.peer import Peer, clean_label, name_of
 from myagent.host.permission_requests import PermissionRequests, watches
 from myagent.host.prompts import Prompts
@@ -90,7 +88,6 @@ class Host:
         self._prompts: Prompts
         self._announcements: Announcements
         self._stopping = False
-        self._gone: GoneState
         self.failure: LogFailed | None = None  # once set, nothing can be stored until the server is started again
         self.on_failure: Callable[[], None] = lambda: None  # called when it is
 
@@ -113,7 +110,8 @@ class Host:
         self._requests = PermissionRequests(self.store, settings.permission_timeout, self._nobody_asked)
         chunk_bytes = settings.limits.chunk_frame_bytes
         self._turns = Turns(self.agent, self.workspace, self.store, self._requests, chunk_bytes, self.redactor)
-        self._turns.credential_places = settings.credential_places
+        self._turns.credential_places, self._turns.allow_bypass = settings.credential_places, settings.allow_bypass
+        self._options = Options(self.agent, self.store, allow_bypass=settings.allow_bypass)
         self.store.begins = self._turns.begin
         self.store.resolved = self._requests.resolved
         self.store.failed = self._log_failed
@@ -261,6 +259,9 @@ class Host:
                     partial(self._cancel, peer, message, actor),
                     unstored=partial(self._turns.halt, message.session_id, message.turn_id, actor),
                 )
+            case SetOption():
+                self._check_session(peer, message.session_id)
+                self._in_order(peer, message.id, partial(self._options.set, peer, message, self._actor(peer)))
             case _:
                 assert_never(message)
 

@@ -246,6 +246,7 @@ class Turns:
         self._stopping = False
         self.on_unasked: Callable[[str, str], None] | None = None  # set before the first turn
         self.credential_places: tuple[str, ...] = ()  # as above
+        self.allow_bypass = False  # as above
 
     def begin(self, session: Session, turn: QueuedTurn) -> None:
         """Run a turn whose `prompt` has just been shown; when the server stops, `close_open` ends it instead."""
@@ -260,6 +261,8 @@ class Turns:
             session.agent_session_id,
             turn.skill_names,
             self.credential_places,
+            session.choices,
+            self.allow_bypass,
         )
         running = RunningTurn(
             session.session_id, turn.id, self._store, self._requests, self._chunk_bytes, self._redactor, self.on_unasked

@@ -40,6 +40,15 @@ class Sessions:
         self._resting = Resting(idle_seconds, self._close)
         self._process: Process | None = None
         self.spare: Session | None = None
+        self._latest: Session | None = None  # what any other session is taken to offer
+
+    def ours(self, session_id: str) -> Session | None:
+        """What is at hand of a session of ours."""
+        return self._ours.get(session_id)
+
+    def like(self, session_id: str) -> Session | None:
+        """One that offers what a session of ours offers, also where that is not at hand."""
+        return self._ours.get(session_id) or self.spare or self._latest
 
     def forget(self) -> None:
         """The process is another one, or none."""
@@ -103,6 +112,8 @@ class Sessions:
         session = self._by_agent_id.setdefault(agent_id, Session(agent_id, cwd))
         session.settle(result)
         await self._rules.choose(session, partial(process.call, connection))
+        session.opened()
+        self._latest = session
         return session
 
     async def _again(
@@ -138,6 +149,8 @@ class Sessions:
         session.is_closed = False
         session.settle(result)
         await self._rules.choose(session, partial(process.call, connection))
+        session.opened()
+        self._latest = session
         return session
 
     async def _close(self, session: Session) -> None:

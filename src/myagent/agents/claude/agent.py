@@ -18,10 +18,11 @@ from pathlib import Path
 
 from myagent.agents import Agent, AgentInfo, Answer, Turn, TurnEnd, TurnIO, UnaskedCall
 from myagent.agents.acp.directory import untold
-from myagent.agents.acp.offers import NotOffered, Offer, offer_named
+from myagent.agents.acp.offers import Offer, offer_named
 from myagent.agents.acp.presets import CLAUDE_ASKS, Preset, hosted_env, version_of
 from myagent.agents.acp.skills import with_skills
 from myagent.agents.acp.supervision import PlanUnverified
+from myagent.agents.choosing import NotOffered
 from myagent.agents.claude.stream import Stream, end_of, tool_call
 from myagent.agents.claude.talk import ClaudeTalk, Judged, Refused, Taken
 from myagent.agents.processes.ndjson import AgentGone, connected
