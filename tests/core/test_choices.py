@@ -77,11 +77,11 @@ def test_words_are_compared_by_what_a_human_reads() -> None:
     assert squashed("") == squashed("\u200b \t") == ""
 
 
-def test_a_choice_is_remembered_until_it_is_what_it_was() -> None:
+def test_the_latest_choice_of_each_option_is_remembered() -> None:
     choices = remembered((), Choice("m", "small", "big"))
     assert choices == (Choice("m", "small", "big"),)
     assert remembered(choices, Choice("m", "huge", "big")) == (Choice("m", "huge", "big"),)
-    assert remembered(choices, Choice("m", "big", "big")) == ()
+    assert remembered(choices, Choice("m", "big", "big")) == (Choice("m", "big", "big"),)
     for number in range(2 * OPTIONS):
         choices = remembered(choices, Choice(f"o{number}", "a", "b"))
     assert len(choices) == OPTIONS

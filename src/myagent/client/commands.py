@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -31,6 +32,7 @@ from myagent.core.messages import (
     Resume,
     Role,
     SessionId,
+    SetOption,
     UserMessage,
     Welcome,
     Who,
@@ -102,14 +104,22 @@ class Commands:
     # --- asking ----------------------------------------------------------------------------------------------
 
     async def prompt(
-        self, text: str, *, session: str | None = None, mode: PermissionMode | None = None, id: str | None = None
-    ) -> str:
-        """Submit a turn. A reconnecting client sends it again, with the same id, until it is answered.
+        self, text: str, *, session: str | None = None, mode: PermissionMode | None = None, id: str | None = None,
+        options: Mapping[str, str | bool] | None = None,
+    ) -> str:  # fmt: skip
+        """Submit a turn. A reconnecting client sends it again, with the same id, until it is answered. `options` are
+        chosen for the session before, as by `set_option`.
 
         Raises `PromptTooLarge` before anything is sent.
         """
         session_id = None if session is None else SessionId(session)
-        message = UserMessage(id=id or new_id(), prompt=text, session_id=session_id, permission_mode=mode)
+        message = UserMessage(
+            id=id or new_id(),
+            prompt=text,
+            session_id=session_id,
+            permission_mode=mode,
+            options=dict(options) if options else None,
+        )
         self._check_size(message)
         self._view.unacked[message.id] = message
         try:
@@ -142,6 +152,10 @@ class Commands:
 
     async def cancel(self, session: str, turn: str | None = None) -> str:
         return await self._send(Cancel(id=new_id(), session_id=SessionId(session), turn_id=turn))
+
+    async def set_option(self, session: str, name: str, value: str | bool) -> str:
+        """Choose one of what the agent offers for a session (`agentState.options`), by an option's id or category."""
+        return await self._send(SetOption(id=new_id(), session_id=SessionId(session), name=name, value=value))
 
     async def claim(self) -> str:
         return await self._send(Claim(id=new_id()))

@@ -108,6 +108,6 @@ def with_choice(state: dict[str, Any], choice: Choice) -> dict[str, Any]:
 
 
 def remembered(choices: tuple[Choice, ...], choice: Choice) -> tuple[Choice, ...]:
-    """The choices with one more; the oldest give way. One that is what the option was before is none."""
-    others = tuple(each for each in choices if each.option_id != choice.option_id)
-    return others if choice.value == choice.before else (*others, choice)[-OPTIONS:]
+    """The choices with one more; the oldest give way. What an option was before anybody chose is a choice, too: the
+    agent may have to be told."""
+    return (*(each for each in choices if each.option_id != choice.option_id), choice)[-OPTIONS:]

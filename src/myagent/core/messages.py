@@ -25,6 +25,10 @@ Outcome = Literal["allow", "deny", "cancelled", "expired"]
 ClientId = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"\A[^\x00-\x1f\x7f-\x9f]+\Z")]
 
 
+OptionName = Annotated[str, Meta(min_length=1, max_length=256)]
+OptionValue = bool | Annotated[str, Meta(max_length=1024)]
+
+
 # --- client → server -------------------------------------------------------------------------------------------
 
 
@@ -39,6 +43,9 @@ class UserMessage(Command, frozen=True, kw_only=True, tag="user_message"):
     session_id: SessionId | None = None
     permission_mode: PermissionMode | None = None
     skill_names: Annotated[tuple[Annotated[str, Meta(max_length=128)], ...], Meta(max_length=64)] = ()
+    options: Annotated[dict[OptionName, OptionValue], Meta(max_length=16)] | None = (
+        None  # chosen for the session before
+    )
 
 
 class DecisionBody(Struct, frozen=True, rename="camel"):
@@ -99,8 +106,8 @@ class SetOption(Command, frozen=True, kw_only=True, tag="set_option"):
     """An owner's choice of what the agent offers for a session; `name` is an option's id, or its category."""
 
     session_id: SessionId
-    name: Annotated[str, Meta(min_length=1, max_length=256)]
-    value: bool | Annotated[str, Meta(max_length=1024)]
+    name: OptionName
+    value: OptionValue
 
 
 ClientMessage = (

@@ -20,9 +20,7 @@ def chosen(session: Session, choice: Choice, *, message_id: str, by: str, now: s
 
 def taken_back(session: Session, choice: Choice, *, message_id: str, reason: str, now: str) -> Step | None:
     """The agent refused it: the option is again what it was before; `None` where another choice was made meanwhile."""
-    if choice not in session.choices and choice.value != choice.before:
-        return None
-    if choice.before is None or choice.value == choice.before:
+    if choice not in session.choices or choice.before is None or choice.value == choice.before:
         return None
     before = Choice(choice.option_id, choice.before, choice.before)
     return _step(session, before, message_id=message_id, by="server", now=now, reason=reason)

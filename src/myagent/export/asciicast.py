@@ -17,6 +17,7 @@ from myagent.core.messages import (
     AgentStdout,
     Gap,
     Metadata,
+    OptionSet,
     PermissionRequest,
     PermissionResolved,
     Prompt,
@@ -87,6 +88,8 @@ def _told(event: Message) -> Iterator[str]:
             yield from (f"  {_YELLOW}warning: {warning(flag)}{RESET}" for flag in event.request.flags)
         case PermissionResolved():
             yield f"{_BOLD}{facts.resolved(event)}{RESET}"
+        case OptionSet():
+            yield facts.chosen(event)
         case TerminalState():
             yield facts.ended(event)
         case Gap():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from myagent.core.messages import Gap, Metadata, PermissionRequest, PermissionResolved, Prompt, TerminalState
+from myagent.core.messages import Gap, Metadata, OptionSet, PermissionRequest, PermissionResolved, Prompt, TerminalState
+from myagent.text.options import told
 from myagent.text.wording import OUTCOMES, escaped_line, name_line, one_line, request_name, whole_line
 
 
@@ -40,6 +41,10 @@ def details(event: PermissionRequest) -> Iterator[tuple[str, str]]:
 def resolved(event: PermissionResolved) -> str:
     reason = f": {one_line(event.reason)}" if event.reason else ""
     return f"Permission {OUTCOMES[event.outcome]} by {name_line(event.by)}{reason}"
+
+
+def chosen(event: OptionSet) -> str:
+    return f"Option {told(event)}"
 
 
 def ended(event: TerminalState) -> str:

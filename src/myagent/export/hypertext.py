@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from html import escape
 
-from myagent.core.messages import Gap, Metadata, PermissionRequest, PermissionResolved, Prompt, TerminalState
+from myagent.core.messages import Gap, Metadata, OptionSet, PermissionRequest, PermissionResolved, Prompt, TerminalState
 from myagent.export import facts
 from myagent.export.parts import Output, Part
 from myagent.text.terminal import visible
@@ -64,6 +64,8 @@ def _part(part: Part) -> Iterator[str]:
             yield from _request(part)
         case PermissionResolved():
             yield f'<p class="told">{escape(facts.resolved(part))}</p>\n'
+        case OptionSet():
+            yield f'<p class="end">{escape(facts.chosen(part))}</p>\n'
         case TerminalState():
             yield f'<p class="end">{escape(facts.ended(part))}</p>\n'
         case Gap():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from myagent.core.messages import Gap, Metadata, PermissionRequest, PermissionResolved, Prompt, TerminalState
+from myagent.core.messages import Gap, Metadata, OptionSet, PermissionRequest, PermissionResolved, Prompt, TerminalState
 from myagent.export import facts
 from myagent.export.parts import Output, Part
 from myagent.text.terminal import visible
@@ -34,6 +34,8 @@ def _part(part: Part) -> Iterator[str]:
             yield from _request(part)
         case PermissionResolved():
             yield f"**{_plain(facts.resolved(part))}**\n"
+        case OptionSet():
+            yield f"*{_plain(facts.chosen(part))}*\n"
         case TerminalState():
             yield f"*{_plain(facts.ended(part))}*\n"
         case Gap():

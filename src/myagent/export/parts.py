@@ -11,6 +11,7 @@ from myagent.core.messages import (
     AgentStderr,
     AgentStdout,
     Gap,
+    OptionSet,
     PermissionRequest,
     PermissionResolved,
     Prompt,
@@ -32,7 +33,7 @@ class Output:
     error: bool
 
 
-Part = Output | Prompt | PermissionRequest | PermissionResolved | TerminalState | Gap
+Part = Output | Prompt | PermissionRequest | PermissionResolved | OptionSet | TerminalState | Gap
 
 
 @dataclass(slots=True)
@@ -78,7 +79,7 @@ def parts(events: Iterable[Message]) -> Iterator[Part]:
         if gathered is not None:
             yield gathered.output()
             gathered = None
-        if isinstance(event, Prompt | PermissionRequest | PermissionResolved | TerminalState | Gap):
+        if isinstance(event, Prompt | PermissionRequest | PermissionResolved | OptionSet | TerminalState | Gap):
             yield event
     if gathered is not None:
         yield gathered.output()

@@ -121,7 +121,7 @@ class Host:
         first = await self.log.reserve_epochs(EPOCHS)
         self.ownership = Ownership(epoch=first - 1, ceiling=first + EPOCHS - 1, grace=settings.owner_grace)
         self._epochs = Epochs(self.log, self.ownership, self.store)
-        self._prompts = Prompts(self.agent, self.workspace, self.store, self.redactor, settings)
+        self._prompts = Prompts(self.agent, self.workspace, self.store, self.redactor, settings, self._options)
         self._announcements = Announcements(self.peers, self.ownership, self.store, self._requests, settings)
         await self._turns.close_open(survivors=survivors)
         await self.agent.start()

@@ -12,9 +12,9 @@ from myagent.core.audit import entry
 from myagent.core.choices import Choice, with_choice
 from myagent.core.codec import encode
 from myagent.core.display import escape
-from myagent.core.messages import Ack, SessionId, SetOption
+from myagent.core.messages import Ack, OptionSet, SessionId, SetOption, UserMessage
 from myagent.core.refusals import AgentRefused, NotAllowed, OptionNotOffered
-from myagent.core.session import Step
+from myagent.core.session import Session, Step
 from myagent.core.session_choices import chosen, taken_back
 from myagent.exceptions import AgentUnavailable
 from myagent.host.peer import Peer, name_of
@@ -31,7 +31,7 @@ class Options:
     async def set(self, peer: Peer, message: SetOption, actor: Mapping[str, Any]) -> None:
         """Store a choice once, and have the agent told; the store's lock is held. Raises `Refused`."""
         session = self._store.sessions[message.session_id]
-        choice = self._looked_up(message)
+        choice = self._looked_up(session, message.name, message.value)
         step = chosen(session, choice, message_id=message.id, by=name_of(peer), now=self._store.stamp())
         ack = encode(Ack(id=message.id, session_id=message.session_id, duplicate=step is None))
         if step is None:
@@ -49,14 +49,27 @@ class Options:
         await self._store.commit(step, (*step.events, METADATA), on_stored=stored, audit=(record,))
         self._store.spawn(self._apply(peer, message, choice), f"option {choice.option_id}")
 
-    def _looked_up(self, message: SetOption) -> Choice:
+    def chosen_for(self, session: Session, message: UserMessage, *, by: str) -> Step:
+        """The session with what its prompt wants chosen; its turn has the agent set it. Raises `Refused`."""
+        step = Step(session)
+        for name, value in (message.options or {}).items():
+            choice = self._looked_up(step.session, name, value)
+            after = chosen(step.session, choice, message_id=f"{message.id} {name}", by=by, now=self._store.stamp())
+            if after is not None:
+                step = Step(after.session, (*step.events, *after.events))
+        return step
+
+    def keep(self, step: Step) -> None:
+        """Have it told what is chosen, once that is stored."""
+        for event in step.events:
+            if isinstance(event, OptionSet):
+                self._keep(event.session_id, Choice(event.option_id, event.value))
+
+    def _looked_up(self, session: Session, name: str, value: str | bool) -> Choice:
         if not isinstance(self._agent, Choosing):
             raise OptionNotOffered(())
-        choices = self._store.sessions[message.session_id].choices
         try:
-            return self._agent.choose(
-                message.session_id, message.name, message.value, choices, allow_bypass=self._allow_bypass
-            )
+            return self._agent.choose(session.session_id, name, value, session.choices, allow_bypass=self._allow_bypass)
         except NotOffered as error:
             raise OptionNotOffered(error.shown) from error
         except NeedsBypass as error:

@@ -39,6 +39,7 @@ from myagent.tui import lists, status
 from myagent.tui.copying import copies, copy
 from myagent.tui.finding import Pages
 from myagent.tui.keys import KEYS, OVER_QUESTION
+from myagent.tui.options import OptionPicker
 from myagent.tui.outbox import Outbox
 from myagent.tui.palette import Palette
 from myagent.tui.prompt_box import PromptBox
@@ -55,7 +56,7 @@ TAKE_TIME = 0.01  # seconds of taking messages at a time
 LONG_TURN = 10.0  # seconds; the bell rings when one has ended
 
 
-class Attach(App[int]):
+class Attach(OptionPicker, App[int]):
     """Runs over a client that is connected; ends with the exit code."""
 
     CSS = CSS

@@ -14,6 +14,7 @@ KEYS: list[BindingType] = [
     Binding("f7", "search", "Search", show=False, priority=True),
     Binding("f8", "copy", "Copy", show=False, priority=True),
     Binding("f9", "question", "Request", show=False, priority=True),
+    Binding("ctrl+o", "options", show=False, priority=True),
     Binding("ctrl+p", "palette", "All", priority=True),
     Binding("ctrl+c", "stop", "Stop", priority=True),
     Binding("ctrl+q", "quit", "Leave", priority=True),

@@ -29,6 +29,7 @@ F6              raw text, or Markdown and tool calls
 F7              find: Enter, Up, Down go on; #120 goes to event 120
 F8              copy: the agent's words, a request, a prompt, the screen
 F9              the open permission request
+Ctrl+O          the agent's mode, model and other options
 F1, Ctrl+P      this page (? too, in an empty box); all, found by typing
 PgUp, PgDn      scroll; Ctrl+Home, End, Up, Down: the ends, each prompt
 

@@ -16,6 +16,7 @@ from rich.text import Text
 from myagent.core.messages import (
     Diff,
     Gap,
+    OptionSet,
     PermissionRequest,
     PermissionResolved,
     Prompt,
@@ -137,6 +138,8 @@ def _told(item: Told, manner: Manner) -> Iterator[RenderableType]:
         case PermissionResolved() as event:
             good = event.outcome == "allow"
             yield Text(f"{'✓' if good else '✗'} {facts.resolved(event)}", style="bold green" if good else "bold red")
+        case OptionSet() as event:
+            yield Text(f"― {facts.chosen(event)}", style="bold magenta" if event.guarded else "dim")
         case TerminalState() as event:
             yield Text(f"― {facts.ended(event)}", style="dim" if event.exit_code == 0 else "bold red")
         case Gap() as event:

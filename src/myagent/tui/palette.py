@@ -20,6 +20,7 @@ ACTIONS = (
     ("show who is here, and hand the ownership over", "F3", "people"),
     ("claim or release the ownership", "F4", "ownership"),
     ("show the prompts that wait, and cancel one", "F5", "queue"),
+    ("choose the mode, the model and what else the agent offers", "Ctrl+O", "options"),
     ("show raw text, or Markdown and tool calls", "F6", "raw"),
     ("search in this session", "F7", "search"),
     ("copy what was said, asked, prompted, or shown", "F8", "copy"),

@@ -17,6 +17,7 @@ from myagent.core.messages import (
     AgentStdout,
     Event,
     Gap,
+    OptionSet,
     PermissionRequest,
     PermissionResolved,
     Prompt,
@@ -127,7 +128,7 @@ class Told:
     """Anything else: told in words of ours."""
 
     seq: int
-    event: Prompt | PermissionRequest | PermissionResolved | TerminalState | Gap
+    event: Prompt | PermissionRequest | PermissionResolved | OptionSet | TerminalState | Gap
     resolved: PermissionResolved | None = None  # of a permission request
     changes: int = 0
 
@@ -142,7 +143,7 @@ class Told:
                 return event.reason or ""
             case TerminalState() as event:
                 return event.message or ""
-            case Gap():
+            case OptionSet() | Gap():
                 return ""
 
 
@@ -280,7 +281,7 @@ class Story:
         match event:
             case AgentStdout() | AgentStderr():
                 self._said(event, seq)
-            case Prompt():
+            case Prompt() | OptionSet():
                 self._add(Told(seq, event))
             case TerminalState():
                 self._settle(event.id)

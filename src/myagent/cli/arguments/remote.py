@@ -314,6 +314,11 @@ def _add_client(parser: argparse.ArgumentParser) -> None:
         choices=("plan", "default", "bypassPermissions"),
         help="of the prompt (default: the server's)",
     )
+    add(
+        "--option", metavar="NAME=VALUE", type=option, action="append", default=[],
+        help="choose of what the agent offers for the session before the prompt, such as model=haiku, effort=low or "
+        "mode=plan; may be repeated; it holds until another is chosen",
+    )  # fmt: skip
     add("--raw", action="store_true", help="pass agent text to the terminal as it is; it can then drive the terminal")
     add(
         "--reconnect",

@@ -23,6 +23,8 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.usage_error("--after needs --session: events are numbered in their session")
     if arguments.permission_mode is not None and arguments.prompt is None:
         arguments.usage_error("--permission-mode belongs to a --prompt")
+    if arguments.option and arguments.prompt is None:
+        arguments.usage_error("--option belongs to a --prompt")
     has_terminal = sys.stdin is not None and sys.stdin.isatty()
     if arguments.prompt == "-":
         try:
@@ -50,7 +52,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _run(arguments: argparse.Namespace, screen: Screen, has_terminal: bool) -> int:
-    wanted = Wanted(prompt=arguments.prompt, session=arguments.session, mode=arguments.permission_mode)
+    wanted = Wanted(
+        prompt=arguments.prompt,
+        session=arguments.session,
+        mode=arguments.permission_mode,
+        options=dict(arguments.option),
+    )
     driver = Driver(wanted, screen, Keyboard(sys.stdin.fileno()) if has_terminal else None)
     address = target.address(arguments)
     client = connect(

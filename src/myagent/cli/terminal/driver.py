@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from myagent.cli.terminal.output import Screen
@@ -16,6 +17,7 @@ from myagent.core.messages import (
     Error,
     Event,
     Gap,
+    OptionSet,
     OwnerChanged,
     PermissionMode,
     PermissionRequest,
@@ -24,6 +26,7 @@ from myagent.core.messages import (
     RoleMessage,
     TerminalState,
 )
+from myagent.text.options import told
 from myagent.text.wording import OUTCOMES, name_line, one_line, request_name
 
 CANCEL_WAIT = 5.0  # seconds for a turn that was cancelled to end
@@ -40,6 +43,7 @@ class Wanted:
     prompt: str | None = None
     session: str | None = None
     mode: PermissionMode | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -83,7 +87,10 @@ class Driver:
             async with client:
                 if self._wanted.prompt is not None:
                     self._progress.turn = await client.prompt(
-                        self._wanted.prompt, session=self._wanted.session, mode=self._wanted.mode
+                        self._wanted.prompt,
+                        session=self._wanted.session,
+                        mode=self._wanted.mode,
+                        options=self._wanted.options,
                     )
                 else:
                     watched = "all sessions" if self._wanted.session is None else f"session {self._wanted.session}"
@@ -185,6 +192,8 @@ class Driver:
             case PermissionResolved() if event.permission_request_id not in self._progress.answered:
                 reason = f": {one_line(event.reason)}" if event.reason else ""
                 self._screen.say(f"permission {OUTCOMES[event.outcome]} by {name_line(event.by)}{reason}")
+            case OptionSet():
+                self._screen.say(told(event))
             case TerminalState():
                 self._screen.end_turn(event.id)
                 why = event.message or event.stop_reason
