@@ -10,6 +10,7 @@ import { byId, setText } from "./views/dom.js";
 import { escapeLine } from "./parsing/escape.js";
 import { Notices } from "./views/notice.js";
 import * as panels from "./views/panels.js";
+import { OptionsBox } from "./views/options.js";
 import { PeopleDialog } from "./views/people.js";
 import { PermissionDialog } from "./views/permission.js";
 import { PromptBox, tooLong } from "./views/prompt.js";
@@ -39,6 +40,7 @@ class Page {
     this.prompts = new PromptBox((prompt, mode) => this.send(prompt, mode), new Drafts(this.storage, BASE.pathname));
     this.dialog = new PermissionDialog((entry, decision) => this.decide(entry, decision), () => this.now(), (entry) => this.putAside(entry));
     this.people = new PeopleDialog((to) => this.ask({ type: "handover", to }, () => this.people.hide(), (why) => this.people.failed(why)));
+    this.options = new OptionsBox((name, value, failed) => this.ask({ type: "set_option", sessionId: this.session, name, value }, () => {}, failed));
     this.notices = new Notices();
     this.answers = new Answers();
     this.aside = new Set(); // requests that the owner has put aside
@@ -286,6 +288,7 @@ class Page {
     const session = workspace.sessions.get(this.session);
     panels.drawSessionHead(this.session === null && !owns ? { title: "No session yet", sessionId: "" } : session);
     panels.drawEmpty(connected && this.view.window.head === 0, owns);
+    this.options.draw(session, owns);
     panels.drawQueue(session, owns, (turnId) => this._cancel(turnId));
     this._drawPermission(entries, owns);
     if (connected) this.notices.show(entries, { looking: !document.hidden, owns });

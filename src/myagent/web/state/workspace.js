@@ -2,6 +2,7 @@
 
 const EVENTS = new Set([
   "prompt", "agent_stdout", "agent_stderr", "permission_request", "permission_resolved", "terminal_state",
+  "option_set",
 ]);
 
 export function isEvent(message) {

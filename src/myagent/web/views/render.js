@@ -5,6 +5,7 @@ import { copyButton, el, flowing, setText } from "./dom.js";
 import { escape, escapeLine, visible } from "../parsing/escape.js";
 import { printed } from "../parsing/printed.js";
 import { MarkdownView } from "./markdown.js";
+import { chosenText } from "./options.js";
 import { toolDetails } from "./timeline.js";
 
 const DIFF_ROWS = 2000; // drawn at once
@@ -107,6 +108,14 @@ class DrawnEnd {
 class DrawnGap {
   constructor({ from, to }) {
     this.node = el("div", { class: "item gap", text: `events ${from} to ${to} are no longer kept` });
+  }
+
+  update() {}
+}
+
+class DrawnChosen { // an option of the agent's
+  constructor({ event }) {
+    this.node = el("div", { class: `item end ${event.guarded ? "failed" : "done"}` }, el("span", { text: chosenText(event) }));
   }
 
   update() {}
@@ -267,4 +276,5 @@ const DRAWN = {
   resolution: DrawnResolution,
   end: DrawnEnd,
   gap: DrawnGap,
+  chosen: DrawnChosen,
 };
