@@ -11,11 +11,15 @@ from typing import Any
 import pytest
 from tests.agents.recorder import Recorder
 from tests.agents.test_acp import Hosted, hosting
+from tests.agents.test_claude_p import Run
+from tests.agents.test_claude_p import hosting as hosting_claude
 from tests.core.test_choices import HOSTILE
 
-from myagent.agents import TurnEnd
+from myagent.agents import Turn, TurnEnd
 from myagent.agents.choosing import NeedsBypass, NotOffered
+from myagent.agents.claude.agent import ClaudePrintAgent
 from myagent.core.choices import Choice, Value
+from myagent.core.messages import PermissionMode
 from myagent.exceptions import AgentUnavailable
 
 MODES = ("--modes", "auto,ask,plan,acceptEdits")
@@ -213,3 +217,42 @@ def test_a_switch_that_it_changes_by_itself_is_told_and_changed_back(tmp_path: P
         assert json.loads(await hosted.says("chosen"))["fast"] is True
 
     hosting(test, tmp_path, "--offer", "approving")
+
+
+# --- claude -p --------------------------------------------------------------------------------------------------------
+
+
+def test_claude_is_started_as_was_chosen_and_asks_unless_a_mode_says_otherwise(tmp_path: Path) -> None:
+    async def test(run: Run, hosted: ClaudePrintAgent) -> None:
+        async def arguments(*choices: Choice, bypass: bool = False, mode: PermissionMode = "default") -> list[str]:
+            told.append(Recorder())
+            turn = Turn("one", "turn", "arguments", mode, tmp_path, choices=choices, allow_bypass=bypass)
+            await hosted.run(turn, told[-1])
+            argv: list[str] = json.loads(told[-1].out)
+            return argv
+
+        def asks(argv: list[str]) -> bool:
+            at = argv.index("--permission-mode")
+            return argv[at + 1] == "default" and "--settings" in argv and argv.count("--permission-mode") == 1
+
+        told: list[Recorder] = []
+        await hosted.start()
+        model = hosted.choose("one", "model", "small", (), allow_bypass=False)
+        argv = await arguments(model)
+        assert argv[argv.index("--model") + 1] == "small" and asks(argv)
+        assert {row["id"]: row["value"] for row in told[-1].state["options"]}["model"] == "small"
+        for mode in ("acceptEdits", "bypassPermissions", "plan"):
+            with pytest.raises(NeedsBypass):
+                hosted.choose("one", "mode", mode, (), allow_bypass=False)
+            choice = hosted.choose("one", "mode", mode, (), allow_bypass=True)
+            assert asks(await arguments(choice))  # the server was started again without it
+            assert "needs a server that was started with --allow-bypass" in told[-1].err
+            assert told[-1].state["mode"] == "default"
+            argv = await arguments(choice, bypass=True)
+            assert argv[argv.index("--permission-mode") + 1] == mode and "--settings" not in argv
+            assert told[-1].state["supervision"] == "unsupervised"
+            assert asks(await arguments(choice, bypass=True, mode="bypassPermissions"))
+        with pytest.raises(NotOffered):
+            hosted.choose("one", "mode", "yolo", (), allow_bypass=True)
+
+    hosting_claude(tmp_path, test)
