@@ -219,6 +219,20 @@ def test_a_switch_that_it_changes_by_itself_is_told_and_changed_back(tmp_path: P
     hosting(test, tmp_path, "--offer", "approving")
 
 
+def test_a_mode_that_it_refuses_does_not_hold_and_it_asks(tmp_path: Path) -> None:
+    """As gemini-cli does where it does not trust the directory."""
+
+    async def test(hosted: Hosted) -> None:
+        await hosted.agent.start()
+        choice = choose(hosted, "mode", "auto", bypass=True)
+        end, told = await chosen(hosted, "mode", choice, bypass=True)
+        assert (end.stop_reason, told.out) == ("end_turn", "ask")
+        assert "mode=auto, which was chosen, does not hold" in told.err
+        assert told.state["supervision"] == "unverified"
+
+    hosting(test, tmp_path, "--modes", "ask,auto", "--refuse-mode", "auto")
+
+
 # --- claude -p --------------------------------------------------------------------------------------------------------
 
 

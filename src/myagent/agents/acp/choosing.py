@@ -72,7 +72,7 @@ class Choices:
         said: list[str] = []
         session.turn_mode, session.unguarded = turn.mode, ""
         session.before |= {each.option_id: each.before for each in turn.choices if each.before is not None}
-        wanted = {}
+        wanted, unguarded = {}, dict[bool, str]()  # whether it is the mode → which choice
         for choice in turn.choices:
             named = f"{choice.option_id}={choice.value}"
             offer = next((each for each in _offers(session) if each.option_id == choice.option_id), None)
@@ -84,10 +84,17 @@ class Choices:
                     said.append(f"{named}, which was chosen, needs a server that was started with --allow-bypass\n")
                     continue
                 if offer.category != "mode" or turn.mode == "default":
-                    session.unguarded = named
+                    unguarded[offer.category == "mode"] = session.unguarded = named
             wanted[offer.option_id] = choice.value
         mode = next((wanted.get(each.option_id) for each in _offers(session) if each.category == "mode"), None)
-        await self._rules.supervise(session, turn.mode, call, chosen=mode if isinstance(mode, str) else None)
+        try:
+            await self._rules.supervise(session, turn.mode, call, chosen=mode if isinstance(mode, str) else None)
+        except AgentUnavailable as error:
+            if mode is None or turn.mode != "default":
+                raise
+            said.append(f"mode={mode}, which was chosen, does not hold: {error}\n")
+            session.unguarded = unguarded.get(False, "")
+            await self._rules.supervise(session, turn.mode, call)
         for offer in session.offers:
             described = self._describe(session, offer)
             target = wanted.get(offer.option_id)
