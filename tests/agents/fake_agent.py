@@ -51,6 +51,9 @@ class Agent:
 
     def serve(self) -> None:
         for line in sys.stdin.buffer:
+            if self.options.heard:
+                with Path(self.options.heard).open("ab") as heard:
+                    heard.write(line)
             if not self.reading:
                 threading.Event().wait()
             message = json.loads(line)
@@ -110,14 +113,17 @@ class Agent:
             self.send(id=message["id"], error=error.body)
 
     def on_initialize(self, params: JSON) -> JSON:
-        ways = {"load", "resume", "close"} - {*self.options.never} if self.options.store else set()
+        ways = {"load", "resume", "close", "delete"} - {*self.options.never} if self.options.store else set()
         methods = [{"id": self.options.auth, "name": "Key", "description": "set FAKE_KEY"}] if self.options.auth else []
+        if self.options.auth_terminal:
+            terminal = {"type": "terminal", "args": ["--login", "a b"], "env": {"PLACE": "here"}}
+            methods = [{"id": "terminal", "name": "In a terminal", **terminal}]
         return {
             "protocolVersion": self.options.version,
             "agentInfo": {"name": self.options.name, "version": "7.1"},
             "agentCapabilities": {
                 "loadSession": "load" in ways,
-                "sessionCapabilities": {name: {} for name in ("close", "resume") if name in ways},
+                "sessionCapabilities": {name: {} for name in ("close", "resume", "delete") if name in ways},
             },
             "authMethods": methods,
         }
@@ -162,6 +168,11 @@ class Agent:
             raise Refused(-32603, "it is busy")
         del self.cwd[params["sessionId"]]
         self.log("closed " + params["sessionId"])
+        return {}
+
+    def on_session_delete(self, params: JSON) -> JSON:
+        self.cwd.pop(params["sessionId"], None)
+        (Path(self.options.store) / params["sessionId"]).unlink(missing_ok=True)
         return {}
 
     def log(self, line: str) -> None:
@@ -487,6 +498,8 @@ def main() -> None:
     parser.add_argument("--refuse-mode", default="")
     parser.add_argument("--store", default="")
     parser.add_argument("--auth", default="")
+    parser.add_argument("--auth-terminal", action="store_true", help="signs in in a terminal")
+    parser.add_argument("--heard", default="", help="a file for all that the client sends")
     parser.add_argument("--never", action="append", default=[], help="load, resume, close: not offered")
     parser.add_argument("--refuse-close", action="store_true")
     parser.add_argument("--name", default="fake")

@@ -214,6 +214,19 @@ class AcpAgent(Agent):
     async def apply(self, session_id: str, choice: Choice) -> None:
         await self._choices.apply(session_id, choice)
 
+    async def forget_session(self, session_id: str, agent_session_id: str | None) -> None:
+        """Have the agent delete its side of a session of ours, where it can. Raises `AgentUnavailable`."""
+        session = self._sessions.ours(session_id)
+        agent_id = session.agent_id if session is not None else agent_session_id
+        connection = await self._process.connected()
+        if agent_id is None or "session/delete" not in self._process.methods:
+            return
+        try:
+            await self._process.call(connection, "session/delete", {"sessionId": agent_id})
+        except (AgentGone, RpcError) as error:
+            raise self._process.unavailable(error) from error
+        self._sessions.drop(session_id)
+
     async def close(self) -> None:
         self._sessions.forget()
         await self._process.close()

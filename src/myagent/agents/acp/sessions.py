@@ -50,6 +50,11 @@ class Sessions:
         """One that offers what a session of ours offers, also where that is not at hand."""
         return self._ours.get(session_id) or self.spare or self._latest
 
+    def drop(self, session_id: str) -> None:
+        """The agent has deleted its session of one of ours."""
+        if (session := self._ours.pop(session_id, None)) is not None:
+            self._by_agent_id.pop(session.agent_id, None)
+
     def forget(self) -> None:
         """The process is another one, or none."""
         self._resting.stop()
@@ -60,7 +65,8 @@ class Sessions:
 
     def rest(self, session: Session, process: Process) -> None:
         """No turn runs in it any more: it is closed after a while, if the agent can do that and have it again."""
-        if {"session/close"} < process.methods and process.connection is not None:
+        again = process.methods & {*_CLOSED_BY_US}
+        if again and "session/close" in process.methods and process.connection is not None:
             self._process = process
             self._resting.rest(session)
 
