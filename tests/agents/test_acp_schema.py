@@ -127,6 +127,10 @@ async def test_the_model_agent(tmp_path: Path) -> None:
         )
         wire.respond(await wire.until_next("session/request_permission"), **ALLOWED)
         await wire.until(id=turn)
+        places = [each.get("locations") for each in updates(wire, "tool_call")]
+        assert places == [None, [{"path": str(tmp_path / "a")}], [{"path": str(tmp_path / "a")}]]  # from the root
+        ended = [each["rawOutput"] for each in updates(wire, "tool_call_update") if "rawOutput" in each]
+        assert ended == [{"exitCode": 0}, {"output": "found\n"}]
         await wire.until(id=wire.prompt(session, "FAIL 400"))
         await wire.result("session/set_config_option", sessionId=session, configId="model", value="other")
         await wire.result("session/close", sessionId=session)
