@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -99,7 +100,8 @@ class Spread:
 
     def over(self, other: Spread) -> Spread:
         """Ratios repetition by repetition: what the machine did to both at that time cancels out."""
-        return Spread(tuple(a / b for a, b in zip(self.values, other.values, strict=True)))
+        pairs = zip(self.values, other.values, strict=True)
+        return Spread(tuple(a / b if b else math.inf if a else 1.0 for a, b in pairs))
 
     def __str__(self) -> str:
         return f"{number(self.median)} ({number(self.least)}–{number(self.most)})"

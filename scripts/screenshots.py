@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import page_gallery
 import terminal_screenshots
 from playwright.async_api import Browser, Page, async_playwright
 
@@ -160,6 +161,17 @@ async def take(directory: Path, chromium: str) -> list[str]:
     return ["owner.png", "follower-phone.png", "session.png", *made]
 
 
+async def take_gallery(directory: Path, chromium: str) -> list[str]:
+    """The page in its states; it is in `docs/images/page`."""
+    images = IMAGES / "page"
+    images.mkdir(parents=True, exist_ok=True)
+    async with Server(directory, page_gallery.Gallery(), Settings()) as server, async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        made = await page_gallery.take(browser, server, images)
+        await browser.close()
+    return [f"page/{name}" for name in made]
+
+
 def main() -> int:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
@@ -170,6 +182,8 @@ def main() -> int:
         directory = Path(place) / "durations"
         directory.mkdir()
         made = asyncio.run(take(directory, chromium))
+        (gallery := Path(place) / "gallery").mkdir()
+        made += asyncio.run(take_gallery(gallery, chromium))
     print(f"{IMAGES}: {', '.join(made)}")
     return 0
 

@@ -17,7 +17,7 @@ import pytest
 
 from myagent.__main__ import main
 from myagent.agents.acp.presets import PRESETS
-from myagent.core import messages
+from myagent.core import messages, rule
 from myagent.core.refusals import CODES
 from myagent.server import admission, upgrade
 from myagent.settings import LIMITS, Settings
@@ -42,6 +42,10 @@ OBJECTS = {
     "diff": messages.Diff,
     "option": messages.Option,
     "limits": messages.Limits,
+    "remember": rule.Remember,
+    "offer": rule.Offer,
+    "missed": rule.Missed,
+    "rule": rule.Rule,
 }
 # Which of the routes in the code are which in the docs; a new route must be named here and there.
 ROUTES = {
@@ -165,6 +169,7 @@ NOT_SETTINGS = {
     "--quiet",
     "--cwd",
     "--invite",
+    "--pair",
     "--agent",
     "--model",
     "--base-url",
@@ -183,6 +188,10 @@ NOT_SETTINGS = {
     "--notify",
     "--notify-after",
     "--notify-details",
+    "--publish",
+    "--name",
+    "--name-wait",
+    "--publish-replicas",
 }
 
 

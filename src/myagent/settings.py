@@ -8,10 +8,11 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from myagent.core.messages import Limits, PermissionMode
+from myagent.core.messages import Limits, PermissionMode, Scope
 from myagent.core.session import QUEUE_LIMIT
 
 OnOwnerLeave = Literal["continue", "deny", "interrupt"]
+Takeover = Literal["own", "any"]
 
 # Precedents: `websockets` takes messages up to 1 MiB; 64 KiB is its and asyncio's default for a write buffer.
 LIMITS = Limits(
@@ -27,11 +28,15 @@ LIMITS = Limits(
 
 
 FOLLOWER_MESSAGE_BYTES = 4 << 10  # the largest that a follower's credential may send: all that it may say is short
+APPROVER_MESSAGE_BYTES = 64 << 10  # and one that may answer: with a reason of 4,096 characters
 
 
-def follower_limits(limits: Limits) -> Limits:
-    """The limits of a connection whose credential can never own."""
-    return replace(limits, message_bytes=min(limits.message_bytes, FOLLOWER_MESSAGE_BYTES))
+def limits_of(limits: Limits, scope: Scope) -> Limits:
+    """The limits of a connection with a credential of this scope."""
+    if scope == "owner":
+        return limits
+    most = APPROVER_MESSAGE_BYTES if scope == "approve" else FOLLOWER_MESSAGE_BYTES
+    return replace(limits, message_bytes=min(limits.message_bytes, most))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,9 @@ class Settings:
     allow_bypass: bool = False  # let clients ask for `bypassPermissions`
     owner_grace: float = 10.0  # the slot is kept this long for an owner whose connection dropped
     on_owner_leave: OnOwnerLeave = "continue"  # what a running turn does when its owner goes
+    takeover: Takeover = "own"  # from whom the slot may be taken over: the same credential, or any
     permission_timeout: float = 600.0  # an unanswered request is then denied
+    activity_quiet: float = 10.0  # an agent that works unprompted and says nothing for so long has stopped
     allowed_origins: tuple[str, ...] = ()  # of web pages, beside the server's own
     allowed_hosts: tuple[str, ...] = ()  # `Host` headers, beside the address that is listened on and localhost
     max_connections: int = 1024

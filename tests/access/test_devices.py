@@ -14,9 +14,11 @@ from wire import Scene, decide, scene
 
 from myagent.access import invites as invites_module
 from myagent.access import readers as readers_module
-from myagent.access.invites import Invites, Spent, make_token, read_id
+from myagent.access.invites import Invites, Spent
+from myagent.access.invites_file import FILE_BYTES
 from myagent.access.readers import VISIT_SECONDS, VISITS_EACH, Readers
 from myagent.access.registry import ListInvites, RevokeInvites
+from myagent.access.tokens import make_token, read_id
 from myagent.server.http import Answers
 
 HOUR = 3600.0
@@ -181,7 +183,7 @@ async def test_what_cannot_be_stored_is_no_device(tmp_path: Path, monkeypatch: p
     async with scene(tmp_path) as here:
         _, shown = await invite(here.server, uses=1)
         with monkeypatch.context() as patched:
-            patched.setattr("myagent.access.invites.write_private", full)
+            patched.setattr("myagent.access.invites_file.write_private", full)
             assert (await exchange(here, shown))[0] == 503
         await device(here, shown)
 
@@ -355,12 +357,12 @@ def test_as_many_devices_as_may_be_fit_into_the_file_that_is_read_back(
         for _ in range(100)
     ]
     with monkeypatch.context() as patched:
-        patched.setattr(invites_module, "write_private", lambda path, data: None)
+        patched.setattr("myagent.access.invites_file.write_private", lambda path, data: None)
         made = [invites.exchange(ids[number % 7], f"{number:032x}") for number in range(1000)]
     assert None not in made
     assert invites.exchange(ids[50], "f" * 32) is None, "in all"
     invites._save(invites._invites)
-    assert path.stat().st_size < invites_module.FILE_BYTES
+    assert path.stat().st_size < FILE_BYTES
     assert len(store(path).device_ids()) == 1000
 
 

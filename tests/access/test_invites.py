@@ -15,9 +15,10 @@ from puppet import Puppet
 from wire import Client, decide, scene
 
 from myagent.access.asking import Declined
-from myagent.access.invites import Invites, InvitesFull, make_token, read_id
+from myagent.access.invites import Invites, InvitesFull
 from myagent.access.registry import BadRequest, CreateInvite, ListInvites, RevokeInvites, RotateToken
 from myagent.access.state_directory import UnsafeState
+from myagent.access.tokens import make_token, read_id
 
 HOUR = 3600.0
 
@@ -346,7 +347,7 @@ async def test_what_cannot_be_stored_is_not_given_out(tmp_path: Path, monkeypatc
         invite_id, shown = await invite(here.server)
         _, counted = await invite(here.server, uses=3)
         watcher = await here.join(headers=shown)
-        monkeypatch.setattr("myagent.access.invites.write_private", full)
+        monkeypatch.setattr("myagent.access.invites_file.write_private", full)
         with pytest.raises(Declined, match="no invite was made"):
             await ask(here.server, CreateInvite(lifetime=60))
         assert (await knock(here.server, **counted)).status == 503

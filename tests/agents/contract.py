@@ -154,6 +154,20 @@ async def does_nothing_when_cancelled_while_asking(subject: Subject, root: Path)
         assert not (root / "changed").exists()
 
 
+async def closes_its_calls_when_cancelled(subject: Subject, root: Path) -> None:
+    """A tool call that was announced is told to be over, also when its turn is cancelled while it is asked about."""
+    async with started(subject, root) as agent:
+        never = asyncio.Event()
+        io = Recorder(ALLOW, lambda: never.wait())  # type: ignore[arg-type, return-value]
+        running = asyncio.create_task(agent.run(turn(root, subject.changes), io))
+        await io.until(lambda: bool(io.asked))
+        running.cancel()
+        await asyncio.wait({running}, timeout=WAIT_SECONDS)
+        told = [each for each in io.updates if each["sessionUpdate"] in ("tool_call", "tool_call_update")]
+        last = {each["toolCallId"]: each.get("status") for each in told if each.get("status")}
+        assert set(last.values()) <= {"completed", "failed"}, last
+
+
 async def works_for_several_sessions_at_once(subject: Subject, root: Path) -> None:
     async with started(subject, root) as agent:
         running, pids = await lingering(agent, root, subject)
@@ -192,6 +206,7 @@ CHECKS = [
     runs_nothing_that_changed_while_asking,
     leaves_no_process_when_cancelled,
     does_nothing_when_cancelled_while_asking,
+    closes_its_calls_when_cancelled,
     works_for_several_sessions_at_once,
     leaves_no_process_when_closed,
 ]

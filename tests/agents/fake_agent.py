@@ -113,6 +113,7 @@ class Agent:
             self.send(id=message["id"], error=error.body)
 
     def on_initialize(self, params: JSON) -> JSON:
+        self.capabilities: JSON = params["clientCapabilities"]
         ways = {"load", "resume", "close", "delete"} - {*self.options.never} if self.options.store else set()
         methods = [{"id": self.options.auth, "name": "Key", "description": "set FAKE_KEY"}] if self.options.auth else []
         if self.options.auth_terminal:
@@ -307,6 +308,14 @@ class Agent:
         self.update(session, "tool_call_update", toolCallId=call["toolCallId"], status=status)
         self.say(session, f"{outcome['optionId']}: {status}")
         return {"stopReason": "end_turn"}
+
+    def do_elicit(self, session: str, rest: str) -> None:
+        """Ask what `rest` says as JSON, and say the answer."""
+        answer = self.ask("elicitation/create", {"sessionId": session, **json.loads(rest)})
+        self.say(session, json.dumps(answer.get("result", answer.get("error"))))
+
+    def do_offered(self, session: str, rest: str) -> None:
+        self.say(session, json.dumps(self.capabilities.get("elicitation")))
 
     def do_wait(self, session: str, rest: str) -> JSON:
         """Run a tool until cancelled."""

@@ -7,7 +7,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from myagent.agents import Answer, ToolCall, UnaskedCall
+from myagent.agents import Answer, Asked, Given, ToolCall, UnaskedCall
 
 WAIT_SECONDS = 30.0  # for what must happen; a bound, not a measure
 
@@ -20,6 +20,8 @@ class Recorder:
     def __init__(self, answer: Answer = ALLOW, while_asking: Callable[[], Awaitable[None]] | None = None) -> None:
         self.said: list[tuple[str, str, dict[str, Any] | None]] = []  # stream, text, update
         self.asked: list[ToolCall] = []
+        self.questions: list[Asked] = []
+        self.given = Given("decline")  # the answer to them
         self.unasked_calls: list[UnaskedCall] = []
         self.state: dict[str, Any] = {}
         self._answer, self._while_asking = answer, while_asking
@@ -49,6 +51,13 @@ class Recorder:
         if self._while_asking is not None:
             await self._while_asking()
         return self._answer
+
+    async def question(self, asked: Asked) -> Given:
+        self.questions.append(asked)
+        self._news.set()
+        if self._while_asking is not None:
+            await self._while_asking()
+        return self.given
 
     async def unasked(self, call: UnaskedCall) -> None:
         self.unasked_calls.append(call)

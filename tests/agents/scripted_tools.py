@@ -25,6 +25,10 @@ def asked_for(prompt: str, tools: Mapping[str, JSON]) -> tuple[str, JSON] | None
     if (command := re.search(r"RUN=(\S+)", prompt)) is not None:
         shell = next((name for name in (*SHELLS, RUNS) if name in tools), None)
         return None if shell is None else (shell, filled(tools[shell], "", unquote(command[1])))
+    if "QUESTION" in prompt:
+        options = [{"label": label, "description": f"the {label} one"} for label in ("Red", "Blue")]
+        question = {"question": "Which colour?", "header": "Colour", "options": options, "multiSelect": False}
+        return ("AskUserQuestion", {"questions": [question]}) if "AskUserQuestion" in tools else None
     writer = writer_among(tools)
     path = next(iter(re.findall(r"FILE=(\S+)", prompt)), "")
     return None if writer is None else (writer, filled(tools[writer], path))

@@ -199,7 +199,7 @@ def test_what_our_host_sends(tmp_path: Path) -> None:
         await hosted.run("take_back", Recorder(), session="two")
         told = Recorder()
         running = asyncio.create_task(hosted.run("wait", told))
-        await told.until(lambda: "supervision" in told.state)
+        await told.until(lambda: "waiting" in told.out)
         running.cancel()
         await asyncio.wait({running})
         await hosted.run("say again", session="three", earlier=end.agent_session_id)

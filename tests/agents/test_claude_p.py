@@ -18,7 +18,7 @@ from myagent.agents import Answer, Turn, TurnEnd
 from myagent.agents.acp.directory import NOT_KNOWN
 from myagent.agents.acp.presets import CLAUDE_P, preset
 from myagent.agents.claude.agent import ClaudePrintAgent
-from myagent.agents.claude.stream import tool_call
+from myagent.agents.claude.stream import Stream, tool_call
 from myagent.agents.rendering.blocks import diffs_of
 from myagent.exceptions import AgentUnavailable
 
@@ -318,3 +318,14 @@ def test_a_host_that_fails_ends_the_turn_and_allows_nothing(tmp_path: Path) -> N
             check_updates(told.updates)
 
     hosting(tmp_path, test)
+
+
+def test_a_call_of_a_subagent_names_the_call_that_it_belongs_to(tmp_path: Path) -> None:
+    stream = Stream(tmp_path)
+    block = {"type": "tool_use", "id": "inner", "name": "Bash", "input": {"command": "ls"}}
+    said = {"type": "assistant", "parent_tool_use_id": "outer", "message": {"id": "m", "content": [block]}}
+    result = {"type": "tool_result", "tool_use_id": "inner", "content": "a"}
+    heard = {"type": "user", "parent_tool_use_id": "outer", "message": {"content": [result]}}
+    updates = [*stream.updates(said), *stream.updates(heard)]
+    assert [each["_meta"]["claudeCode"]["parentToolUseId"] for each in updates] == ["outer", "outer"]
+    assert "_meta" not in next(stream.updates(said | {"parent_tool_use_id": None}))

@@ -103,6 +103,7 @@ class Silent(CommandAgent):
         (Hasty, contract.does_nothing_without_an_allow),
         (Deaf, contract.does_nothing_without_an_allow),
         (Silent, contract.sends_updates_that_a_client_can_follow),
+        (Silent, contract.closes_its_calls_when_cancelled),
     ],
 )
 def test_the_contract_notices(rogue: type[Agent], check: Check, tmp_path: Path) -> None:

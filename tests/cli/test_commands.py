@@ -18,16 +18,18 @@ HEAVY = ("asyncio", "websockets", "msgspec", "sqlite3", "ssl")
 SERVE_OPTIONS = {
     "--agent", "--agent-option", "--allow-unsupervised", "--on-unasked", "--model", "--base-url", "--context", "--mcp",
     "--trust-directory", "--agent-idle", "--auth-method", "--asking-mode", "--plan-mode", "--sandbox",
-    "--agent-user",
+    "--agent-user", "--takeover", "--pair",
     "--help", "--host", "--port", "--cwd", "--permission-mode", "--allow-bypass", "--owner-grace", "--on-owner-leave",
     "--permission-timeout", "--tls-cert", "--tls-key", "--insecure-plain", "--allow-origin", "--allowed-host",
     "--max-connections", "--retain-events", "--max-log", "--base-path", "--metrics-open", "--invite",
     "--notify", "--notify-after", "--notify-details", "--quiet", "--redact", "--credential-place",
-    "--redact-known", "--no-redact-known",
+    "--redact-known", "--no-redact-known", "--activity-quiet",
+    "--publish", "--name", "--publish-replicas", "--name-wait",
 }  # fmt: skip
 CLIENT_OPTIONS = {
     "--help", "--remote", "--url", "--host", "--port", "--token", "--ca", "--insecure-plain", "--prompt", "--session",
     "--after", "--role", "--label", "--permission-mode", "--option", "--raw", "--reconnect", "--no-reconnect",
+    "--take-over",
 }  # fmt: skip
 SESSIONS_OPTIONS = {"--help", "--remote", "--url", "--host", "--port", "--token", "--ca", "--insecure-plain", "--json"}
 

@@ -16,7 +16,7 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import State
 
-import myagent.server.server
+import myagent.server.acceptor
 from myagent.agents.builtin.command import CommandAgent
 from myagent.server import Server, Settings
 from myagent.server.connection import Connection
@@ -69,7 +69,7 @@ class EchoConnection(Connection):
 async def echo_server(workspace: Path) -> AsyncIterator[str]:
     """Serve the echo; yields the relay's URL."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(myagent.server.server, "Connection", EchoConnection)
+        patch.setattr(myagent.server.acceptor, "Connection", EchoConnection)
         async with Server(workspace, CommandAgent(), Settings(max_connections=64)) as server:
             relaying: set[asyncio.Task[None]] = set()
 

@@ -32,20 +32,31 @@ WHOLE: dict[str, dict[str, Any]] = {
         "sessionId": "s",
         "permissionMode": "plan",
         "skillNames": ["a", "b"],
+        "options": {"model": "m", "fast": True},
     },
     "permission_decision": {
         "permissionRequestId": "p",
-        "decision": {"kind": "deny", "reason": "r", "optionId": "o", "digest": "d"},
+        "decision": {
+            "kind": "deny",
+            "reason": "r",
+            "optionId": "o",
+            "digest": "d",
+            "remember": {"scope": "session", "match": "prefix", "words": ["w"], "path": "p", "until": "u"},
+        },
     },
     "resume": {"sessionId": "s", "afterSeq": 3},
     "ping": {},
     "hello": {"client": {"name": "n", "version": "v"}, "label": "l", "wants": ["updates"], "reclaimToken": "t"},
     "cancel": {"sessionId": "s", "turnId": "t"},
-    "claim": {},
+    "claim": {"force": True},
+    "request_control": {},
     "release": {},
     "handover": {"to": "c"},
     "set_option": {"sessionId": "s", "name": "model", "value": "m"},
     "who": {},
+    "list_rules": {},
+    "revoke_rule": {"ruleId": "r"},
+    "answer": {"questionId": "q", "action": "accept", "content": {"a": 1}},
 }
 
 
@@ -76,7 +87,7 @@ def test_a_whole_message_is_read_and_written_alike(kind: str) -> None:
 @pytest.mark.parametrize("kind", WHOLE)
 def test_fields_that_are_not_known_are_ignored(kind: str) -> None:
     fields = json.loads(json.dumps(WHOLE[kind]))
-    for part in (fields, *(value for value in fields.values() if isinstance(value, dict))):
+    for part in (fields, *(fields[name] for name in fields.keys() - NAMED_BY_OTHERS if isinstance(fields[name], dict))):
         part["fromTheFuture"] = {"deep": [1, None, "x"]}
     assert decode(text_of(kind, **fields)) == decode(text_of(kind, **WHOLE[kind]))
 
@@ -194,16 +205,19 @@ def test_bad_ids_are_refused_and_not_told_back(bad: Any) -> None:
     assert refusal.message_id is None
 
 
+NAMED_BY_OTHERS = {"content", "options"}  # what is in them has the names of a form, or of the agent's options
+
+
 @pytest.mark.parametrize("kind", WHOLE)
 def test_every_field_is_held_to_its_type(kind: str) -> None:
     """Put what no field takes in the place of each, at the top and inside."""
     for name, value in WHOLE[kind].items():
-        values: tuple[Any, ...] = (1.5, True, [[]], {"x": []})
+        values: tuple[Any, ...] = (1.5, 0 if isinstance(value, bool) else True, [[]], {"x": []})
         if (kind, name) == ("set_option", "value"):  # a text, or a switch
             values = (1.5, None, [[]], {"x": []})
-        for wrong in values:
+        for wrong in values[:-1] if name == "content" else values:  # the form says what is in it
             assert refusal_of(text_of(kind, **{**WHOLE[kind], name: wrong})).code == "bad_message"
-        for inner in value if isinstance(value, dict) else ():
+        for inner in value if isinstance(value, dict) and name not in NAMED_BY_OTHERS else ():
             body = {**WHOLE[kind], name: {**value, inner: [7]}}
             refusal = refusal_of(text_of(kind, **body))
             assert isinstance(refusal, BadMessage)
@@ -217,7 +231,7 @@ def test_required_fields_are_required(kind: str) -> None:
     for name in required:
         fields = {key: value for key, value in WHOLE[kind].items() if key != name}
         assert refusal_of(text_of(kind, **fields)).code == "bad_message"
-    assert required or kind in {"ping", "claim", "release", "who"}
+    assert required or kind in {"ping", "claim", "request_control", "release", "who", "list_rules"}
 
 
 _KINDS = {kind.__struct_config__.tag: kind for kind in get_args(ClientMessage)}
@@ -246,6 +260,7 @@ def test_after_seq_is_a_whole_number_that_every_client_can_write(number: str) ->
         ("set_option", "name", 256),
         ("set_option", "value", 1024),
         ("cancel", "turnId", 128),
+        ("revoke_rule", "ruleId", 128),
     ],
 )
 def test_text_has_its_limit(kind: str, path: str, limit: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from myagent.core.messages import (
+    AnswerMessage,
     Cancel,
     Claim,
     ClientInfo,
@@ -12,10 +13,13 @@ from myagent.core.messages import (
     ConnectionId,
     Handover,
     Hello,
+    ListRules,
     PermissionDecision,
     Ping,
     Release,
+    RequestControl,
     Resume,
+    RevokeRule,
     Scope,
     SessionId,
     SetOption,
@@ -23,8 +27,9 @@ from myagent.core.messages import (
     Who,
 )
 from myagent.core.messages import DecisionBody as Decision
-from myagent.core.ownership import Change, Ownership, Seat
-from myagent.core.refusals import NotClaimable, NotOwner, StaleOwner
+from myagent.core.ownership import CONTROL_SECONDS, MAY, SCOPES, Change, Ownership, Seat, opens, reaches, told
+from myagent.core.refusals import NotClaimable, NotOwner, RateLimited, StaleOwner
+from myagent.core.rule import Remember
 
 GRACE = 10.0
 A, B, C = ConnectionId("a"), ConnectionId("b"), ConnectionId("c")
@@ -45,11 +50,11 @@ class Slot(Ownership):
         as_follower: bool = False,
         reclaim: str | None = None,
         hello: bool = True,
+        credential: str = "owner",
     ) -> Change | None:
         """Join, and say hello; the token on offer is the connection's name."""
-        change = self.join(
-            Seat(connection_id, scope, ""), as_follower=as_follower, reclaim=reclaim, token=connection_id
-        )
+        seat = Seat(connection_id, scope, "", credential_id=credential)
+        change = self.join(seat, as_follower=as_follower, reclaim=reclaim, token=connection_id)
         if hello:
             self.heard(connection_id)
             self.hello(connection_id, reclaim=None, token="unused")
@@ -364,6 +369,8 @@ OPEN: list[ClientMessage] = [
     Resume(id="m", session_id=SessionId("s")),
     Ping(id="m"),
     Claim(id="m"),
+    Claim(id="m", force=True),
+    RequestControl(id="m"),
 ]
 OWNERS: list[ClientMessage] = [
     WRITE,
@@ -373,6 +380,9 @@ OWNERS: list[ClientMessage] = [
     Handover(id="m", to="b"),
     Who(id="m"),
     SetOption(id="m", session_id=SessionId("s"), name="model", value="m"),
+    ListRules(id="m"),
+    RevokeRule(id="m", rule_id="r"),
+    AnswerMessage(id="m", question_id="q", action="cancel"),
 ]
 
 
@@ -398,6 +408,115 @@ def test_who_lost_the_slot_is_told_that_it_is_stale() -> None:
     with pytest.raises(StaleOwner, match=r"^read-only follower: .*epoch 1; the current one is 2"):
         slot.admit(A, WRITE)
     slot.admit(C, WRITE)
+
+
+# --- scopes, for credentials that are not the owner token -----------------------------------------------------------
+
+
+def test_the_scopes_are_in_one_order_and_each_may_all_that_those_before_it_may() -> None:
+    assert [MAY[scope] for scope in SCOPES] == ["watch", "stop", "approve", "drive"]
+    approve = (Cancel, PermissionDecision, AnswerMessage)
+    assert [opens(scope) for scope in SCOPES] == [(), (Cancel,), approve, approve]
+    assert [reaches(scope, "approve") for scope in SCOPES] == [False, False, True, True]
+    assert [told(scope) for scope in SCOPES] == ["follower", "follower", "follower", "owner"]
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("message", OPEN + OWNERS, ids=lambda message: type(message).__name__)
+def test_a_scope_is_admitted_to_what_is_named_for_it_and_to_nothing_else(message: ClientMessage, scope: Scope) -> None:
+    slot = owned()
+    slot.come(C, scope=scope, credential="invite", as_follower=True)
+    if message in OPEN or isinstance(message, opens(scope)):
+        slot.admit(C, message)
+    else:
+        with pytest.raises(NotOwner):
+            slot.admit(C, message)
+
+
+@pytest.mark.parametrize("scope", ["follower", "stop", "approve"])
+def test_what_cannot_drive_is_never_given_the_slot(scope: Scope) -> None:
+    slot = Slot()
+    assert slot.come(C, scope=scope, credential="invite") is None
+    for force in (False, True):
+        with pytest.raises(NotClaimable, match=rf"can (only )?{MAY[scope]}"):
+            slot.claim(C, "c", force=force, from_any=True)
+    slot.come(A)
+    with pytest.raises(NotClaimable, match=f"can only {MAY[scope]}"):
+        slot.handover(C, "c")
+    with pytest.raises(NotClaimable):
+        slot.request_control(C, 0.0)
+
+
+# --- taking over ----------------------------------------------------------------------------------------------------
+
+
+def test_the_same_credential_takes_over_at_once_and_the_old_connection_follows() -> None:
+    slot = owned()
+    change = slot.claim(B, "b", force=True)
+    assert change == Change(2, slot.seats[B], "taken_over", lost=A)
+    assert slot.role(A) == "follower"
+    with pytest.raises(StaleOwner):
+        slot.admit(A, WRITE)
+    assert slot.come(C, reclaim=A, as_follower=True) is None  # the old reclaim token is void
+
+
+def test_another_credential_takes_over_only_where_the_operator_says_so() -> None:
+    slot = owned()
+    slot.come(C, credential="anna")
+    with pytest.raises(NotClaimable, match="another credential"):
+        slot.claim(C, "c", force=True)
+    assert owner_of(slot) == A
+    change = slot.claim(C, "c", force=True, from_any=True)
+    assert change is not None
+    assert (change.why, change.lost, owner_of(slot)) == ("taken_over", A, C)
+    with pytest.raises(NotClaimable, match="another credential"):
+        slot.claim(A, "a", force=True)
+
+
+def test_an_owner_who_dropped_is_not_waited_for_by_the_same_credential() -> None:
+    slot = reserved()
+    slot.come(C, credential="anna")
+    with pytest.raises(NotClaimable, match="another credential"):
+        slot.claim(C, "c", force=True)
+    change = slot.claim(B, "b", force=True)
+    assert change is not None
+    assert (change.why, change.lost, slot.reserved_until) == ("taken_over", None, None)
+    assert slot.come(ConnectionId("d"), reclaim=A, as_follower=True) is None
+
+
+def test_taking_over_a_free_slot_is_a_claim() -> None:
+    slot = owned()
+    slot.release(A)
+    change = slot.claim(B, "b", force=True)
+    assert change is not None
+    assert change.why == "claimed"
+    assert slot.claim(B, "b", force=True) is None
+
+
+def test_a_driver_who_was_taken_over_can_not_even_approve_what_was_asked_before() -> None:
+    slot = Slot()
+    slot.come(A, credential="anna")
+    slot.come(B, credential="anna")
+    slot.claim(B, "b", force=True)
+    for message in (OWNERS[1], OWNERS[2]):
+        with pytest.raises(StaleOwner):
+            slot.admit(A, message)
+
+
+def test_control_is_asked_of_the_owner_and_not_too_often() -> None:
+    slot = owned()
+    slot.come(C, credential="anna")
+    slot.come(ConnectionId("d"), credential="anna")
+    assert slot.request_control(A, 0.0) is None
+    assert slot.request_control(C, 0.0) is slot.owner
+    for asking in (C, ConnectionId("d")):
+        with pytest.raises(RateLimited):
+            slot.request_control(asking, CONTROL_SECONDS - 1)
+    assert slot.request_control(B, 1.0) is slot.owner
+    assert slot.request_control(C, CONTROL_SECONDS) is slot.owner
+    slot.release(A)
+    with pytest.raises(NotClaimable):
+        slot.request_control(B, 100.0)
 
 
 # --- no epoch is left ---------------------------------------------------------------------------------------------
@@ -431,3 +550,17 @@ def test_a_release_never_raises_the_epoch_beyond_the_ceiling() -> None:
     slot = Slot(ceiling=1)
     slot.come(A)
     assert slot.release(A) == Change(1, None, "released", lost=A)
+
+
+def test_only_the_owner_has_an_answer_remembered() -> None:
+    """Whoever may approve without owning answers this one time."""
+    slot = Slot()
+    slot.come(A)
+    slot.join(Seat(B, "approve", "", credential_id="invite"), as_follower=True, reclaim=None, token="b")
+    once = PermissionDecision(id="m", permission_request_id="p", decision=Decision("allow"))
+    remembered = Decision("allow", remember=Remember(scope="workspace", match="exact"))
+    always = PermissionDecision(id="m", permission_request_id="p", decision=remembered)
+    slot.admit(B, once)
+    with pytest.raises(NotOwner):
+        slot.admit(B, always)
+    slot.admit(A, always)

@@ -10,22 +10,48 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from myagent.core.messages import ClientMessage, ConnectionId, Handover, Ping, Release, Scope, UserMessage
-from myagent.core.ownership import Change, Ownership, Seat
-from myagent.core.refusals import NotClaimable, NotOwner, StaleOwner
+from myagent.core.messages import (
+    Cancel,
+    ClientMessage,
+    ConnectionId,
+    DecisionBody,
+    Handover,
+    PermissionDecision,
+    Ping,
+    Release,
+    Scope,
+    SessionId,
+    UserMessage,
+)
+from myagent.core.ownership import CONTROL_SECONDS, Change, Ownership, Seat
+from myagent.core.refusals import NotClaimable, NotOwner, RateLimited, StaleOwner
 
 GRACE = 10
 WRITE = UserMessage(id="m", prompt="help")
-WRITES: list[ClientMessage] = [WRITE, Release(id="m"), Handover(id="m", to="x")]
+CANCEL = Cancel(id="m", session_id=SessionId("s"))
+DECIDE = PermissionDecision(id="m", permission_request_id="p", decision=DecisionBody("allow"))
+WRITES: list[ClientMessage] = [WRITE, Release(id="m"), Handover(id="m", to="x"), CANCEL, DECIDE]
+# Credentials by name, with their scopes. Two of a kind, so that the same one is told from one that may do the same.
+CREDENTIALS: dict[str, Scope] = {
+    "owner": "owner", "anna": "owner", "berta": "owner", "carl": "approve", "dora": "stop", "emil": "follower",
+}  # fmt: skip
+# What may be sent without owning.
+MAY_SEND: dict[str, list[ClientMessage]] = {
+    "anna": [CANCEL, DECIDE], "berta": [CANCEL, DECIDE], "carl": [CANCEL, DECIDE], "dora": [CANCEL],
+}  # fmt: skip
 
 
 @dataclass
 class Known:
     """What the model knows of a connection."""
 
-    scope: Scope
+    credential: str
     hello: bool = False
     owned: bool = False  # now or once
+
+    @property
+    def scope(self) -> Scope:
+        return CREDENTIALS[self.credential]
 
 
 class OwnerSlot(RuleBasedStateMachine):
@@ -39,6 +65,8 @@ class OwnerSlot(RuleBasedStateMachine):
         # the model
         self.known: dict[ConnectionId, Known] = {}
         self.owner: ConnectionId | None = None
+        self.last = ""  # credential of whoever owned last
+        self.asked: dict[str, int] = {}  # when each credential asked for control
         self.kept_until: int | None = None
         self.right: set[str] = set()  # reclaim tokens
         self.newest = ""
@@ -58,6 +86,7 @@ class OwnerSlot(RuleBasedStateMachine):
         self.owner, self.kept_until, self.newest = to, None, token
         self.right = {token} | ({shown} if shown else set())
         self.known[to].owned = True
+        self.last = self.known[to].credential
         self.known[to].hello |= shown is not None
 
     def lets_go(self) -> None:
@@ -91,13 +120,15 @@ class OwnerSlot(RuleBasedStateMachine):
 
     # --- what may happen ------------------------------------------------------------------------------------------
 
-    @rule(scope=st.sampled_from(["owner", "owner", "follower"]), as_follower=st.booleans(), data=st.data())
-    def join(self, scope: Scope, as_follower: bool, data: st.DataObject) -> None:
+    @rule(credential=st.sampled_from([*CREDENTIALS, "owner", "anna"]), as_follower=st.booleans(), data=st.data())
+    def join(self, credential: str, as_follower: bool, data: st.DataObject) -> None:
+        scope = CREDENTIALS[credential]
         newcomer, shown, token = ConnectionId(f"c{len(self.tokens)}"), self.shown(data), self.token()
         before, old = self.free(), self.owner
-        self.known[newcomer] = Known(scope)
+        self.known[newcomer] = Known(credential)
         reclaims = scope == "owner" and shown in self.right
-        change = self.slot.join(Seat(newcomer, scope, ""), as_follower=as_follower, reclaim=shown, token=token)
+        seat = Seat(newcomer, scope, "", credential_id=credential)
+        change = self.slot.join(seat, as_follower=as_follower, reclaim=shown, token=token)
         if reclaims and not self.exhausted:
             self.compare(change, newcomer, fenced=old is not None)
             self.takes(newcomer, token, shown=shown)
@@ -131,7 +162,8 @@ class OwnerSlot(RuleBasedStateMachine):
         who = self.some(data)
         self.heard(who)
         self.slot.admit(who, Ping(id="m"))
-        if who == self.owner:
+        known = self.known[who]
+        if who == self.owner or (not known.owned and message in MAY_SEND.get(known.credential, [])):
             self.slot.admit(who, message)
             return
         with pytest.raises(StaleOwner if self.known[who].owned else NotOwner):
@@ -151,6 +183,45 @@ class OwnerSlot(RuleBasedStateMachine):
         else:
             self.compare(change, who)
             self.takes(who, token)
+
+    @precondition(lambda self: self.known)
+    @rule(data=st.data(), from_any=st.sampled_from([False, False, False, True]))
+    def take_over(self, data: st.DataObject, from_any: bool) -> None:
+        heirs = [each for each, known in self.known.items() if known.scope == "owner" and each != self.owner]
+        who = data.draw(st.sampled_from([*self.known, *heirs, *heirs, *heirs]), label="who")
+        token = self.token()
+        known, free = self.known[who], self.free()
+        may = free or from_any or known.credential == self.last
+        if who == self.owner:
+            self.compare(self.slot.claim(who, token, force=True, from_any=from_any), False)
+        elif known.scope != "owner" or not may or self.exhausted:
+            with pytest.raises(NotClaimable):
+                self.slot.claim(who, token, force=True, from_any=from_any)
+        else:
+            change = self.slot.claim(who, token, force=True, from_any=from_any)
+            assert change is not None
+            assert (change.why, change.lost) == ("claimed" if free else "taken_over", self.owner)
+            self.compare(change, who)
+            self.takes(who, token)
+
+    @precondition(lambda self: self.known)
+    @rule(data=st.data())
+    def request_control(self, data: st.DataObject) -> None:
+        who = self.some(data)
+        credential = self.known[who].credential
+        if who == self.owner:
+            assert self.slot.request_control(who, self.now) is None
+        elif CREDENTIALS[credential] != "owner" or self.owner is None:
+            with pytest.raises(NotClaimable):
+                self.slot.request_control(who, self.now)
+        elif self.now < self.asked.get(credential, -100) + CONTROL_SECONDS:
+            with pytest.raises(RateLimited):
+                self.slot.request_control(who, self.now)
+        else:
+            asked = self.slot.request_control(who, self.now)
+            assert asked is not None
+            assert asked.connection_id == self.owner
+            self.asked[credential] = self.now
 
     @precondition(lambda self: self.owner)
     @rule()
@@ -233,6 +304,18 @@ class OwnerSlot(RuleBasedStateMachine):
                 assert who == self.owner
 
     @invariant()
+    def everybody_may_do_what_the_scope_says(self) -> None:
+        for who, known in self.known.items():
+            for message in (CANCEL, DECIDE):
+                may = who == self.owner or (not known.owned and message in MAY_SEND.get(known.credential, []))
+                try:
+                    self.slot.admit(who, message)
+                except (StaleOwner, NotOwner):
+                    assert not may
+                else:
+                    assert may
+
+    @invariant()
     def the_epoch_only_rises_and_stays_below_the_ceiling(self) -> None:
         assert self.slot.epoch == self.epoch <= self.slot.ceiling
 
@@ -305,8 +388,50 @@ class NeverFrees(Ownership):
         return super().leave(connection_id, clean=False, now=now)
 
 
+class TakesFromAnybody(Ownership):
+    def _takes_over(self, seat: Seat, from_any: bool) -> bool:
+        return True
+
+
+class LetsAnOldOwnerDecide(Ownership):
+    def admit(self, connection_id: ConnectionId, message: ClientMessage) -> None:
+        self.seats[connection_id].held_epoch = 0
+        super().admit(connection_id, message)
+
+
+class LetsThoseWhoStopDecide(Ownership):
+    def admit(self, connection_id: ConnectionId, message: ClientMessage) -> None:
+        if not (isinstance(message, PermissionDecision) and self.seats[connection_id].scope == "stop"):
+            super().admit(connection_id, message)
+
+
+class LetsTheTokenDecideWithoutOwning(Ownership):
+    def admit(self, connection_id: ConnectionId, message: ClientMessage) -> None:
+        if not (isinstance(message, PermissionDecision) and self.seats[connection_id].scope == "owner"):
+            super().admit(connection_id, message)
+
+
+class AsksAsOftenAsOneLikes(Ownership):
+    def request_control(self, connection_id: ConnectionId, now: float) -> Seat | None:
+        self._asked = {}
+        return super().request_control(connection_id, now)
+
+
 @pytest.mark.parametrize(
-    "broken", [PromotesOnLeave, KeepsTheEpoch, AdmitsAnybody, ForgetsScope, KeepsOldTokens, NeverFrees]
+    "broken",
+    [
+        TakesFromAnybody,
+        LetsAnOldOwnerDecide,
+        LetsThoseWhoStopDecide,
+        LetsTheTokenDecideWithoutOwning,
+        AsksAsOftenAsOneLikes,
+        PromotesOnLeave,
+        KeepsTheEpoch,
+        AdmitsAnybody,
+        ForgetsScope,
+        KeepsOldTokens,
+        NeverFrees,
+    ],
 )
 def test_a_broken_slot_is_found(broken: type[Ownership]) -> None:
     machine = type("Broken", (OwnerSlot,), {"ownership": broken})

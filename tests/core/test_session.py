@@ -24,7 +24,8 @@ from myagent.core.messages import (
 )
 from myagent.core.permissions import REQUEST_BYTES, Answer, ToolCall
 from myagent.core.refusals import AlreadyResolved, BadMessage, DigestMismatch, QueueFull, Refused, UnknownRequest
-from myagent.core.session import QUEUE_LIMIT, RESOLUTIONS, WRITE_IDS, Session, Step, prompt_digest
+from myagent.core.session import QUEUE_LIMIT, RESOLUTIONS, WRITE_IDS, Session, Step
+from myagent.core.turn import prompt_digest
 
 NEW = Session(session_id=SessionId("s"), cwd="/w", created_at="t0", updated_at="t0", agent="command", mode="default")
 CALL = ToolCall("shell", {"command": "make"}, "make", options=(Option("yes", "Allow", "allow_once"),))
@@ -464,3 +465,39 @@ def test_a_terminal_state_that_is_missing_is_found() -> None:
         everything.make(*move)
     with pytest.raises(AssertionError):
         everything.check()
+
+
+def test_a_turn_of_the_agents_own_begins_only_where_nothing_runs_or_waits() -> None:
+    step = NEW.begin_own("own", now="t1")
+    assert step is not None and [event.__struct_config__.tag for event in step.events] == ["activity"]
+    own = step.session
+    assert (own.state, own.is_held_up) == ("running", False)
+    assert own.begin_own("again", now="t1") is None
+    assert accept(NEW, "p").session.begin_own("own", now="t1") is None
+
+    held = accept(own, "p")
+    assert (held.events, held.begins, held.session.is_held_up) == ((), None, True)
+    ended = finish(held.session)
+    assert [(type(event), event.id) for event in ended.events] == [(TerminalState, "own"), (Prompt, "p")]
+    assert ended.begins is not None and ended.begins.origin == "person" and not ended.session.is_held_up
+
+
+def test_an_own_turn_asks_in_the_mode_of_the_turn_before_and_recovers_like_any() -> None:
+    planned = NEW.accept(UserMessage(id="p", prompt="x"), by="me", mode="plan", now="t1").session
+    step = finish(planned).session.begin_own("own", now="t3")
+    assert step is not None and step.session.running is not None and step.session.running.turn.mode == "plan"
+    asked = step.session.ask(CALL, request_id="r", turn_id="own", expires_at="t9")
+    assert isinstance(asked, Step)
+    recovered = asked.session.recover(now="t4")
+    assert recovered is not None
+    assert [(type(event), event.id) for event in recovered.events] == [
+        (PermissionResolved, "own"),
+        (TerminalState, "own"),
+    ]
+
+
+def test_what_an_older_server_stored_is_a_persons_turn() -> None:
+    stored = msgspec.to_builtins(accept(NEW, "p").session)
+    del stored["running"]["turn"]["origin"]
+    session = msgspec.convert(stored, Session)
+    assert session.running is not None and session.running.turn.origin == "person"

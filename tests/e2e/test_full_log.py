@@ -14,7 +14,8 @@ from wire import Client, Scene, decide
 
 from myagent.core.messages import SessionId
 from myagent.eventlog.memory import MemoryLog
-from myagent.host.turns import GATHER_BYTES, Turns
+from myagent.host.running_turn import GATHER_BYTES
+from myagent.host.turns import Turns
 from myagent.server import Server, Settings
 
 pytestmark = pytest.mark.usefixtures("quiet_log")

@@ -23,7 +23,15 @@ from myagent.agents import Agent
 from myagent.agents.builtin.command import CommandAgent
 from myagent.server import Server, Settings
 
-EVENTS = {"prompt", "agent_stdout", "agent_stderr", "permission_request", "permission_resolved", "terminal_state"}
+EVENTS = {
+    "prompt",
+    "activity",
+    "agent_stdout",
+    "agent_stderr",
+    "permission_request",
+    "permission_resolved",
+    "terminal_state",
+}
 
 Message = dict[str, Any]
 

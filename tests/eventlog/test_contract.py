@@ -471,3 +471,21 @@ def test_closing_a_log_that_was_never_opened_does_nothing(place: Place) -> None:
         await log.close()
 
     asyncio.run(script())
+
+
+def test_a_copy_skips_what_it_could_not_get_and_its_readers_see_that(place: Place) -> None:
+    async def script() -> None:
+        async with place.open() as log:
+            await store(log, event("a"))
+            done = asyncio.get_running_loop().create_future()
+            unit = Unit(done.set_result, events=(event("a"), event("b"), event("a")), skips={"a": 40, "b": 7})
+            log.write(unit)
+            assert [(each.session_id, each.seq) for each in await done] == [("a", 41), ("b", 8), ("a", 42)]
+            log.write(Unit(lambda _: None, skips={"c": 3, "a": 5}))  # what is behind the head skips nothing
+            await log.flush()
+            assert [each.seq for each in await log.read_session("a", 0, max_bytes=ALL)] == [1, 41, 42]
+        async with place.open() as log:
+            assert [each.seq for each in await store(log, event("a"))] == [43]
+            assert [each.seq for each in await store(log, event("c"))] == [4]
+
+    asyncio.run(script())

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from myagent.__main__ import main
+from myagent.agents.acp.session import Running
+from myagent.agents.acp.session import Session as AcpSession
 from myagent.core.session import Step
 from myagent.host.session_store import SessionStore
 from myagent.host.turns import Turns
@@ -34,7 +36,28 @@ def no_recovery() -> None:
     Turns.close_open = leave_it  # type: ignore[method-assign]
 
 
-BROKEN: dict[str, Callable[[], None]] = {each.__name__: each for each in (ack_before_commit, no_recovery)}
+def late_forgotten() -> None:
+    attend = AcpSession.attend
+
+    async def without_it(self: AcpSession, running: Running) -> None:
+        del self.late[0:1]
+        await attend(self, running)
+
+    AcpSession.attend = without_it  # type: ignore[method-assign]
+
+
+def late_twice() -> None:
+    attend = AcpSession.attend
+
+    async def and_again(self: AcpSession, running: Running) -> None:
+        self.late[:] = [*self.late, *self.late]
+        await attend(self, running)
+
+    AcpSession.attend = and_again  # type: ignore[method-assign]
+
+
+_ALL = (ack_before_commit, no_recovery, late_forgotten, late_twice)
+BROKEN: dict[str, Callable[[], None]] = {each.__name__: each for each in _ALL}
 
 
 def run(arguments: Sequence[str]) -> int:

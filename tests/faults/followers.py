@@ -63,6 +63,7 @@ class Follower:
     def __init__(self, name: str, proxy: Proxy, token: Callable[[], str], on_event: Callable[[], None]) -> None:
         self.name = name
         self.proxy = proxy
+        self.path = ""  # of the workspace, with a slash at its end, where a relay shows several
         self.session: str | None = None  # set: watch only this one, and resume in the URL
         self.seen: defaultdict[str, list[tuple[int, object]]] = defaultdict(list)
         self.connections = 0
@@ -94,7 +95,7 @@ class Follower:
         return self.seen[session][-1][0] if self.seen[session] else 0
 
     async def _watch(self) -> None:
-        query, only = "?role=follower", self.session
+        query, only = f"{self.path}?role=follower", self.session
         if only is not None:
             query += f"&session={only}&after={self._last(only)}"
         wire = await Wire.open(self.proxy.port, self._token(), query, buffer=16 * 1024)

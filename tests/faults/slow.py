@@ -56,7 +56,7 @@ async def flood(directory: Path, readers: int, lines: int, settings: Settings) -
         await owner.send("user_message", prompt=script(lines=lines, size=MEASURED_BYTES, pace=0.001))
         try:
             while (message := await owner.receive())["type"] != "terminal_state":
-                worst = max(worst, *(held(each) for each in server.server._connections))
+                worst = max(worst, *(held(each) for each in server.server.acceptor.connections))
             while not good.has({message["sessionId"]: message["seq"]}):
                 await asyncio.sleep(0.01)
             left = len(server.server.host.peers) - 2

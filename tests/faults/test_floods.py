@@ -19,7 +19,7 @@ def unbounded(name: str) -> str:
 # What has to be taken away for each flood to cost what it did before there were bounds.
 UNBOUNDED = {
     "answered": ("server.places.LINGERING_SOCKETS=100000", "server.places.DESCRIPTORS=100.0"),
-    "unfinished_request": ("server.connection.REQUEST_BYTES=1000000000", unbounded("UNFINISHED_REQUESTS_BYTES")),
+    "unfinished_request": ("server.request_head.REQUEST_BYTES=1000000000", unbounded("UNFINISHED_REQUESTS_BYTES")),
     "unfinished_message": ("settings.FOLLOWER_MESSAGE_BYTES=1000000000", unbounded("UNFINISHED_MESSAGES_BYTES")),
     "unread_page": tuple(
         map(unbounded, ("WORK", "WORK_EACH", "WAITING", "WAITING_EACH", "UNREAD_SOCKETS", "UNREAD_ANSWERS_BYTES"))

@@ -77,7 +77,7 @@ def test_counting_stale_writes_as_errors_would_be_found(tmp_path: Path, monkeypa
 
     def fence_alone(self: Connection) -> None:
         fence(self)
-        self._fence_ends = None
+        self._allowance.fence_ends = None
 
     monkeypatch.setattr(Connection, "fence", fence_alone)
     tally = asyncio.run(stale_writes(tmp_path, 1, MANY_WRITES))

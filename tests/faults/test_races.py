@@ -159,6 +159,6 @@ async def test_a_follower_who_dies_without_a_word_leaves_no_connection_behind(
         dead = await Wire.open(proxy.port, server.token, "?role=follower")
         proxy.black_hole()
         async with asyncio.timeout(10):
-            while server.server.host.peers or server.server._connections:
+            while server.server.host.peers or server.server.acceptor.connections:
                 await asyncio.sleep(0.01)
         dead.abort()

@@ -12,7 +12,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 Json = dict[str, Any]
-EVENTS = ("prompt", "agent_stdout", "agent_stderr", "permission_request", "permission_resolved", "terminal_state")
+EVENTS = (
+    *("prompt", "activity", "agent_stdout", "agent_stderr"),
+    *("permission_request", "permission_resolved", "terminal_state"),
+)
 
 _numbers = itertools.count(1)
 

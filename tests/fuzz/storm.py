@@ -23,6 +23,7 @@ CLOSED_WITH = {1000, 1002, 1003, 1007, 1008, 1009, 4409}  # 1011 is a bug of our
 ANSWERED = {101, 400, 401, 403, 404, 414, 426, 431}
 TYPES = {
     "ready", "role", "welcome", "ack", "pong", "error", "session_metadata", "connections", "owner_changed", "presence",
+    "control_requested",
     "replayed", "gap", *EVENTS,
 }  # fmt: skip
 TEXT, CONTINUED, CLOSE, PING, PONG = 1, 0, 8, 9, 10

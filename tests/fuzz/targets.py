@@ -39,6 +39,8 @@ MESSAGES = [
          "reclaimToken": "myagent_rcl_" + "x" * 43},
         {"type": "cancel", "id": "h", "sessionId": "remote_20260101120000_0a1b2c3d", "turnId": "a"},
         {"type": "claim", "id": "i"},
+        {"type": "claim", "id": "i", "force": True},
+        {"type": "request_control", "id": "i"},
         {"type": "release", "id": "j"},
         {"type": "handover", "id": "k", "to": "c_0123456789ab"},
         {"type": "who", "id": "l"},
@@ -103,7 +105,7 @@ class Handshake:
         self._loop.set_exception_handler(self._failed)
         self._failures: list[str] = []
         logging.getLogger("myagent").addHandler(_Errors(self._failures))
-        self._open = {file.body for file in page_files().values()} | {b"ok\n"}
+        self._open = {body for file in page_files().values() for body in (file.body, file.gzipped)} | {b"ok\n"}
         self._taken = 0
         self._start()
 
@@ -153,7 +155,7 @@ class Handshake:
                 taken = piece[at : at + len(self._server.incoming)]
                 connection.get_buffer(-1)[: len(taken)] = taken
                 connection.buffer_updated(len(taken))
-        answering = self._server._working.get(connection)
+        answering = self._server.acceptor._working.get(connection)
         ended = bool(data) and data[-1] % 2 == 1 and not transport.closing
         kept = connection.eof_received() if ended else True
         if answering is not None:

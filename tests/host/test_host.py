@@ -48,6 +48,7 @@ class Client:
     socket = -1
     scope: Scope = "owner"
     label = ""
+    credential_label = ""
     credential_id = "owner"
     device_id = None
     inside = False

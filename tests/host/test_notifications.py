@@ -14,7 +14,7 @@ import pytest
 from puppet import Puppet  # type: ignore[import-not-found]
 
 from myagent.client import connect
-from myagent.core.messages import PermissionRequest, TerminalState
+from myagent.core.messages import Activity, PermissionRequest, SessionId, TerminalState
 from myagent.host import notifications
 from myagent.host.notifications import Caller, Notifications, NotifyUnusable
 from myagent.server import Server, Settings
@@ -227,3 +227,19 @@ async def _ask(url: str, token: str, web: Web) -> None:
             await asyncio.sleep(0.02)
         await client.decide(request, "deny")
         await until(client, TerminalState)
+
+
+async def _own_turn(*, owned: bool) -> list[tuple[str, str]]:
+    sink = Sink()
+    calls = Notifications("/w", after=60.0, call=sink)
+    calls.owner(owned=owned, lost=False)
+    calls.event(Activity(id="own", session_id=SessionId("s"), origin="agent"))
+    calls.event(TerminalState(id="own", session_id=SessionId("s"), exit_code=0, stop_reason="end_turn"))
+    calls.close()
+    return sink.calls
+
+
+def test_an_own_turn_that_ends_unowned_is_told_however_short() -> None:
+    assert asyncio.run(_own_turn(owned=True)) == []
+    told = asyncio.run(_own_turn(owned=False))
+    assert [title for title, _ in told] == ["myagent: a turn has ended unowned"]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from myagent.access.invites import make_token
 from myagent.access.tickets import PREFIX as TICKET_PREFIX
+from myagent.access.tokens import make_token
 from myagent.redaction.redactor import KNOWN, MASK, OURS, BadPattern, Form, RedactingFormatter, Redactor, Stream
 
 OWNER = "Zq3x-kT0_9mN4vR7sL2pW8yB6cD1fG5hJ_aE3uI0oXz"

@@ -340,7 +340,7 @@ async def test_whoever_breaks_off_after_the_request_is_let_go_quietly(tmp_path: 
 async def all_gone(server: Server, *, but: int) -> None:
     """Wait until connections have left."""
     async with asyncio.timeout(PATIENCE):
-        while len(server._connections) > but:
+        while len(server.acceptor.connections) > but:
             await asyncio.sleep(0.01)
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from myagent.access import credentials, invites
 from myagent.access.credentials import Authenticator
-from myagent.access.invites import Invites, make_token
+from myagent.access.invites import Invites
+from myagent.access.tokens import make_token
 
 TOKEN = "o" * 43
 

@@ -167,8 +167,69 @@ async def test_releasing_and_claiming(room: Any) -> None:
         await ben.press("f4")
         await ben.until("OWNER")
         await anna.until("owner: ben")
-        await anna.press("f4")
-        await anna.until("refused: ")
+
+
+async def test_f4_takes_over_from_the_same_credential_and_the_other_question_closes(room: Any) -> None:
+    async with room() as here, here.sit() as anna, here.sit(label="phone") as phone:
+        await anna.prompt("go")
+        play = await here.puppet.begun()
+        answer = play.ask("make")
+        await anna.asked()
+        await phone.press("f4")
+        await anna.told("the question is withdrawn")
+        await anna.told("taken over by phone")
+        assert anna.app.requests.question is None
+        await phone.asked()
+        await phone.press("y")
+        assert (await answer).kind == "allow"
+        await anna.until("FOLLOWER")
+        play.end()
+
+
+async def test_f4_asks_an_owner_with_another_credential_who_says_yes_with_f10(room: Any) -> None:
+    async with room() as here, here.sit() as anna:
+        guest = here.server.invite(may="drive", label="Berta")
+        async with here.sit(label="b@there", token=guest.token) as berta:
+            await anna.press("f10")
+            await anna.told("nobody has asked")
+            await berta.press("f4")
+            await anna.told("Berta (b@there) asks for the ownership: F10")
+            assert anna.app.client.role == "owner"
+            await anna.press("f10")
+            await berta.until("OWNER")
+            await anna.until("owner: Berta (b@there)")
+
+
+async def test_who_may_approve_is_asked_and_cannot_prompt(room: Any) -> None:
+    async with room() as here, here.sit() as anna:
+        guest = here.server.invite(may="approve", label="Carl")
+        async with here.sit(label="", token=guest.token) as carl:
+            await anna.prompt("go")
+            play = await here.puppet.begun()
+            answer = play.ask("make")
+            await carl.asked()
+            await anna.asked()
+            await carl.press("y")
+            assert (await answer).kind == "allow"
+            await anna.told("the question is withdrawn: it is allowed by Carl")
+            await carl.press("f4")
+            await carl.told("this link can approve, and never prompt")
+            play.end()
+
+
+async def test_who_watches_is_not_asked(room: Any) -> None:
+    async with room() as here, here.sit() as anna:
+        guest = here.server.invite()
+        async with here.sit(label="", token=guest.token) as watcher:
+            await anna.prompt("go")
+            play = await here.puppet.begun()
+            answer = play.ask("make")
+            await anna.asked()
+            await watcher.until("waiting for the owner")
+            assert watcher.app.requests.question is None
+            await anna.press("n")
+            await answer
+            play.end()
 
 
 async def test_a_question_that_is_answered_elsewhere_is_withdrawn(room: Any) -> None:

@@ -127,7 +127,7 @@ async def stage(workspace: Path, agent: Any = None, **settings: Any) -> AsyncIte
             opened = Stage(served, browser)
             yield opened
             for viewer in opened.viewers:
-                assert viewer.complaints == []
+                assert viewer.complaints == [], viewer.complaints
                 assert await viewer.page.evaluate("window.__reports") == []
                 assert await viewer.page.evaluate("window.__ran") == []
         finally:

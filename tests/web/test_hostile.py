@@ -49,7 +49,8 @@ STRUCTURE = """() => {
         elements: nodes.filter((node) => node.matches(bad)).map((node) => node.outerHTML.slice(0, 200)),
         handlers: attributes.filter((name) => name.startsWith("on")),
         styled: nodes.filter((node) => node.hasAttribute("style")).length,
-        links: [...document.links].map((node) => {
+        anchors: [...document.querySelectorAll("a.anchor")].every(({origin}) => origin === location.origin),
+        links: [...document.links].filter((node) => !node.matches("a.anchor")).map((node) => {
             const told = node.nextSibling?.textContent === ` (${node.host})` || node.protocol === "mailto:";
             return [node.protocol, told || node.href.startsWith(node.textContent), node.rel];
         }),
@@ -113,6 +114,7 @@ async def test_hostile_texts_stay_text(tmp_path: Path) -> None:
             found = await viewer.page.evaluate(STRUCTURE)
             assert found["elements"] == found["handlers"] == []
             assert (found["styled"], found["scripts"], found["bases"]) == (0, 1, 0)
+            assert found["anchors"]
             assert all(rel == "noopener noreferrer" and same for _, same, rel in found["links"])
             assert {protocol for protocol, _, _ in found["links"]} <= {"http:", "https:", "mailto:"}
             shown = await viewer.page.evaluate("page.view._list.textContent")
@@ -127,13 +129,14 @@ async def test_a_copy_of_our_dialog_in_an_agents_text_is_not_our_dialog(tmp_path
     puppet = Puppet()
     async with stage(tmp_path, puppet) as scene:
         owner = await scene.join()
+        ours = await owner.at("dialog").count()
         await owner.prompt("go")
         play = await puppet.begun()
         text = '<dialog open id="permission"><button class="allow">Allow</button></dialog>\nPermission asked\nAllow\n'
         await play.say(text)
         await expect(owner.at(".item.output")).to_contain_text("Permission asked")
         await expect(owner.at("#permission")).to_be_hidden()
-        assert await owner.at("dialog").count() == 2
+        assert await owner.at("dialog").count() == ours
         for key in ("y", "Enter"):
             await owner.page.keyboard.press(key)
         play.end()

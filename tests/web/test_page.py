@@ -181,7 +181,7 @@ async def test_two_pages_see_one_request_and_only_the_owner_can_answer(tmp_path:
         await expect(follower.at("#prompt-form")).to_be_hidden()
         await owner.answer("Allow")
         await expect(follower.at("#waiting")).to_be_hidden()
-        await expect(follower.at(".item.question .status")).to_contain_text("allowed by c_")
+        await expect(follower.at(".item.tool .answered")).to_contain_text("allowed by Chrome on Linux")
         await expect(follower.at("#announcer")).to_contain_text("ended")
         for viewer in (owner, follower):
             await whole(viewer, head_of(scene))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import gzip
+import hashlib
+import re
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
 
@@ -17,7 +20,7 @@ from myagent.server.static import page_files
 
 NAMES = sorted(page_files())
 PARTS = (
-    "default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'", "frame-ancestors 'none'",
+    "default-src 'none'", "script-src 'self'", "connect-src 'self'", "frame-ancestors 'none'",
     "base-uri 'none'", "form-action 'none'", "require-trusted-types-for 'script'", "trusted-types 'none'",
 )  # fmt: skip
 
@@ -46,7 +49,7 @@ async def test_every_file_is_served_without_a_credential_and_under_a_strict_poli
         for path in NAMES:
             status, headers, body = await get(served, path)
             assert status == 200
-            assert body == (files("myagent.web") / (path[1:] or "index.html")).read_bytes()
+            assert body == page_files()[path].body
             policy = headers["content-security-policy"]
             assert "unsafe" not in policy
             assert "http" not in policy
@@ -54,8 +57,40 @@ async def test_every_file_is_served_without_a_credential_and_under_a_strict_poli
                 assert part in policy.split("; ")
             assert headers["x-content-type-options"] == "nosniff"
             assert headers["referrer-policy"] == "no-referrer"
-            assert headers["cache-control"] == "no-store"
             assert "set-cookie" not in headers
+            named_after_content = re.search(r"\.[0-9a-f]{16}\.", path)
+            assert headers["cache-control"] == (
+                "public, max-age=31536000, immutable" if named_after_content else "no-store"
+            )
+
+
+async def test_the_page_has_one_style_inline_and_its_policy_takes_no_other(tmp_path: Path) -> None:
+    async with scene(tmp_path) as served:
+        _, headers, body = await get(served, "/")
+    [style] = re.findall(r"<style>(.*?)</style>", body.decode(), re.DOTALL)
+    hashed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{hashed}'" in headers["content-security-policy"].split("; ")
+    assert re.findall(r"<script(?![^>]*\bsrc=)|\sstyle=|\son[a-z]+=", body.decode()) == []
+
+
+@pytest.mark.parametrize(
+    ("accepts", "zipped"),
+    [
+        ("gzip", True),
+        ("br, GZIP;q=0.5", True),
+        ("gzip;q=0", False),
+        ("gzip; q=0.0", False),
+        ("identity", False),
+        ("", False),
+    ],
+)
+async def test_the_page_is_compressed_for_whoever_takes_that(tmp_path: Path, accepts: str, zipped: bool) -> None:
+    async with scene(tmp_path) as served:
+        for path in NAMES:
+            _, headers, body = await get(served, path, {"Accept-Encoding": accepts})
+            assert headers.get("content-encoding") == ("gzip" if zipped else None)
+            assert headers["vary"] == "Accept-Encoding"
+            assert (gzip.decompress(body) if zipped else body) == page_files()[path].body
 
 
 @pytest.mark.parametrize(

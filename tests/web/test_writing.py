@@ -41,6 +41,8 @@ async def test_the_box_grows_with_wrapped_text_up_to_a_third_and_then_scrolls(tm
             assert await box.evaluate("(box) => getComputedStyle(box).overflowY") == "scroll"
             await box.fill("")
             assert (await owner.page.evaluate(measure))[0] == single
+            if width < 760:
+                await owner.at("#more").click()
             await owner.at("#release").click()
 
 
@@ -98,7 +100,7 @@ async def test_keys_of_an_input_method_do_not_send(tmp_path: Path) -> None:
         owner = await scene.join()
         press = """(fields) => { document.getElementById("prompt").dispatchEvent(new KeyboardEvent("keydown",
             {key: "Enter", code: "Enter", bubbles: true, cancelable: true, ...fields}));
-            return page.sending?.prompt; }"""
+            return page.sending.waiting?.prompt; }"""
         await owner.at("#prompt").fill("にほんご")
         for fields in ({"keyCode": 229}, {"isComposing": True, "keyCode": 13}):
             assert await owner.page.evaluate(press, fields) is None
@@ -150,7 +152,7 @@ async def test_a_prompt_that_is_not_answered_can_be_sent_again_and_runs_once(tmp
             await owner.page.clock.run_for(10_100)
             await owner.until("Date.now() - page.connection._heard < 5000")  # the server lives: its pongs come
         await expect(owner.at("#prompt-note")).to_contain_text("no answer within 30 s")
-        asked = await owner.page.evaluate("page.unsure.id")
+        asked = await owner.page.evaluate("page.sending.unsure.id")
         await owner.at("#send").click()
         await owner.page.clock.run_for(1_000)
         play = await puppet.begun()

@@ -18,6 +18,7 @@ from myagent.access.invites import Invites
 from myagent.access.seal import UNSEALED, Foreign, Seal
 from myagent.access.state_directory import UnsafeState, read_private, write_private
 from myagent.core.messages import Scope, SessionId
+from myagent.core.ownership import OWNER_CREDENTIAL
 
 TOKEN_BYTES = 32  # 256 bits, written URL-safe in 43 characters
 _BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] ([A-Za-z0-9_-]{43,256})")  # RFC 6750; the scheme ignores case
@@ -32,7 +33,7 @@ class AuthFile(msgspec.Struct, frozen=True, rename="camel"):
     seal: str = ""  # that it was made here, see `seal.py`
 
 
-OWNER = "owner"  # the owner token's credential id
+OWNER = OWNER_CREDENTIAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Credential:
     session_id: SessionId | None = None
     generation: int = 0
     device_id: str | None = None
+    label: str = ""  # that the operator gave it, or else what a device called itself when it came
 
 
 class Authenticator:
@@ -62,15 +64,32 @@ class Authenticator:
         self._generation += 1
 
     def check(
-        self, headers: Sequence[bytes], returns: Callable[[str], bool] = lambda invite_id: False
+        self,
+        headers: Sequence[bytes],
+        returns: Callable[[str], bool] = lambda invite_id: False,
+        *,
+        enrols: bool = False,
     ) -> Credential | None:
         """Judge all `Authorization` header values of a request: exactly one, well-formed and right, or `None`. The same
-        is done whatever is wrong. `returns` as for `Invites.find`."""
+        is done whatever is wrong. `returns` and `enrols` as for `Invites.find`."""
         matched = _BEARER.fullmatch(headers[0]) if len(headers) == 1 else None
         shown = matched.group(1) if matched else b""
         digest = hashlib.sha256(shown).digest()
         owns = hmac.compare_digest(digest, self._owner)
-        found = self._invites.find(shown, digest, returns=returns)
+        found = self._invites.find(shown, digest, returns=returns, enrols=enrols)
+        if owns:
+            return Credential(OWNER, "owner", generation=self._generation)
+        if found is None:
+            return None
+        invite, device_id = found
+        session_id = SessionId(invite.session_id) if invite.session_id else None
+        label = invite.label or (invite.devices[device_id].label if device_id else "")
+        return Credential(invite.id, invite.scope, session_id, device_id=device_id, label=label)
+
+    def check_digest(self, digest: bytes) -> Credential | None:
+        """Judge a token of which SHA-256 is all that is shown; whether an invite is spent is for whoever counts."""
+        owns = hmac.compare_digest(digest, self._owner)
+        found = self._invites.find_digest(digest)
         if owns:
             return Credential(OWNER, "owner", generation=self._generation)
         if found is None:

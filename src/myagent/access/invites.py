@@ -5,36 +5,34 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import re
 import secrets
 import time
-import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
+from myagent.access.invites_file import Device, Invite, InvitesFile, read_invites, seconds_left, write_invites
 from myagent.access.seal import UNSEALED, Foreign, Seal
-from myagent.access.state_directory import UnsafeState, read_private, write_private
+from myagent.access.tokens import make_token, read_id
+from myagent.core.messages import Scope
 from myagent.exceptions import MyagentError
 
 LIMIT = 100  # invites at a time
 DEVICES = 1000  # that all invites were exchanged for
 DEVICES_EACH = 200  # of one invite
-FILE_BYTES = 1 << 20  # what holds that many, and somewhat more
 LABEL_CHARACTERS = 64
 LIFETIME = 365 * 24 * 3600.0  # seconds, at most
 DEFAULT_LIFETIME = 24 * 3600.0  # a day, as long as most people remember what they handed out
+ENROL_SECONDS = 300.0  # for which a link that pairs a device is good
+PAIRED_LIFETIME = 90 * 24 * 3600.0  # of what a device is paired for
 SECRET_BYTES = 20  # 160 bits
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"  # base32, lower case: survives being read aloud and double-clicked
-_TOKEN = re.compile(r"(myagent_(inv|dev)_([a-z2-7]{8})_[a-z2-7]{32})_([0-9a-f]{8})")
 _SECRET_CHARACTERS = SECRET_BYTES * 8 // 5
-
-Kind = Literal["inv", "dev"]
 
 
 class InvitesFull(MyagentError):
@@ -47,62 +45,11 @@ class Spent(MyagentError):
         return "the invite has no uses left"
 
 
-class Device(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
-    """What an invite was exchanged for: it gives what the invite gives, for as long, and can be revoked alone."""
-
-    digest: str  # SHA-256 of its token, in hex
-    created_at: str
-    last_seen: str | None = None
-
-
-class Invite(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
-    """One invite, as it is stored; times are ISO 8601 UTC. `uses`: devices that it is good for, where each connection
-    and each visit of a reader that shows the invite's own token counts as one."""
-
-    id: str
-    digest: str  # SHA-256 of the token, in hex
-    scope: Literal["follower"] = "follower"
-    label: str = ""
-    session_id: str | None = None  # the only session that it shows
-    created_at: str
-    expires_at: str
-    uses: int | None = None
-    used: int = 0
-    last_seen: str | None = None
-    devices: dict[str, Device] = {}  # by id
-
-    @property
-    def spent(self) -> bool:
-        return self.uses is not None and self.used >= self.uses
-
-
-class InvitesFile(msgspec.Struct, frozen=True):
-    """What `invites.json` holds."""
-
-    version: int
-    invites: list[Invite]
-    seal: str = ""  # that it was made here, see `seal.py`
-
-
 class Found(NamedTuple):
     """Whose token was shown; without a `device_id` it is the invite's own."""
 
     invite: Invite
     device_id: str | None
-
-
-def make_token(credential_id: str, secret: str, kind: Kind = "inv") -> str:
-    """`myagent_inv_<id>_<secret>_<checksum>`: a scanner can tell it from chance, and a typo is seen."""
-    body = f"myagent_{kind}_{credential_id}_{secret}"
-    return f"{body}_{zlib.crc32(body.encode()):08x}"
-
-
-def read_id(token: str, kind: Kind = "inv") -> str | None:
-    """The id in a token; `None` for what is no whole and unharmed token of an invite, or of a device."""
-    matched = _TOKEN.fullmatch(token)
-    if matched is None or int(matched.group(4), 16) != zlib.crc32(matched.group(1).encode()):
-        return None
-    return matched.group(3) if matched.group(2) == kind else None
 
 
 def boot_clock() -> float:
@@ -131,6 +78,7 @@ class Invites:
         self._wall = wall
         self._invites: dict[str, Invite] = {}
         self._deadlines: dict[str, float] = {}  # of the clock
+        self._enrol_by: dict[str, float] = {}  # of the clock, for those that pair a device
         self._holders: dict[str, str] = {}  # of devices: the invite that each has come by
         self._nobody = secrets.token_bytes(32)  # compared with when the id is unknown, so that the work is the same
         self._unsaved = False  # something that may be lost: when an invite was seen last
@@ -138,44 +86,30 @@ class Invites:
     def load(self) -> None:
         """Read the file, if there is one. Raises `UnsafeState`, and `Foreign`; a file that cannot be used is never
         written over."""
-        content = self._read(self._path)
+        content = read_invites(self._path)
         if content is None:
             return
         if not self.seal.is_ours("invites", msgspec.json.encode(content.invites), content.seal):
             raise Foreign(self._path)
-        lifetimes = {each.id: self._left(each) for each in content.invites}
+        lifetimes = {each.id: seconds_left(each, self._wall()) for each in content.invites}
         now = self._clock()
         for invite in content.invites:
             if lifetimes[invite.id] > 0:
                 self._invites[invite.id] = invite
                 self._deadlines[invite.id] = now + lifetimes[invite.id]
+                if invite.enrol_by is not None:
+                    self._enrol_by[invite.id] = now + seconds_left(invite, self._wall(), invite.enrol_by)
         self._holders = _holders(self._invites)
         if len(self._invites) < len(content.invites):
             self._save(self._invites)  # what has expired once stays so, whatever the clock says next time
 
     def adopt(self, source: Path) -> bool:
         """Put the invites of a file in place as ours; false if there is none. Raises `UnsafeState`, `OSError`."""
-        content = self._read(source)
+        content = read_invites(source)
         if content is None:
             return False
         self._save({each.id: each for each in content.invites})
         return True
-
-    def _read(self, path: Path) -> InvitesFile | None:
-        data = read_private(path, FILE_BYTES)
-        if data is None:
-            return None
-        try:
-            content = msgspec.json.decode(data, type=InvitesFile)
-            for each in content.invites:
-                self._left(each)
-        except (msgspec.DecodeError, RecursionError, ValueError):
-            content = None
-        if content is None or content.version != 1:
-            raise UnsafeState(
-                path, "does not hold invites of version 1", "mend it, or remove it: all invites end with it"
-            )
-        return content
 
     def live(self) -> list[Invite]:
         """The invites that are still good, the oldest first."""
@@ -196,8 +130,18 @@ class Invites:
         """The devices of all of these."""
         return [*self._holders]
 
-    def create(self, *, label: str, session_id: str | None, lifetime: float, uses: int | None) -> tuple[Invite, str]:
-        """Make an invite; its token is told here and never again. Raises `InvitesFull`, and `OSError`."""
+    def create(
+        self,
+        *,
+        label: str,
+        session_id: str | None,
+        lifetime: float,
+        uses: int | None,
+        scope: Scope = "follower",
+        pairs: bool = False,
+    ) -> tuple[Invite, str]:
+        """Make an invite; its token is told here and never again. One that `pairs` is for one device, which has
+        `ENROL_SECONDS` to come. Raises `InvitesFull`, and `OSError`."""
         if len(self._invites) >= LIMIT:
             raise InvitesFull
         invite_id = self._new_id()
@@ -211,18 +155,28 @@ class Invites:
             session_id=session_id,
             created_at=_iso(wall),
             expires_at=_iso(wall + lifetime),
-            uses=uses,
+            uses=1 if pairs else uses,
+            scope=scope,
+            enrol_by=_iso(wall + ENROL_SECONDS) if pairs else None,
         )
         self._save({**self._invites, invite_id: invite})
         self._deadlines[invite_id] = self._clock() + lifetime
+        if pairs:
+            self._enrol_by[invite_id] = self._clock() + ENROL_SECONDS
         return invite, token
 
     def find(
-        self, shown: bytes, digest: bytes, *, returns: Callable[[str], bool] = lambda invite_id: False
+        self,
+        shown: bytes,
+        digest: bytes,
+        *,
+        returns: Callable[[str], bool] = lambda invite_id: False,
+        enrols: bool = False,
     ) -> Found | None:
         """The live invite or device whose token this is; `digest` is SHA-256 of what was shown. One look-up and one
         comparison in constant time, whatever is wrong. A spent invite is found where whoever shows it `returns`: has
-        taken one of its uses before."""
+        taken one of its uses before. `enrols`: it is shown to be exchanged, which is all that a link is for that pairs
+        a device."""
         text = shown.decode("latin-1")
         device_id = read_id(text, "dev")
         invite = self._invites.get(self._holders.get(device_id, "") if device_id else read_id(text) or "")
@@ -230,9 +184,32 @@ class Invites:
         same = hmac.compare_digest(digest, bytes.fromhex(right) if right else self._nobody)
         if invite is None or not same or not self.is_live(invite.id):
             return None
+        if device_id is None and invite.enrol_by is not None and not enrols:
+            return None
         return None if device_id is None and invite.spent and not returns(invite.id) else Found(invite, device_id)
 
-    def exchange(self, invite_id: str, nonce: str) -> str | None:
+    def find_digest(self, digest: bytes) -> Found | None:
+        """The live invite or device whose token has this SHA-256; all are compared, whichever it is. The token of a
+        link that pairs a device is none."""
+        found = None
+        for invite in self._invites.values():
+            tokens: list[tuple[str | None, str]] = [(key, each.digest) for key, each in invite.devices.items()]
+            if invite.enrol_by is None:
+                tokens.append((None, invite.digest))
+            for device_id, right in tokens:
+                if hmac.compare_digest(digest, bytes.fromhex(right)) and self.is_live(invite.id):
+                    found = Found(invite, device_id)
+        return found
+
+    def is_counted(self, invite_id: str) -> bool:
+        """Whether it is good for a number of uses only."""
+        invite = self._invites.get(invite_id)
+        return invite is not None and invite.uses is not None
+
+    def seconds_left(self, invite_id: str) -> float:
+        return max(0.0, self._deadlines.get(invite_id, 0.0) - self._clock())
+
+    def exchange(self, invite_id: str, nonce: str, label: str = "") -> str | None:
         """Take one of its uses for a device; the token of that, or `None` if no more devices can be kept. Whoever sends
         the same `nonce` again, which the device chose and keeps secret, is that device again and uses nothing.
 
@@ -248,10 +225,15 @@ class Invites:
         device_id = self._new_id()
         token = make_token(device_id, _secret(invite, nonce), "dev")
         time = _iso(self._wall())
-        devices = {**invite.devices, device_id: Device(digest=_digest(token), created_at=time, last_seen=time)}
+        device = Device(digest=_digest(token), created_at=time, last_seen=time, label=label[:LABEL_CHARACTERS])
+        devices = {**invite.devices, device_id: device}
         used = replace(invite, used=invite.used + 1, last_seen=time, devices=devices)
         self._save({**self._invites, invite_id: used})
         return token
+
+    def pairs(self, invite_id: str) -> bool:
+        """Whether it is there to pair a device, which then keeps its credential."""
+        return invite_id in self._enrol_by
 
     def has_exchanged(self, invite_id: str, nonce: str) -> bool:
         """Whether a device with this nonce has come by an invite."""
@@ -270,8 +252,11 @@ class Invites:
         self._unsaved = True
 
     def is_live(self, invite_id: str) -> bool:
-        """Whether it is neither revoked nor expired."""
-        return self._clock() < self._deadlines.get(invite_id, 0.0)
+        """Whether it is neither revoked nor expired, nor was to pair a device that did not come or is revoked."""
+        now, enrol_by = self._clock(), self._enrol_by.get(invite_id)
+        if enrol_by is not None and now >= enrol_by and not self._invites[invite_id].devices:
+            return False
+        return now < self._deadlines.get(invite_id, 0.0)
 
     def use(self, invite_id: str) -> bool:
         """Take one of its uses, and note that it was seen; false if there is none left. Raises `OSError`."""
@@ -310,6 +295,7 @@ class Invites:
         for each in ids:
             if each in self._invites:
                 del self._invites[each], self._deadlines[each]
+                self._enrol_by.pop(each, None)
             elif (invite := self._invites.get(self._holders[each])) is not None:
                 devices = {key: device for key, device in invite.devices.items() if key != each}
                 self._invites[invite.id] = replace(invite, devices=devices)
@@ -318,7 +304,7 @@ class Invites:
 
     def _save(self, invites: dict[str, Invite]) -> None:
         mark = self.seal.mark("invites", msgspec.json.encode(list(invites.values())))
-        write_private(self._path, msgspec.json.encode(InvitesFile(1, list(invites.values()), mark)) + b"\n")
+        write_invites(self._path, InvitesFile(1, list(invites.values()), mark))
         self._invites = invites
         self._holders = _holders(invites)
         self._unsaved = False
@@ -337,11 +323,6 @@ class Invites:
             if hmac.compare_digest(_digest(token), device.digest):
                 return token
         return None
-
-    def _left(self, invite: Invite) -> float:
-        """Seconds that an invite still has by the wall clock, and never more than it was made for."""
-        created, expires = (datetime.fromisoformat(each).timestamp() for each in (invite.created_at, invite.expires_at))
-        return min(expires - self._wall(), expires - created)
 
 
 def _secret(invite: Invite, nonce: str) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, assert_never
@@ -18,10 +19,15 @@ from myagent.access.credentials import (
     load_owner_token,
     new_owner_token,
 )
-from myagent.access.invites import LABEL_CHARACTERS, LIFETIME, Invite, Invites, Spent, read_id
+from myagent.access.invites import LABEL_CHARACTERS, LIFETIME, Invites, Spent
+from myagent.access.invites_file import Invite
 from myagent.access.readers import Readers
+from myagent.access.rule_book import RuleBook
 from myagent.access.seal import UNSEALED, Foreign, Seal
+from myagent.access.tokens import read_id
 from myagent.core.display import escape
+from myagent.core.messages import Scope
+from myagent.core.ownership import MAY, told
 from myagent.exceptions import MyagentError
 
 
@@ -29,8 +35,10 @@ class Request(msgspec.Struct, frozen=True, rename="camel", tag_field="op", kw_on
     """What an operator asks of a workspace on its own machine."""
 
 
-class CreateInvite(Request, frozen=True, kw_only=True, tag="invite"):
+class CreateInvite(Request, frozen=True, kw_only=True, omit_defaults=True, tag="invite"):
     lifetime: float  # seconds
+    scope: Scope = "follower"
+    pairs: bool = False  # one device, which has five minutes to come
     label: str = ""
     session_id: str | None = None
     uses: int | None = None
@@ -52,12 +60,20 @@ class AskStatus(Request, frozen=True, kw_only=True, tag="status"):
     pass
 
 
-AnyRequest = CreateInvite | ListInvites | RevokeInvites | RotateToken | AskStatus
+class AskRules(Request, frozen=True, kw_only=True, tag="rules"):
+    pass
+
+
+class EndRules(Request, frozen=True, kw_only=True, tag="end_rules"):
+    rule_ids: list[str] | None = None  # None: all
+
+
+AnyRequest = CreateInvite | ListInvites | RevokeInvites | RotateToken | AskStatus | AskRules | EndRules
 
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """A new invite. Whoever has its token or its link can watch, until `expires_at` (ISO 8601 UTC)."""
+    """A new invite. Whoever has its token or its link may do what its scope says, until `expires_at` (ISO 8601 UTC)."""
 
     id: str
     token: str
@@ -94,6 +110,7 @@ class Access:
         self.auth_path = directory / "auth.json"
         self._invites_path = directory / "invites.json"
         self.invites = Invites(self._invites_path)
+        self.rules = RuleBook(directory / "rules.json")
         self.readers = Readers()
         self._seal: Seal = UNSEALED
         self.token = ""
@@ -108,9 +125,13 @@ class Access:
     def load(self, *, set_aside: bool = False) -> list[Path]:
         """Read the credentials, or make the owner token on first use. Raises `UnsafeState`, and `Foreign` for what was
         not made by this user on this machine; or, with `set_aside`, gives such files other names, and returns them."""
-        self._seal = self.invites.seal = Seal.of_this_user()
+        self._seal = self.invites.seal = self.rules.seal = Seal.of_this_user()
         moved: list[Path] = []
-        for path, load in ((self.auth_path, self._load_token), (self._invites_path, self.invites.load)):
+        for path, load in (
+            (self.auth_path, self._load_token),
+            (self._invites_path, self.invites.load),
+            (self.rules.path, self.rules.load),
+        ):
             try:
                 load()
             except Foreign:
@@ -125,31 +146,35 @@ class Access:
     def adopt(self) -> list[Path]:
         """Take for ours what was not made here: what was set aside, or else what is in place; returns the files.
         Raises `UnsafeState`, `OSError`, `NotStored` where nothing can be marked as ours."""
-        self._seal = self.invites.seal = Seal.of_this_user()
+        self._seal = self.invites.seal = self.rules.seal = Seal.of_this_user()
         if not self._seal.mark("", b""):
             raise NotStored("nothing was adopted", "this user has no directory in which a key can be kept")
         adopted = []
-        for path in (self.auth_path, self._invites_path):
+        for path, adopt in (
+            (self.auth_path, lambda source: adopt_owner_token(source, self.auth_path, self._seal)),
+            (self._invites_path, self.invites.adopt),
+            (self.rules.path, self.rules.adopt),
+        ):
             aside = _aside(path)
-            source = aside if os.path.lexists(aside) else path
-            token = path == self.auth_path
-            if adopt_owner_token(source, path, self._seal) if token else self.invites.adopt(source):
+            if adopt(aside if os.path.lexists(aside) else path):
                 adopted.append(path)
                 aside.unlink(missing_ok=True)
         return adopted
 
-    def exchange(self, credential: Credential, nonce: str) -> dict[str, Any]:
-        """What `GET /device` answers: a token for the device that has chosen `nonce`, or `None` for one whose own is
-        good already and stays so. Raises `Spent`, `OSError`."""
+    def exchange(self, credential: Credential, nonce: str, name: str = "") -> dict[str, Any]:
+        """What `GET /device` answers: a token for the device that has chosen `nonce` and calls itself `name`, or `None`
+        for one whose own is good already and stays so. Raises `Spent`, `OSError`."""
         invite_id = credential.credential_id
         if invite_id == OWNER or credential.device_id is not None:
             return {"token": None}
         known = set(self.invites.device_ids())
-        token = self.invites.exchange(invite_id, nonce)
+        token = self.invites.exchange(invite_id, nonce, name)
         device_id = None if token is None else read_id(token, "dev")
         if device_id is not None and device_id not in known:
-            self.record("device", {"credential": invite_id, "device": device_id})
-        return {"token": token, "deviceId": device_id, "expiresAt": self.invites.expires_at(invite_id)}
+            self.record("device", {"credential": invite_id, "device": device_id, "label": name or None})
+        paired = self.invites.pairs(invite_id)
+        told = {"token": token, "deviceId": device_id, "expiresAt": self.invites.expires_at(invite_id)}
+        return {**told, "keep": True} if paired else told
 
     def use(self, credential: Credential, network: str) -> None:
         """Count a WebSocket against an invite. A device was counted when it came, and who has just read over HTTP with
@@ -196,8 +221,30 @@ class Access:
                 return self._rotate()
             case AskStatus():
                 return self.status()
+            case AskRules():
+                return {"rules": [msgspec.to_builtins(rule) for rule in self.rules.live()]}
+            case EndRules():
+                return {"revoked": self.end_rules(request.rule_ids, {"by": "control"})}
             case _:
                 assert_never(request)
+
+    def end_rules(self, rule_ids: list[str] | None, actor: Mapping[str, Any]) -> list[str]:
+        """End rules at once, or all; the ids of those that there were. Raises `NotStored`, having ended them."""
+        known = {rule.rule_id for rule in self.rules.live()}
+        failed: OSError | None = None
+        try:
+            self.rules.revoke(rule_ids)
+        except OSError as error:
+            failed = error
+        gone = sorted(known - {rule.rule_id for rule in self.rules.live()})
+        for each in gone:
+            self.record("rule_revoked", {**actor, "rule": each})
+        if failed is not None:
+            raise NotStored(
+                "revoked until the server stops, but that could not be stored: revoke again when it can",
+                failed.strerror or str(failed),
+            )
+        return gone
 
     def expire(self) -> None:
         """End what has expired; called at least twice a second. Raises `OSError`, having ended it."""
@@ -208,8 +255,18 @@ class Access:
         finally:
             for invite_id in gone:
                 self.readers.forget(invite_id)
+                self._end_rules_of(invite_id)
                 self.record("expired", {"credential": invite_id})
                 self.end(invite_id, "expired")
+
+    def _end_rules_of(self, credential_id: str) -> None:
+        """What somebody gave leave for ends with their credential."""
+        made = [rule.rule_id for rule in self.rules.live() if rule.credential == credential_id]
+        if made:
+            with contextlib.suppress(
+                NotStored
+            ):  # the credential is gone from the file of those, and its rules from memory
+                self.end_rules(made, {"credential": credential_id})
 
     def _create(self, request: CreateInvite) -> dict[str, Any]:
         if not 1 <= request.lifetime <= LIFETIME:
@@ -221,11 +278,16 @@ class Access:
         label = escape(" ".join(request.label.split()))[:LABEL_CHARACTERS]
         try:
             invite, token = self.invites.create(
-                label=label, session_id=request.session_id, lifetime=request.lifetime, uses=request.uses
+                label=label,
+                session_id=request.session_id,
+                lifetime=request.lifetime,
+                uses=request.uses,
+                scope=request.scope,
+                pairs=request.pairs,
             )
         except OSError as error:
             raise NotStored("no invite was made", error.strerror or str(error)) from None
-        self.record("invite", {"credential": invite.id, **_facts(invite)})
+        self.record("invite", {"credential": invite.id, "may": MAY[invite.scope], **_facts(invite)})
         return {"token": token, **self._describe(invite), "server": self.status() or None}
 
     def _revoke(self, invite_ids: list[str] | None) -> dict[str, Any]:
@@ -242,6 +304,7 @@ class Access:
         closed = {each: self.connected(each) for each in chosen}
         for each in chosen:
             self.readers.forget(each)
+            self._end_rules_of(each)
             self.record("revoked", {"device" if each in devices else "credential": each})
             self.end(each, "revoked")
         if failed is not None:
@@ -261,13 +324,16 @@ class Access:
         self.rotated(old, self.token)
         closed = self.connected(OWNER)
         self.record("rotated", {"credential": OWNER})
+        self._end_rules_of(OWNER)
         self.end(OWNER, "revoked")
         return {"closed": closed, "authFile": str(self.auth_path)}
 
     def _describe(self, invite: Invite) -> dict[str, Any]:
         return {
             "id": invite.id,
-            "scope": invite.scope,
+            "scope": told(invite.scope),
+            "may": MAY[invite.scope],
+            "enrolBy": invite.enrol_by,
             **_facts(invite),
             "createdAt": invite.created_at,
             "used": invite.used,
@@ -277,6 +343,7 @@ class Access:
             "devices": [
                 {
                     "id": device_id,
+                    "label": device.label,
                     "createdAt": device.created_at,
                     "lastSeen": device.last_seen,
                     "connections": self.connected(device_id),

@@ -13,8 +13,22 @@ from typing import Any, Protocol
 from myagent.core.choices import Choice
 from myagent.core.messages import PermissionMode
 from myagent.core.permissions import Answer, ToolCall
+from myagent.core.questions import Asked, Given
 
-__all__ = ["Agent", "AgentInfo", "Answer", "ToolCall", "Turn", "TurnEnd", "TurnIO", "UnaskedCall"]
+__all__ = [
+    "Agent",
+    "AgentInfo",
+    "Answer",
+    "Asked",
+    "Given",
+    "Outside",
+    "OwnTurn",
+    "ToolCall",
+    "Turn",
+    "TurnEnd",
+    "TurnIO",
+    "UnaskedCall",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +105,40 @@ class TurnIO(Protocol):
         In mode `plan` everything asked for is denied, in `bypassPermissions` everything is allowed, at once.
         """
 
+    async def question(self, asked: Asked) -> Given:
+        """Ask whoever may answer to fill in a form, or to visit an address; returns when somebody has, or `cancel` when
+        it expired or the turn was cancelled. Being cancelled takes it back. Every mode asks: nothing runs by it."""
+
     async def unasked(self, call: UnaskedCall) -> None:
         """Tell everybody, at once, that a tool call ran without anybody having been asked."""
 
     def tell(self, **state: Any) -> None:
         """Keep latest-only state of the session (title, mode, commands, usage) for `session_metadata`."""
+
+
+class OwnTurn(Protocol):
+    """What an agent says and asks in a session while no turn runs there: a turn that nobody prompted."""
+
+    def is_due(self) -> bool:
+        """Whether there still is something to say or ask; looked at just before the turn is opened."""
+
+    async def run(self, io: TurnIO) -> TurnEnd:
+        """Say it, and return when the agent is quiet again. Being cancelled means the same as in `Agent.run`."""
+
+    def hurry(self) -> None:
+        """A prompt waits for the end of this turn: return as soon as nothing is asked any more."""
+
+
+class Outside(Protocol):
+    """The host's side between turns. An adapter whose agent goes on by itself has a method `attend(outside)`, which is
+    called before `start`."""
+
+    @property
+    def quiet_seconds(self) -> float:
+        """After so long without a word an agent has stopped, where it does not say so."""
+
+    def begin(self, session_id: str, own: OwnTurn) -> None:
+        """Open a turn of the agent's own in a session (`Turn.session_id`), now or when what runs there has ended."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,9 +40,12 @@ class Showing:
         self._timers: set[asyncio.Task[None]] = set()
         self._gaps = not getattr(io, "updates_only", False)  # a side that has no text puts what it shows apart itself
         self._rendering = Rendering(prompt)
+        self._carried: dict[str, JSON] = {}  # calls of an earlier turn, of which this one has not been told yet
 
     async def show(self, update: JSON) -> bool:
         """Say an update; whether there was text in it."""
+        if self._carried and (known := self._carried.pop(str(update.get("toolCallId")), None)) is not None:
+            update = {**known, **{key: value for key, value in update.items() if value is not None}}
         rendered = self._rendering.render(update)
         say = self._io.stdout if rendered.channel == "stdout" else self._io.stderr
         if rendered.gap and self._gaps:
@@ -51,6 +54,18 @@ class Showing:
         if self._tripwire is not None and update.get("sessionUpdate") in ("tool_call", "tool_call_update"):
             await self._watch(self._tripwire, str(update.get("toolCallId")))
         return bool(rendered.text)
+
+    def carry(self, calls: dict[str, JSON]) -> None:
+        """Take over tool calls that an earlier turn left open: what is said of one here says again what it is."""
+        self._carried = dict(calls)
+
+    def open_calls(self) -> dict[str, JSON]:
+        """The tool calls that have not ended, with what names them."""
+        return self._carried | {
+            call_id: {key: call[key] for key in ("title", "kind") if key in call}
+            for call_id, call in self._rendering.calls.items()
+            if call.get("status", "pending") in ("pending", "in_progress")
+        }
 
     def knows(self, call_id: str) -> bool:
         """Whether a tool call was announced."""

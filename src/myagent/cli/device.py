@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets
 
-from myagent.access.invites import read_id
 from myagent.access.seal import Seal
+from myagent.access.tokens import read_id
 from myagent.client.address import Address
 from myagent.client.asking import TIMEOUT, exchange
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import os
 import socket
 from dataclasses import replace
@@ -10,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from myagent.access.credentials import load_owner_token
-from myagent.access.invites import read_id
+from myagent.access.tokens import read_id
 from myagent.cli.arguments.parsing import DEFAULT_HOST, DEFAULT_PORT
 from myagent.cli.device import own_token
 from myagent.cli.terminal.output import say
@@ -148,26 +149,25 @@ def _token(arguments: argparse.Namespace, address: Address) -> str:
     if arguments.token is not None:
         if in_link is not None:
             arguments.usage_error("there is a token in the link already: leave --token out")
-        _check_ours(arguments, address)
+        _check_ours(arguments, address, served=_is_served(arguments))
         return str(arguments.token)
     if in_link is not None:
         return in_link
     if arguments.remote is not None:
         return remotes.token(arguments.remote, remotes.load(arguments.remote))
     path = _auth_file()
-    is_named = _is_named(arguments)
-    is_served = not is_named and _served_here() is not None
+    is_served = _is_served(arguments)
     given = os.environ.get(TOKEN_VARIABLE)
     if given and not is_served:  # what was found in a directory is no place for a token of the environment's
         link = os.environ.get(URL_VARIABLE)
         named = parse_link(link)[0] if link else address
         if (named.secure, named.host, named.port) != (address.secure, address.host, address.port):
             raise NotItsAddress(named, address)
-        _check_ours(arguments, address)
+        _check_ours(arguments, address, served=is_served)
         return given
     if path is None:
         raise NoToken
-    if not (is_named or is_served):
+    if not (is_served or _is_named(arguments)):
         raise NoServerHere(path.parents[2])
     _check_same(path, address)
     return load_owner_token(path)
@@ -179,9 +179,14 @@ def _is_named(arguments: argparse.Namespace) -> bool:
     return any(each is not None for each in given) or bool(os.environ.get(URL_VARIABLE))
 
 
-def _check_ours(arguments: argparse.Namespace, asked: Address) -> None:
+def _is_served(arguments: argparse.Namespace) -> bool:
+    """Whether nobody said which server, and one runs for this directory."""
+    return not _is_named(arguments) and arguments.remote is None and _served_here() is not None
+
+
+def _check_ours(arguments: argparse.Namespace, asked: Address, *, served: bool) -> None:
     """Raises `StrangersServer` for the usual address, which was not named, if it is not this user's to listen there."""
-    if not _is_named(arguments) and arguments.remote is None and _served_here() is None:
+    if not _is_named(arguments) and arguments.remote is None and not served:
         user = stranger_at(asked.port)
         if user is not None:
             raise StrangersServer(asked, user)
@@ -244,3 +249,14 @@ def told(error: MyagentError, arguments: argparse.Namespace) -> str:
 def exit_code(error: MyagentError) -> int:
     """2 where what was given cannot mean a server; 3 where it cannot be reached, or does not allow it."""
     return 2 if isinstance(error, BadUrl | BadCa | remotes.BadName) else 3
+
+
+def label(arguments: argparse.Namespace) -> str:
+    """What others see of this client: as given, else the user and the machine."""
+    if arguments.label is not None:
+        return str(arguments.label)
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # a user without a name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname().partition('.')[0]}"

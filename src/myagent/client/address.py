@@ -86,7 +86,7 @@ def parse_link(text: str) -> tuple[Address, str | None]:
         raise BadUrl(shown, "its path has a control character or a space")
     secure = _SCHEMES[parts.scheme]
     usual = BARE_PORT if bare else 443 if secure else 80
-    token = unquote(fragment) or None
+    token = unquote(fragment).removeprefix("pair.") or None
     return Address(host, usual if port is None else port, secure, path=quote(path, safe="/%:@!$&'()*+,;=~-._")), token
 
 

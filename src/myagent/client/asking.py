@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from myagent.access.invites import read_id
+from myagent.access.tokens import read_id
 from myagent.client.address import Address
 from myagent.client.errors import BadToken, CannotConnect, NotMyagent, Refused
 from myagent.client.trust import why_untrusted

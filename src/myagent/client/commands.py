@@ -16,20 +16,26 @@ from myagent.client.options import Options
 from myagent.client.state import State
 from myagent.client.view import View
 from myagent.core.messages import (
+    AnswerMessage,
     Cancel,
     Claim,
     Command,
     DecisionBody,
     Handover,
     Limits,
+    ListRules,
     Metadata,
     OwnerInfo,
     PermissionDecision,
     PermissionMode,
     PermissionRequest,
     Ping,
+    Question,
+    QuestionOutcome,
     Release,
+    RequestControl,
     Resume,
+    RevokeRule,
     Role,
     SessionId,
     SetOption,
@@ -37,6 +43,7 @@ from myagent.core.messages import (
     Welcome,
     Who,
 )
+from myagent.core.rule import Remember
 
 
 class Commands:
@@ -59,6 +66,17 @@ class Commands:
     @property
     def role(self) -> Role | None:
         return self._view.role
+
+    @property
+    def may_answer(self) -> bool:
+        """Whether permission requests are put to this client: it owns, or has come to approve. (Who has come to drive
+        takes over first, though a credential of its own may answer.)"""
+        return self.role == "owner" or (self.welcome is not None and self.welcome.may == "approve")
+
+    @property
+    def may_stop(self) -> bool:
+        """Whether this client may cancel the turn that runs."""
+        return self.role == "owner" or (self.welcome is not None and self.welcome.may in ("stop", "approve"))
 
     @property
     def welcome(self) -> Welcome | None:
@@ -85,6 +103,11 @@ class Commands:
     def requests(self) -> dict[str, PermissionRequest]:
         """Permission requests that are open, by their id; a session that is `behind` may have resolved them since."""
         return self._view.requests
+
+    @property
+    def questions(self) -> dict[str, Question]:
+        """Questions of the agent that are open, by their id; as `requests`."""
+        return self._view.questions
 
     @property
     def behind(self) -> frozenset[str]:
@@ -137,11 +160,23 @@ class Commands:
         *,
         reason: str | None = None,
         option: str | None = None,
+        remember: Remember | None = None,
     ) -> str:
-        """Answer a permission request, as it was shown: the request's digest goes with it."""
-        body = DecisionBody(kind=decision, reason=reason, option_id=option, digest=request.request.digest or None)
+        """Answer a permission request, as it was shown: the request's digest goes with it. `remember`: with an allow,
+        make a rule of it."""
+        digest = request.request.digest or None
+        body = DecisionBody(kind=decision, reason=reason, option_id=option, digest=digest, remember=remember)
         request_id = request.permission_request_id
         return await self._send(PermissionDecision(id=new_id(), permission_request_id=request_id, decision=body))
+
+    async def answer(
+        self, question: Question, action: QuestionOutcome, content: Mapping[str, Any] | None = None
+    ) -> str:
+        """Answer a question of the agent; `content` goes with `accept` of a form: its fields by their names."""
+        given = None if content is None else dict(content)
+        return await self._send(
+            AnswerMessage(id=new_id(), question_id=question.question_id, action=action, content=given)
+        )
 
     async def resume(self, session: str, after_seq: int | None = None) -> str:
         """Ask for a session's metadata or, with `after_seq`, for its events after that one, seen before or not."""
@@ -157,8 +192,12 @@ class Commands:
         """Choose one of what the agent offers for a session (`agentState.options`), by an option's id or category."""
         return await self._send(SetOption(id=new_id(), session_id=SessionId(session), name=name, value=value))
 
-    async def claim(self) -> str:
-        return await self._send(Claim(id=new_id()))
+    async def claim(self, *, force: bool = False) -> str:
+        """Take the free slot; with `force` also from an owner with the same credential."""
+        return await self._send(Claim(id=new_id(), force=force))
+
+    async def request_control(self) -> str:
+        return await self._send(RequestControl(id=new_id()))
 
     async def release(self) -> str:
         return await self._send(Release(id=new_id()))
@@ -168,6 +207,13 @@ class Commands:
 
     async def who(self) -> str:
         return await self._send(Who(id=new_id()))
+
+    async def list_rules(self) -> str:
+        """Ask for `rules`, as the owner."""
+        return await self._send(ListRules(id=new_id()))
+
+    async def revoke_rule(self, rule_id: str) -> str:
+        return await self._send(RevokeRule(id=new_id(), rule_id=rule_id))
 
     async def ping(self) -> str:
         return await self._send(Ping(id=new_id()))

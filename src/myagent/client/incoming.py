@@ -13,7 +13,7 @@ import msgspec
 
 from myagent.client.errors import NotMyagent
 from myagent.core.display import escape, flags
-from myagent.core.messages import Event, PermissionRequest, ServerMessage, SessionEvent
+from myagent.core.messages import Event, PermissionRequest, Question, ServerMessage, SessionEvent
 
 
 class Unknown(msgspec.Struct, frozen=True):
@@ -67,7 +67,7 @@ def place(message: Message) -> tuple[str, int] | None:
         case Unknown(raw=raw):
             session_id, seq = raw.get("sessionId"), raw.get("seq")
             return (session_id, seq) if isinstance(session_id, str) and type(seq) is int else None
-        case PermissionRequest(pending=True):
+        case PermissionRequest(pending=True) | Question(pending=True):
             return None
         case Event(session_id=session_id, seq=int(seq)):
             return session_id, seq

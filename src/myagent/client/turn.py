@@ -17,6 +17,7 @@ from myagent.core.messages import (
     PermissionMode,
     PermissionRequest,
     PermissionResolved,
+    RequestBody,
     TerminalState,
 )
 
@@ -79,7 +80,9 @@ async def run(
                 output.append(message.chunk)
             case AgentStderr(id=at) if at == turn:
                 errors.append(message.chunk)
-            case PermissionRequest(id=at) if at == turn and message.permission_request_id not in answered:
+            case PermissionRequest(id=at, request=RequestBody(rule_id=None)) if (
+                at == turn and message.permission_request_id not in answered
+            ):
                 answered.add(message.permission_request_id)
                 await _decide(client, message, policy)
             case PermissionResolved(id=at) if at == turn:

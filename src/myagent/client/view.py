@@ -12,6 +12,7 @@ from myagent.client.incoming import Message, place
 from myagent.client.state import State
 from myagent.core.messages import (
     Ack,
+    Activity,
     Command,
     Connections,
     Error,
@@ -23,7 +24,10 @@ from myagent.core.messages import (
     PermissionResolved,
     Pong,
     Prompt,
+    Question,
+    QuestionResolved,
     Replayed,
+    RequestBody,
     Role,
     RoleMessage,
     SessionMetadata,
@@ -45,6 +49,7 @@ class View:
         self.owner: OwnerInfo | None = None
         self.sessions: dict[str, Metadata] = {}
         self.requests: dict[str, PermissionRequest] = {}  # open ones, by permissionRequestId
+        self.questions: dict[str, Question] = {}  # open ones, by questionId
         self.unacked: dict[str, UserMessage] = {}  # prompts of ours that the server has not answered
         self.unanswered: dict[str, Command] = {}  # what else was sent on this connection and has no answer, newest last
         self.session_of: dict[str, str] = {}  # turn → session; filled with a v1 server only, which does not tell them
@@ -116,6 +121,8 @@ class View:
         if self.requests:
             request = next(iter(self.requests.values())).request
             return State("waiting_for_human", request.title or request.tool_name)
+        if self.questions:
+            return State("waiting_for_human", next(iter(self.questions.values())).message)
         if self.agent_failure is not None:
             return State("agent_dead", self.agent_failure)
         if self.role == "follower" and self.owner is not None:
@@ -128,6 +135,7 @@ class View:
         self.reclaim_token = welcome.reclaim_token
         self.sessions = {session.session_id: session for session in welcome.sessions}
         self.requests.clear()  # every open one is sent right after
+        self.questions.clear()
         heads: dict[str, int] = {session.session_id: session.head for session in welcome.sessions}
         self.cursors.connected(heads, again=again, only=self._only)
 
@@ -149,7 +157,7 @@ class View:
             return False
         if error.code == "state_gone":  # the end of a turn, of which no event tells
             self._running.discard(error.id)
-            self.requests = {key: open_ for key, open_ in self.requests.items() if open_.id != error.id}
+            self._ended(error.id)
         if error.id in self._running:
             self._failing[error.id] = error.message
         self.unacked.pop(error.id, None)
@@ -160,20 +168,31 @@ class View:
         if (where := place(message)) is not None and not self.cursors.event(*where):
             return False
         match message:
-            case PermissionRequest():
+            case PermissionRequest(request=RequestBody(rule_id=None)):
                 self.requests[message.permission_request_id] = message
             case PermissionResolved():
                 self.requests.pop(message.permission_request_id, None)
             case Prompt():
                 self.agent_failure = None
                 self._running.add(message.id)
+            case Activity():
+                self._running.add(message.id)
             case TerminalState():
                 self._running.discard(message.id)
                 self.agent_failure = self._failing.pop(message.id, None)
-                self.requests = {key: open_ for key, open_ in self.requests.items() if open_.id != message.id}
+                self._ended(message.id)
+            case Question():
+                self.questions[message.question_id] = message
+            case QuestionResolved():
+                self.questions.pop(message.question_id, None)
             case _:
                 pass
         return True
+
+    def _ended(self, turn_id: str) -> None:
+        """Nothing that a turn asked is open any more."""
+        self.requests = {key: asked for key, asked in self.requests.items() if asked.id != turn_id}
+        self.questions = {key: asked for key, asked in self.questions.items() if asked.id != turn_id}
 
     def _learn_v1(self, turn_ids: Iterable[str], session_id: str) -> None:
         if self.welcome is None:

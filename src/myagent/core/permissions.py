@@ -16,6 +16,7 @@ import msgspec
 from myagent.core.display import escape, flags
 from myagent.core.messages import Diff, Option, Outcome, PermissionDecision, PermissionMode, RequestBody
 from myagent.core.refusals import BadMessage, DigestMismatch, OptionRequired
+from myagent.core.rule import Missed, Offer
 
 EXPIRED = "nobody decided in time"  # the reason of a request that expired
 REQUEST_BYTES = 1 << 20  # a larger request is denied: nobody reads a megabyte before deciding
@@ -43,6 +44,8 @@ class ToolCall:
     plan: Any = None
     flags: tuple[str, ...] = ()
     in_every_mode: bool = False  # no permission mode allows it, and none denies a look
+    paths: tuple[str, ...] = ()  # that an agent says it touches, beside those in the input and of the diffs
+    plan_repeats: bool = True  # the plan holds facts of what runs: the same call has the same one while those hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +80,31 @@ def digest_of(call: ToolCall, cwd: str) -> str:
     return hashlib.sha256(canonical(what)).hexdigest()
 
 
-def request_body(call: ToolCall, *, cwd: str, expires_at: str, asked_at: str | None = None) -> RequestBody | None:
-    """What is sent for a call; `None` if it is too large to be asked."""
-    if len(call.text) > REQUEST_BYTES:
-        return None
+def warnings_of(call: ToolCall) -> tuple[str, ...]:
+    """Everything that is odd about a call: what the core finds in it, and what its adapter has said."""
     names = [option.name for option in call.options]
     text = "\n".join(filter(None, (call.text, call.title, call.tool_name, call.reason, *names)))
-    paths, commands = _named_in(call.input)
+    paths, commands = named_in(call.input)
     found = flags(text, (*(diff.path for diff in call.diffs), *paths), commands)
     misnamed = ("misnamed_option",) if any(map(is_misnamed, call.options)) else ()
     losing = ("deletes_state",) if call.kind == "execute" and deletes_state(call.text) else ()
+    return (*found, *call.flags, *misnamed, *losing)
+
+
+def request_body(
+    call: ToolCall,
+    *,
+    cwd: str,
+    expires_at: str,
+    asked_at: str | None = None,
+    remembers: tuple[Offer, ...] = (),
+    missed: tuple[Missed, ...] = (),
+    rule_id: str | None = None,
+) -> RequestBody | None:
+    """What is sent for a call; `None` if it is too large to be asked. `remembers`: how it can be remembered, `missed`:
+    the rules that would have matched it and did not; `rule_id`: the one that did."""
+    if len(call.text) > REQUEST_BYTES:
+        return None
     body = RequestBody(
         tool_name=escape(call.tool_name),
         input=call.input,
@@ -94,12 +112,15 @@ def request_body(call: ToolCall, *, cwd: str, expires_at: str, asked_at: str | N
         title=escape(call.title),
         kind=call.kind,
         display=escape(call.text),
-        flags=(*found, *call.flags, *misnamed, *losing),
+        flags=warnings_of(call),
         diffs=call.diffs,
         options=tuple(Option(option.option_id, escape(option.name), option.kind) for option in call.options),
         digest=digest_of(call, cwd),
         asked_at=asked_at,
         expires_at=expires_at,
+        remembers=remembers,
+        missed=missed,
+        rule_id=rule_id,
     )
     return body if len(msgspec.json.encode(body)) <= REQUEST_BYTES else None
 
@@ -110,7 +131,7 @@ _RUN = re.compile(r"command|cmd\Z", re.IGNORECASE)
 _QUOTED = re.compile(r"""'[^']*+'|"[^"]*+\"""")
 
 
-def _named_in(given: Any) -> tuple[list[str], list[str]]:
+def named_in(given: Any) -> tuple[list[str], list[str]]:
     """The paths and hosts of a tool's input, and its commands: of those, what is not quoted."""
     names: list[str] = []
     commands: list[str] = []
@@ -189,12 +210,16 @@ class OpenRequest(msgspec.Struct, frozen=True):
         body = decision.decision
         if body.digest is not None and body.digest != self.digest:
             raise DigestMismatch
+        if body.remember is not None and body.kind != "allow":
+            raise BadMessage("only an allow can be remembered", decision.id)
         if body.option_id is not None:
             option = next((each for each in self.options if each.option_id == body.option_id), None)
             if option is None:
                 raise BadMessage("the request offers no such option", decision.id)
             if not option.kind.startswith(_OPTION_PREFIX[body.kind]):
                 raise BadMessage("the option says the opposite of the decision's kind", decision.id)
+            if body.remember is not None and option.kind != "allow_once":
+                raise BadMessage("the agent would remember that itself", decision.id)
         elif body.kind == "allow" and len(names := allowed_once(self.options)) > 1:
             raise OptionRequired(names)
         return Answer(body.kind, body.reason, body.option_id)

@@ -120,6 +120,24 @@ class AlreadyResolved(Refused):
         return f"the permission request is no longer open: {self.outcome}"
 
 
+class UnknownQuestion(Refused):
+    code = "unknown_question"
+
+    def __str__(self) -> str:
+        return "no such question was shown to this connection"
+
+
+class AlreadyAnswered(Refused):
+    code = "already_answered"
+
+    def __init__(self, outcome: str) -> None:
+        super().__init__(outcome)
+        self.outcome = outcome
+
+    def __str__(self) -> str:
+        return f"the question is no longer open: {self.outcome}"
+
+
 class DigestMismatch(Refused):
     code = "digest_mismatch"
 
@@ -259,6 +277,8 @@ CODES = tuple(
             UnknownSession,
             UnknownRequest,
             AlreadyResolved,
+            UnknownQuestion,
+            AlreadyAnswered,
             DigestMismatch,
             OptionRequired,
             Conflict,

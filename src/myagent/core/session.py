@@ -10,12 +10,13 @@ one, so what is in memory is always what is on disk, and a crash has nothing to 
 | running      | queued, ≤ 16       | never  | + open       | − open         | open → cancelled  | terminal; next runs |
 | cancelling   | queued, ≤ 16       | never  | cancelled    | refused        | nothing           | terminal; next runs |
 
+A turn of the agent's own (`begin_own`) is a turn that runs like any other; it begins only where nothing runs or waits.
+
 Every accepted prompt ends in exactly one `terminal_state`, also one that was cancelled before it began.
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,10 @@ import msgspec
 from msgspec.structs import replace
 
 from myagent.core.choices import Choice
+from myagent.core.forms import Matches
 from myagent.core.messages import (
+    Activity,
+    AnswerMessage,
     Metadata,
     Outcome,
     PermissionDecision,
@@ -31,6 +35,8 @@ from myagent.core.messages import (
     PermissionRequest,
     PermissionResolved,
     Prompt,
+    QuestionOutcome,
+    QuestionResolved,
     QueuedPrompt,
     SessionEvent,
     SessionId,
@@ -39,31 +45,16 @@ from myagent.core.messages import (
     UserMessage,
 )
 from myagent.core.permissions import TOO_LARGE, Answer, OpenRequest, Resolution, ToolCall, request_body
+from myagent.core.questions import CANCELLED, Asked, Given, OpenQuestion, OpenQuestions, digest_of, question_event
 from myagent.core.refusals import AlreadyResolved, QueueFull, UnknownRequest
+from myagent.core.rule import Missed, Offer, Rule
+from myagent.core.turn import EXIT_CODES, QueuedTurn, Running
 
 QUEUE_LIMIT = 16  # prompts waiting in one session
 WRITE_IDS = 64  # accepted ids told in `session_metadata`
 RESOLUTIONS = 256  # resolved requests remembered, to tell "already resolved" from "unknown"
 SHORT_PROMPT = 200  # characters of a waiting prompt that `session_metadata` tells
 SHORT_TITLE = 80
-
-# What a stop reason means as an exit code where the agent has none of its own (protocol.md, section 4).
-EXIT_CODES = {"end_turn": 0, "cancelled": 130}
-
-
-class QueuedTurn(msgspec.Struct, frozen=True):
-    """An accepted prompt: waiting, or running."""
-
-    id: str
-    prompt: str
-    by: str
-    mode: PermissionMode
-    skill_names: tuple[str, ...] = ()
-
-
-class Running(msgspec.Struct, frozen=True):
-    turn: QueuedTurn
-    cancelling: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +80,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     queue: tuple[QueuedTurn, ...] = ()
     open: tuple[OpenRequest, ...] = ()
     resolved: tuple[Resolution, ...] = ()
+    questions: OpenQuestions = OpenQuestions()
     write_ids: tuple[str, ...] = ()
     agent_session_id: str | None = None
     agent_state: dict[str, Any] = {}
@@ -146,6 +138,19 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             return Step(replace(session, queue=(*self.queue, turn)))
         return session._begin(turn)
 
+    def begin_own(self, turn_id: str, *, now: str) -> Step | None:
+        """Open a turn that the agent began by itself, in the mode of the last one; `None` while something runs."""
+        if self.running or self.queue:
+            return None
+        turn = QueuedTurn(turn_id, "", "agent", self.mode, origin="agent")
+        event = Activity(id=turn_id, session_id=self.session_id, origin="agent")
+        return Step(replace(self, running=Running(turn), updated_at=now), (event,))
+
+    @property
+    def is_held_up(self) -> bool:
+        """Whether a prompt waits for a turn of the agent's own to end."""
+        return bool(self.queue) and self.running is not None and self.running.turn.origin == "agent"
+
     def cancel(self, turn_id: str | None, *, by: str, now: str) -> Step | None:
         """Stop the running turn, or take a waiting one out of the queue; `None` if there is no such turn to stop."""
         running = self.running
@@ -157,7 +162,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         if turn_id is None or not any(turn.id == turn_id for turn in self.queue):
             return None
         waiting = tuple(turn for turn in self.queue if turn.id != turn_id)
-        return Step(replace(self, queue=waiting, updated_at=now), (self._never_began(turn_id),))
+        ended = self._end(turn_id, "cancelled", EXIT_CODES["cancelled"], "cancelled before it began")
+        return Step(replace(self, queue=waiting, updated_at=now), (ended,))
 
     def finish(
         self,
@@ -174,14 +180,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         code = EXIT_CODES.get(stop_reason, 1) if exit_code is None else exit_code
         agent_session_id = agent_session_id or self.agent_session_id
         settled = self._resolve_all("cancelled", by="server", reason="the turn ended")
-        end = TerminalState(
-            id=turn.id,
-            session_id=self.session_id,
-            exit_code=code,
-            stop_reason=stop_reason,
-            agent_session_id=agent_session_id,
-            message=message,
-        )
+        end = replace(self._end(turn.id, stop_reason, code, message), agent_session_id=agent_session_id)
         session = replace(
             settled.session,
             running=None,
@@ -206,17 +205,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         message = "the server stopped before this turn ended"
         if survivors:
             message += f"; processes of agents that were still running were ended: {survivors}"
-        ends = tuple(
-            TerminalState(
-                id=turn.id,
-                session_id=self.session_id,
-                exit_code=1,
-                stop_reason="interrupted",
-                agent_session_id=self.agent_session_id,
-                message=message,
-            )
-            for turn in left
-        )
+        ends = tuple(self._end(turn.id, "interrupted", 1, message) for turn in left)
         session = replace(
             settled.session,
             running=None,
@@ -230,19 +219,41 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     # --- permission requests --------------------------------------------------------------------------------------
 
     def ask(
-        self, call: ToolCall, *, request_id: str, turn_id: str, expires_at: str, asked_at: str | None = None
+        self,
+        call: ToolCall,
+        *,
+        request_id: str,
+        turn_id: str,
+        expires_at: str,
+        asked_at: str | None = None,
+        remembers: tuple[Offer, ...] = (),
+        missed: tuple[Missed, ...] = (),
+        rule: Rule | None = None,
     ) -> Step | Answer:
-        """Open a request; an `Answer` at once if it cannot be asked."""
+        """Open a request, and close it again where a `rule` allows it; an `Answer` at once if it cannot be asked."""
         if self.running is None or self.running.turn.id != turn_id or self.running.cancelling:
             return Answer("cancelled", "the turn is over")
-        body = request_body(call, cwd=self.cwd, expires_at=expires_at, asked_at=asked_at)
+        body = request_body(
+            call,
+            cwd=self.cwd,
+            expires_at=expires_at,
+            asked_at=asked_at,
+            remembers=remembers,
+            missed=missed,
+            rule_id=rule.rule_id if rule else None,
+        )
         if body is None:
             return TOO_LARGE
         event = PermissionRequest(
             id=turn_id, session_id=self.session_id, permission_request_id=request_id, request=body
         )
         request = OpenRequest(request_id, turn_id, body.digest, body.options)
-        return Step(replace(self, open=(*self.open, request)), (event,))
+        opened = replace(self, open=(*self.open, request))
+        if rule is None:
+            return Step(opened, (event,))
+        by, reason = f"rule {rule.rule_id}", f"{rule.match}: {rule.shown}"
+        step = opened._resolve(request, "allow", by=by, reason=reason, rule_id=rule.rule_id)
+        return Step(step.session, (event, *step.events))
 
     def decide(self, decision: PermissionDecision, *, by: str) -> Step | None:
         """Take the owner's decision, once; `None` if it was made before, and was the same."""
@@ -273,6 +284,40 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         request = next((each for each in self.open if each.permission_request_id == request_id), None)
         return self._resolve(request, outcome, by=by, reason=reason) if request else None
 
+    # --- questions ------------------------------------------------------------------------------------------------
+
+    def ask_question(
+        self, asked: Asked, *, question_id: str, turn_id: str, asked_at: str, expires_at: str
+    ) -> Step | Given:
+        """Open a question; what is `Given` at once if it cannot be asked."""
+        if self.running is None or self.running.turn.id != turn_id or self.running.cancelling:
+            return CANCELLED
+        event = question_event(
+            asked,
+            question_id=question_id,
+            turn_id=turn_id,
+            session_id=self.session_id,
+            asked_at=asked_at,
+            expires_at=expires_at,
+        )
+        if event is None:
+            return Given("cancel", reason="the question is too large to be shown to anybody")
+        return Step(replace(self, questions=self.questions.asked(event)), (event,))
+
+    def answer(self, message: AnswerMessage, *, by: str, matches: Matches | None = None) -> Step | None:
+        """Take an answer, once; `None` if it was given before, and was the same."""
+        question = self.questions.find(message.question_id)
+        if question is None:
+            self.questions.check_repeated(message)
+            return None
+        given = question.take(message, matches)
+        return self._answered(question, given.action, by=by, reason=None, digest=digest_of(message))
+
+    def cancel_question(self, question_id: str, *, by: str, reason: str) -> Step | None:
+        """Close a question that nobody answered: it expired, or its agent took it back; `None` if it is not open."""
+        question = self.questions.find(question_id)
+        return self._answered(question, "cancel", by=by, reason=reason) if question else None
+
     # --- parts of the above ---------------------------------------------------------------------------------------
 
     def _begin(self, turn: QueuedTurn) -> Step:
@@ -280,19 +325,20 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         session = replace(self, running=Running(turn), mode=turn.mode)
         return Step(session, (event,), begins=turn)
 
-    def _never_began(self, turn_id: str) -> TerminalState:
+    def _end(self, turn_id: str, stop_reason: str, exit_code: int, message: str | None) -> TerminalState:
         return TerminalState(
             id=turn_id,
             session_id=self.session_id,
-            exit_code=EXIT_CODES["cancelled"],
-            stop_reason="cancelled",
+            exit_code=exit_code,
+            stop_reason=stop_reason,
             agent_session_id=self.agent_session_id,
-            message="cancelled before it began",
+            message=message,
         )
 
     def _resolve(
-        self, request: OpenRequest, outcome: Outcome, *, by: str, reason: str | None, option_id: str | None = None
-    ) -> Step:
+        self, request: OpenRequest, outcome: Outcome, *, by: str, reason: str | None, option_id: str | None = None,
+        rule_id: str | None = None,
+    ) -> Step:  # fmt: skip
         event = PermissionResolved(
             id=request.turn_id,
             session_id=self.session_id,
@@ -300,6 +346,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             outcome=outcome,
             by=by,
             reason=reason,
+            rule_id=rule_id,
         )
         resolution = Resolution(request.permission_request_id, outcome, option_id)
         session = replace(
@@ -314,12 +361,23 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         for request in self.open:
             next_step = step.session._resolve(request, outcome, by=by, reason=reason)
             step = Step(next_step.session, step.events + next_step.events)
+        for question in self.questions.open:
+            next_step = step.session._answered(question, "cancel", by=by, reason=reason)
+            step = Step(next_step.session, step.events + next_step.events)
         return step
 
-
-def prompt_digest(prompt: str) -> bytes:
-    """What makes two prompts the same: SHA-256 of the text."""
-    return hashlib.sha256(prompt.encode()).digest()
+    def _answered(
+        self, question: OpenQuestion, outcome: QuestionOutcome, *, by: str, reason: str | None, digest: str = ""
+    ) -> Step:
+        event = QuestionResolved(
+            id=question.turn_id,
+            session_id=self.session_id,
+            question_id=question.question_id,
+            outcome=outcome,
+            by=by,
+            reason=reason,
+        )
+        return Step(replace(self, questions=self.questions.without(question, outcome, digest)), (event,))
 
 
 def _shorten(text: str, limit: int) -> str:

@@ -81,6 +81,7 @@ class Fanout:
         self._cover = cover  # what of a state's message may be told
         self.announce_gaps = announce_gaps  # retention may drop events: keep count of what each cursor has seen
         self.writes = 0  # transport writes for groups so far: with `window.next`, what tests and metrics count
+        self.on_flush: Callable[[], None] = lambda: None  # called when the groups have what is new
         self._groups: dict[tuple[View, str | None], Group] = {}
         self._flushing = False
         self._held: list[Member] = []  # members whose transport filled up in the flush that runs now
@@ -103,6 +104,7 @@ class Fanout:
         self._unflushed = 0
         for group in list(self._groups.values()):
             self._flush_group(group)
+        self.on_flush()
 
     def group(self, view: View, session_id: str | None) -> Group:
         """The group for a view, brought up to date."""

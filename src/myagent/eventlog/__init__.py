@@ -72,6 +72,9 @@ class Unit:
     prompts: Sequence[PromptKey] = ()
     audit: Sequence[bytes] = ()  # JSON objects for the audit trail; the log chains them inside the commit
     fact: bool = False
+    # For a copy of another log: session id → the `seq` after which the unit's events go on, if that is more than the
+    # session's head. What lies between is missing here for good, and readers see that as they see what retention took.
+    skips: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,6 +185,8 @@ class MemoryLog:
             Stored(self._pos + number, draft.session_id, seq, with_seq(draft.body, seq), draft.update)
             for number, (draft, seq) in enumerate(zip(unit.events, self._seqs(unit), strict=True), 1)
         ]
+        for session_id, seq in unit.skips.items():
+            self._heads[session_id] = max(seq, self._heads.get(session_id, 0))
         for session_id in (*unit.sessions, *(key.session_id for key in unit.prompts)):
             self._heads.setdefault(session_id, 0)
         for event in stored:
@@ -201,7 +203,7 @@ class MemoryLog:
         return lambda: unit.on_commit(stored)
 
     def _seqs(self, unit: Unit) -> Iterable[int]:
-        heads: dict[str, int] = {}
+        heads = {each: max(seq, self._heads.get(each, 0)) for each, seq in unit.skips.items()}
         for draft in unit.events:
             heads[draft.session_id] = heads.get(draft.session_id, self._heads.get(draft.session_id, 0)) + 1
             yield heads[draft.session_id]

@@ -22,6 +22,7 @@ class Rows:
         self._pos = index.pos
         self._places: dict[str, list[int]] = {}  # session id → its number, its head
         self._states: dict[int, tuple[int, str, bytes | None]] = {}
+        self._heads: dict[int, int] = {}  # number → a head that no event of this transaction tells
         self._next_number = len(index.numbers) + 1
         self._events: list[int | bytes | None] = []  # the columns of all of them, one after the other
         self._prompts: list[tuple[int, str, bytes, bool]] = []
@@ -32,6 +33,10 @@ class Rows:
         stored: list[Stored] = []
         places = self._places
         pos = self._pos
+        for session_id, seq in unit.skips.items():
+            place = self._place(session_id)
+            if seq > place[1]:
+                place[1] = self._heads[place[0]] = seq
         for draft in unit.events:
             session_id = draft.session_id
             place = places.get(session_id) or self._place(session_id)
@@ -64,7 +69,7 @@ class Rows:
         return place
 
     def any(self) -> bool:
-        return bool(self._events or self._states or self._prompts or self._audit)
+        return bool(self._events or self._states or self._heads or self._prompts or self._audit)
 
     def insert(self, connection: sqlite3.Connection) -> None:
         if self._states:
@@ -73,6 +78,9 @@ class Rows:
                 " ON CONFLICT (n) DO UPDATE SET state = excluded.state",
                 self._states.values(),
             )
+        if self._heads:
+            heads = ((head, number) for number, head in self._heads.items())
+            connection.executemany("UPDATE sessions SET head = ? WHERE n = ?", heads)
         if self._prompts:
             connection.executemany(
                 "INSERT INTO prompts (session, client_id, digest, opened) VALUES (?, ?, ?, ?)", self._prompts

@@ -13,6 +13,7 @@ from typing import Any
 
 from myagent.client.incoming import Message
 from myagent.core.messages import (
+    Activity,
     AgentStderr,
     AgentStdout,
     Gap,
@@ -21,6 +22,8 @@ from myagent.core.messages import (
     PermissionRequest,
     PermissionResolved,
     Prompt,
+    Question,
+    QuestionResolved,
     TerminalState,
 )
 from myagent.export import facts
@@ -78,6 +81,8 @@ def _told(event: Message) -> Iterator[str]:
         case Prompt():
             yield f"{_BOLD}{_CYAN}{facts.prompt(event)}{RESET}"
             yield from (f"{_CYAN}> {line}{RESET}" for line in visible(event.prompt).split("\n"))
+        case Activity():
+            yield f"{_BOLD}{_CYAN}{facts.activity(event)}{RESET}"
         case PermissionRequest():
             yield f"{_BOLD}{_YELLOW}{facts.asked(event)}{RESET}"
             yield from (f"  {name} {value}" for name, value in facts.details(event))
@@ -90,6 +95,10 @@ def _told(event: Message) -> Iterator[str]:
             yield f"{_BOLD}{facts.resolved(event)}{RESET}"
         case OptionSet():
             yield facts.chosen(event)
+        case Question():
+            yield f"{_BOLD}{_YELLOW}{facts.question(event)}{RESET}"
+        case QuestionResolved():
+            yield f"{_BOLD}{facts.answered(event)}{RESET}"
         case TerminalState():
             yield facts.ended(event)
         case Gap():

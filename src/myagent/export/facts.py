@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from myagent.core.messages import Gap, Metadata, OptionSet, PermissionRequest, PermissionResolved, Prompt, TerminalState
+from myagent.core.messages import (
+    Activity,
+    Gap,
+    Metadata,
+    OptionSet,
+    PermissionRequest,
+    PermissionResolved,
+    Prompt,
+    Question,
+    QuestionResolved,
+    TerminalState,
+)
 from myagent.text.options import told
-from myagent.text.wording import OUTCOMES, escaped_line, name_line, one_line, request_name, whole_line
+from myagent.text.wording import ANSWERED, OUTCOMES, escaped_line, name_line, one_line, request_name, whole_line
 
 
 def title(metadata: Metadata) -> str:
@@ -24,6 +35,10 @@ def about(metadata: Metadata) -> Iterator[tuple[str, str]]:
 
 def prompt(event: Prompt) -> str:
     return f"Prompt by {name_line(event.by)}"
+
+
+def activity(_: Activity) -> str:
+    return "The agent goes on by itself"
 
 
 def asked(event: PermissionRequest) -> str:
@@ -45,6 +60,16 @@ def resolved(event: PermissionResolved) -> str:
 
 def chosen(event: OptionSet) -> str:
     return f"Option {told(event)}"
+
+
+def question(event: Question) -> str:
+    where = f" ({whole_line(event.url)})" if event.url else ""
+    return f"Question asked: {escaped_line(event.message)}{where}"
+
+
+def answered(event: QuestionResolved) -> str:
+    reason = f": {one_line(event.reason)}" if event.reason else ""
+    return f"Question {ANSWERED[event.outcome]} by {name_line(event.by)}{reason}"
 
 
 def ended(event: TerminalState) -> str:

@@ -7,7 +7,18 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from html import escape
 
-from myagent.core.messages import Gap, Metadata, OptionSet, PermissionRequest, PermissionResolved, Prompt, TerminalState
+from myagent.core.messages import (
+    Activity,
+    Gap,
+    Metadata,
+    OptionSet,
+    PermissionRequest,
+    PermissionResolved,
+    Prompt,
+    Question,
+    QuestionResolved,
+    TerminalState,
+)
 from myagent.export import facts
 from myagent.export.parts import Output, Part
 from myagent.text.terminal import visible
@@ -60,12 +71,18 @@ def _part(part: Part) -> Iterator[str]:
         case Prompt():
             yield f"<h2>{escape(facts.prompt(part))}</h2>\n"
             yield _pre(visible(part.prompt), "prompt")
+        case Activity():
+            yield f"<h2>{escape(facts.activity(part))}</h2>\n"
         case PermissionRequest():
             yield from _request(part)
         case PermissionResolved():
             yield f'<p class="told">{escape(facts.resolved(part))}</p>\n'
         case OptionSet():
             yield f'<p class="end">{escape(facts.chosen(part))}</p>\n'
+        case Question():
+            yield f'<p class="told">{escape(facts.question(part))}</p>\n'
+        case QuestionResolved():
+            yield f'<p class="told">{escape(facts.answered(part))}</p>\n'
         case TerminalState():
             yield f'<p class="end">{escape(facts.ended(part))}</p>\n'
         case Gap():

@@ -5,7 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from myagent.core.messages import Gap, Metadata, OptionSet, PermissionRequest, PermissionResolved, Prompt, TerminalState
+from myagent.core.messages import (
+    Activity,
+    Gap,
+    Metadata,
+    OptionSet,
+    PermissionRequest,
+    PermissionResolved,
+    Prompt,
+    Question,
+    QuestionResolved,
+    TerminalState,
+)
 from myagent.export import facts
 from myagent.export.parts import Output, Part
 from myagent.text.terminal import visible
@@ -30,12 +41,18 @@ def _part(part: Part) -> Iterator[str]:
         case Prompt():
             yield f"## {_plain(facts.prompt(part))}\n\n"
             yield from _fenced(visible(part.prompt), "text")
+        case Activity():
+            yield f"## {_plain(facts.activity(part))}\n"
         case PermissionRequest():
             yield from _request(part)
         case PermissionResolved():
             yield f"**{_plain(facts.resolved(part))}**\n"
         case OptionSet():
             yield f"*{_plain(facts.chosen(part))}*\n"
+        case Question():
+            yield f"**{_plain(facts.question(part))}**\n"
+        case QuestionResolved():
+            yield f"**{_plain(facts.answered(part))}**\n"
         case TerminalState():
             yield f"*{_plain(facts.ended(part))}*\n"
         case Gap():

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from myagent.client.incoming import Message
 from myagent.core.messages import (
+    Activity,
     AgentStderr,
     AgentStdout,
     Gap,
@@ -15,6 +16,8 @@ from myagent.core.messages import (
     PermissionRequest,
     PermissionResolved,
     Prompt,
+    Question,
+    QuestionResolved,
     TerminalState,
 )
 from myagent.text.overwriting import Overwriting
@@ -33,7 +36,18 @@ class Output:
     error: bool
 
 
-Part = Output | Prompt | PermissionRequest | PermissionResolved | OptionSet | TerminalState | Gap
+Told = (
+    Prompt
+    | Activity
+    | PermissionRequest
+    | PermissionResolved
+    | Question
+    | QuestionResolved
+    | OptionSet
+    | TerminalState
+    | Gap
+)
+Part = Output | Told
 
 
 @dataclass(slots=True)
@@ -79,7 +93,7 @@ def parts(events: Iterable[Message]) -> Iterator[Part]:
         if gathered is not None:
             yield gathered.output()
             gathered = None
-        if isinstance(event, Prompt | PermissionRequest | PermissionResolved | OptionSet | TerminalState | Gap):
+        if isinstance(event, Told):
             yield event
     if gathered is not None:
         yield gathered.output()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -24,18 +25,24 @@ from myagent.core.messages import (
     Welcome,
     Who,
 )
-from myagent.core.ownership import Change, Ownership
+from myagent.core.ownership import MAY, Change, Ownership, told
 from myagent.core.refusals import BadMessage, RateLimited
 from myagent.core.session import Session
 from myagent.delivery.window import frame
-from myagent.host.peer import Peer
-from myagent.host.permission_requests import PermissionRequests, watches
+from myagent.host.peer import Peer, watches
 from myagent.host.session_store import SessionStore, iso
-from myagent.settings import Settings, follower_limits
+from myagent.settings import Settings, limits_of
 
 REPLAYS = 16  # that one connection may have outstanding
 WELCOME_SESSIONS = 50
 PRESENCE_SECONDS = 1.0  # between two that tell how many follow
+
+
+class Shown(Protocol):
+    """The open permission requests."""
+
+    def show(self, peer: Peer) -> None:
+        """Send each that the connection may see, marked `pending`."""
 
 
 class Announcements:
@@ -46,7 +53,7 @@ class Announcements:
         peers: Mapping[ConnectionId, Peer],
         ownership: Ownership,
         store: SessionStore,
-        requests: PermissionRequests,
+        requests: Shown,
         settings: Settings,
     ) -> None:
         self._peers = peers
@@ -100,9 +107,10 @@ class Announcements:
             ConnectionInfo(
                 other.connection_id,
                 self._ownership.role(other.connection_id),
-                other.scope,
+                told(other.scope),
                 other.label,
                 iso(other.since),
+                MAY[other.scope],
             )
             for other in self._peers.values()
         ]
@@ -131,11 +139,12 @@ class Announcements:
         return Welcome(
             connection_id=peer.connection_id,
             server=ServerInfo("myagent", __version__),
-            scope=peer.scope,
+            scope=told(peer.scope),
             owner_epoch=self._ownership.epoch,
             owner=OwnerInfo(owner.connection_id, owner.label) if owner else None,
             followers=self._ownership.followers,
             sessions=[self._store.metadata(each) for each in visible],
-            limits=self._settings.limits if peer.scope == "owner" else follower_limits(self._settings.limits),
+            limits=limits_of(self._settings.limits, peer.scope),
+            may=MAY[peer.scope],
             reclaim_token=self._ownership.reclaim_token if owns else None,
         )

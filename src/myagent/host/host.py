@@ -2,15 +2,15 @@
 
 Everything here runs on the event loop's thread. The rules are pure and in `core`; the modules beside this one hold the
 clocks, the ids and the tasks: `session_store` (how a session changes), `permission_requests` (those that are open),
-`prompts` and `turns` (the agent at work), `announcements` (what is told to whom), `epochs`. Ownership is decided at
-once, when a message is received; what changes a session goes through the store, one step at a time.
+`prompts` and `turns` (the agent at work), `announcements` (what is told to whom), `slot`, `succession` and `epochs`
+(who owns). Ownership is decided at once, when a message is received; what changes a session goes through the store, one
+step at a time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
@@ -24,24 +24,28 @@ from myagent.core.codec import encode
 from myagent.core.messages import (
     PROTOCOL_VERSION,
     Ack,
+    AnswerMessage,
     Cancel,
     Claim,
     ClientMessage,
     ConnectionId,
     Handover,
     Hello,
+    ListRules,
     PermissionDecision,
     Ping,
     Pong,
     Ready,
     Release,
+    RequestControl,
     Resume,
+    RevokeRule,
     SessionId,
     SetOption,
     UserMessage,
     Who,
 )
-from myagent.core.ownership import Change, Ownership, Seat
+from myagent.core.ownership import MAY, Change, Ownership, Seat, told
 from myagent.core.refusals import NotAllowed, Refused, UnknownSession
 from myagent.core.session import Session
 from myagent.delivery.fanout import Fanout
@@ -53,13 +57,16 @@ from myagent.host.epochs import EPOCHS, Epochs
 from myagent.host.gone_state import GoneState
 from myagent.host.notifications import Notifications
 from myagent.host.options import Options
-from myagent.host.peer import Peer, clean_label, name_of
-from myagent.host.permission_requests import PermissionRequests, watches
+from myagent.host.peer import Peer, clean_label, name_of, watches
+from myagent.host.permission_requests import PermissionRequests
 from myagent.host.prompts import Prompts
+from myagent.host.remembering import Book, Remembering
 from myagent.host.session_store import SessionStore
+from myagent.host.slot import Slot, new_token
+from myagent.host.succession import Succession
 from myagent.host.turns import Turns
 from myagent.host.visits import Visits
-from myagent.redaction.redactor import RECLAIM_PREFIX, Redactor
+from myagent.redaction.redactor import Redactor
 from myagent.settings import Settings
 
 STOP_SECONDS = 2.0  # for the agent to stop what runs, when the server stops
@@ -77,15 +84,19 @@ class Host:
         self.redactor = Redactor(settings.redact, known=settings.redact_known)
         self.log = CoveredLog(log, self.redactor)
         self.notifications: Notifications | None = None  # whom to call when nobody looks; set before `start`
+        self.rules: Book | None = None  # where rules are kept; as above
         self.peers: dict[ConnectionId, Peer] = {}
         self.ownership: Ownership
         self.fanout: Fanout
         self.store: SessionStore
         self._requests: PermissionRequests
+        self._remembering: Remembering
         self._turns: Turns
         self.visits = Visits(self.record, _monotonic)
         self._epochs: Epochs
         self._prompts: Prompts
+        self._succession: Succession
+        self._slot: Slot
         self._announcements: Announcements
         self._stopping = False
         self.failure: LogFailed | None = None  # once set, nothing can be stored until the server is started again
@@ -107,11 +118,15 @@ class Host:
         sessions = {SessionId(key): decoder.decode(state) for key, state in opened.sessions.items()}
         self._gone = GoneState(self.fanout)
         self.store = SessionStore(self.log, self.fanout, sessions, settings.retain_events)
-        self._requests = PermissionRequests(self.store, settings.permission_timeout, self._nobody_asked)
+        self._remembering = Remembering(self.rules, self.store, self.redactor)
+        timeout = settings.permission_timeout
+        self._requests = PermissionRequests(self.store, timeout, self._nobody_asked, self._remembering)
         chunk_bytes = settings.limits.chunk_frame_bytes
         self._turns = Turns(self.agent, self.workspace, self.store, self._requests, chunk_bytes, self.redactor)
-        self._turns.credential_places, self._turns.allow_bypass = settings.credential_places, settings.allow_bypass
+        self._turns.credential_places = settings.credential_places
+        self._turns.allow_bypass = settings.allow_bypass
         self._options = Options(self.agent, self.store, allow_bypass=settings.allow_bypass)
+        self._turns.activities.attend(self.agent, settings.activity_quiet)
         self.store.begins = self._turns.begin
         self.store.resolved = self._requests.resolved
         self.store.failed = self._log_failed
@@ -123,6 +138,11 @@ class Host:
         self._epochs = Epochs(self.log, self.ownership, self.store)
         self._prompts = Prompts(self.agent, self.workspace, self.store, self.redactor, settings, self._options)
         self._announcements = Announcements(self.peers, self.ownership, self.store, self._requests, settings)
+        self._succession = Succession(
+            self.peers, self.ownership, settings, self._epochs, self.store, self._turns, self._requests,
+            self._announcements, self.notifications, self.record,
+        )  # fmt: skip
+        self._slot = Slot(self.peers, self.ownership, settings, self._succession.announce, self.record, self._actor)
         await self._turns.close_open(survivors=survivors)
         await self.agent.start()
         for secret in self.agent.info.secrets:
@@ -136,6 +156,7 @@ class Host:
     async def stop(self) -> None:
         """End the turns, store that they ended, and show it; the connections are then the server's to close."""
         self._stopping = True
+        self._succession.close()
         self._announcements.close()
         await self._turns.stop(STOP_SECONDS)
         await self.agent.close()
@@ -179,19 +200,29 @@ class Host:
         """Seat an authenticated connection: `ready`, `role`, `welcome`, what waits for a decision, then the stream."""
         may_own = reclaim is not None or (self.ownership.owner is None and not as_follower)
         if may_own:
-            self._confine(peer)
-        seat = Seat(peer.connection_id, peer.scope, peer.label)
+            self._slot.confine(peer)
+        self._slot.name(peer, peer.label)
+        seat = Seat(peer.connection_id, peer.scope, peer.label, credential_id=peer.credential_id)
         self.peers[peer.connection_id] = peer
         self._epochs.keep_ahead()  # again, if an earlier try found the disk full
-        token = _new_token() if may_own else ""
+        token = new_token() if may_own else ""
         change = self.ownership.join(seat, as_follower=as_follower, reclaim=reclaim, token=token)
         role = self.ownership.role(peer.connection_id)
-        self.visits.joined(peer, {**self._actor(peer), "scope": peer.scope, "role": role, "label": peer.label or None})
+        self.visits.joined(
+            peer,
+            {
+                **self._actor(peer),
+                "scope": told(peer.scope),
+                "role": role,
+                "label": peer.label or None,
+                "may": MAY[peer.scope],
+            },
+        )
         peer.send(encode(Ready(PROTOCOL_VERSION)))
         self._announcements.role(peer)
         peer.send(encode(self._announcements.welcome(peer)))
         if change is not None:
-            self._announce(change, welcomed=peer)
+            self._succession.announce(change, welcomed=peer)
         self._requests.show(peer)
         peer.cursor.start(after_seq)
         self._announcements.presence()
@@ -204,7 +235,7 @@ class Host:
         self.visits.left(peer, self._actor(peer))
         change = self.ownership.leave(peer.connection_id, clean=clean, now=_monotonic())
         if change is not None:
-            self._announce(change)
+            self._succession.announce(change)
         self._announcements.presence()
 
     def receive(self, peer: Peer, message: ClientMessage) -> None:
@@ -221,16 +252,17 @@ class Host:
                 self._announcements.resume(peer, message, self._check_session(peer, message.session_id))
             case Who():
                 self._announcements.who(peer, message)
+            case ListRules() | RevokeRule():
+                self._remembering.receive(peer, message, self._actor(peer))
             case Claim():
-                self._confine(peer)
-                self._moved(peer, message.id, self.ownership.claim(peer.connection_id, _new_token()))
+                self._moved(peer, message.id, self._slot.claim(peer, message))
+            case RequestControl():
+                asked = self._slot.request_control(peer, message)
+                peer.send(encode(Ack(id=message.id, duplicate=not asked)))
             case Release():
                 self._moved(peer, message.id, self.ownership.release(peer.connection_id))
             case Handover():
-                heir = ConnectionId(message.to)
-                if heir in self.peers:
-                    self._confine(self.peers[heir])
-                self._moved(peer, message.id, self.ownership.handover(heir, _new_token()))
+                self._moved(peer, message.id, self._slot.handover(message))
             case UserMessage():
                 if message.session_id is not None:
                     self._check_session(peer, message.session_id)
@@ -238,25 +270,28 @@ class Host:
                 self._in_order(peer, message.id, partial(self._prompts.accept, peer, message, self._actor(peer)))
             case PermissionDecision():
                 self._requests.check_shown(peer, message)
-                if self._confine(peer):
-                    raise NotAllowed("a process of the agent cannot decide what it may do")
+                self._slot.refuse_the_agent(peer)
                 reason = message.decision.reason
                 if reason is not None:
                     message = replace(message, decision=replace(message.decision, reason=self.redactor.text(reason)))
                 decision = (peer, message, self._actor(peer))
-                self._in_order(
-                    peer,
-                    message.id,
-                    partial(self._requests.decide, *decision),
-                    unstored=partial(self._requests.deny_unstored, *decision),
-                )
+                deny = partial(self._requests.deny_unstored, *decision)
+                self._in_order(peer, message.id, partial(self._requests.decide, *decision), unstored=deny)
+            case AnswerMessage():
+                self._requests.questions.check_shown(peer, message)
+                self._slot.refuse_the_agent(peer)
+                answer = self._requests.questions.answer
+                self._in_order(peer, message.id, partial(answer, peer, message, self._actor(peer)))
             case Cancel():
                 self._check_session(peer, message.session_id)
                 actor = self._actor(peer)
+                owns = self.ownership.role(peer.connection_id) == "owner"
+                if not owns:
+                    self._slot.refuse_the_agent(peer)
                 self._in_order(
                     peer,
                     message.id,
-                    partial(self._cancel, peer, message, actor),
+                    partial(self._cancel, peer, message, actor, running_only=not owns),
                     unstored=partial(self._turns.halt, message.session_id, message.turn_id, actor),
                 )
             case SetOption():
@@ -267,21 +302,21 @@ class Host:
 
     def _hello(self, peer: Peer, message: Hello) -> None:
         if message.label is not None:
-            peer.label = self.ownership.seats[peer.connection_id].label = clean_label(self.redactor.text(message.label))
+            self._slot.name(peer, clean_label(self.redactor.text(message.label)))
         if "updates" in message.wants:
             peer.cursor.look("updates")
         if message.reclaim_token is not None:
-            self._confine(peer)
-        change = self.ownership.hello(peer.connection_id, reclaim=message.reclaim_token, token=_new_token())
+            self._slot.confine(peer)
+        change = self.ownership.hello(peer.connection_id, reclaim=message.reclaim_token, token=new_token())
         peer.send(encode(Ack(id=message.id, duplicate=False)))
         if change is not None:
-            self._announce(change)
+            self._succession.announce(change)
 
     def _moved(self, peer: Peer, message_id: str, change: Change | None) -> None:
         """Answer whoever asked for the slot to move, then tell everybody; without a change it had what it asked."""
         peer.send(encode(Ack(id=message_id, duplicate=change is None)))
         if change is not None:
-            self._announce(change)
+            self._succession.announce(change)
 
     def _actor(self, peer: Peer) -> dict[str, Any]:
         """Who does something now, for the audit: no label, which anybody may choose."""
@@ -291,68 +326,6 @@ class Host:
             "connection": peer.connection_id,
             "epoch": self.ownership.epoch,
         }
-
-    def _confine(self, peer: Peer) -> bool:
-        """Let a connection of the agent's own processes watch and no more. Looked at only when it would be granted
-        something: to be the owner, or to decide."""
-        if peer.scope != "owner" or not (why := peer.why_inside()):
-            return False
-        peer.scope = "follower"
-        if peer.connection_id in self.ownership.seats:
-            self.ownership.seats[peer.connection_id].scope = "follower"
-        _log.warning(
-            "connection %s may not own or decide, for it may be the agent that tried to drive its own session: %s",
-            peer.connection_id, why,
-        )  # fmt: skip
-        self.record("inside", {**self._actor(peer), "tried": "to own or to decide", "why": why})
-        if self.ownership.role(peer.connection_id) == "owner":
-            self._announce(self.ownership.release(peer.connection_id))
-        return True
-
-    # --- ownership ------------------------------------------------------------------------------------------------
-
-    def _announce(self, change: Change, *, welcomed: Peer | None = None) -> None:
-        """Tell everybody that the slot moved, and do what follows. `welcomed` was told already that it owns."""
-        holder = self.peers.get(change.owner.connection_id) if change.owner else None
-        self.record(
-            "owner",
-            {
-                "epoch": change.epoch,
-                "why": change.why,
-                "connection": change.owner.connection_id if change.owner else None,
-                "credential": holder.credential_id if holder else None,
-                "lost": change.lost,
-            },
-        )
-        self._announcements.owner(change, welcomed=welcomed)
-        if self.notifications is not None and not self._stopping:
-            awaited = self.ownership.reserved_until is not None
-            self.notifications.owner(
-                owned=change.owner is not None, lost=change.why in ("lost", "grace_over") and not awaited
-            )
-        if change.owner is not None:
-            self._epochs.keep_ahead()
-        elif self.ownership.reserved_until is not None:
-            asyncio.get_running_loop().call_at(self.ownership.reserved_until, self._end_grace)
-        else:
-            self._owner_gone()
-
-    def _end_grace(self) -> None:
-        change = self.ownership.expire(_monotonic())
-        if change is not None:
-            self._announce(change)
-
-    def _owner_gone(self) -> None:
-        """Nobody owns and nobody is waited for: `--on-owner-leave` says what becomes of what runs."""
-        if self._stopping:
-            return
-        match self.settings.on_owner_leave:
-            case "continue":
-                pass
-            case "deny":
-                self._requests.deny_all("the owner has left")
-            case "interrupt":
-                self.store.spawn(self._turns.interrupt_all(), "interrupt")
 
     def _nobody_asked(self) -> str | None:
         gone = self.ownership.owner is None and self.ownership.reserved_until is None
@@ -380,20 +353,19 @@ class Host:
             raise UnknownSession
         return session
 
-    async def _cancel(self, peer: Peer, message: Cancel, actor: dict[str, Any]) -> None:
+    async def _cancel(self, peer: Peer, message: Cancel, actor: dict[str, Any], *, running_only: bool) -> None:
         def answer(found: bool) -> None:
             peer.send(encode(Ack(id=message.id, session_id=message.session_id, duplicate=not found)))
 
+        running = self.sessions[message.session_id].running
+        if running_only and (running is None or message.turn_id not in (None, running.turn.id)):
+            answer(False)  # what waits is the owner's
+            return
         await self._turns.cancel(message.session_id, message.turn_id, by=name_of(peer), answer=answer, actor=actor)
 
     def record(self, kind: str, fields: dict[str, Any]) -> None:
         """Put something into the audit that changes no session."""
         self.store.record(kind, fields)
-
-
-def _new_token() -> str:
-    """A reclaim token; its prefix is known to the redactor."""
-    return RECLAIM_PREFIX + secrets.token_urlsafe(32)
 
 
 def _monotonic() -> float:

@@ -12,7 +12,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from myagent.core.display import escape
-from myagent.core.messages import PermissionRequest, PermissionResolved, Prompt, SessionEvent, TerminalState
+from myagent.core.messages import (
+    Activity,
+    PermissionRequest,
+    PermissionResolved,
+    Prompt,
+    Question,
+    QuestionResolved,
+    SessionEvent,
+    TerminalState,
+)
 from myagent.exceptions import MyagentError
 from myagent.extras import install
 
@@ -47,6 +56,7 @@ class Notifications:
         self._owned = False
         self._waiting: dict[str, asyncio.TimerHandle] = {}  # by permission request
         self._began: dict[tuple[str, str], float] = {}  # running turns
+        self._own: set[tuple[str, str]] = set()  # running turns of the agent's own
         self._closed = False
 
     def event(self, event: SessionEvent) -> None:
@@ -55,13 +65,23 @@ class Notifications:
         match event:
             case Prompt():
                 self._began[event.session_id, event.id] = loop.time()
+            case Activity():
+                self._own.add((event.session_id, event.id))
             case PermissionRequest():
                 timer = loop.call_later(self._after, self._waits, event)
                 self._waiting[event.permission_request_id] = timer
-            case PermissionResolved():
-                timer_or_none = self._waiting.pop(event.permission_request_id, None)
+            case Question():
+                self._waiting[event.question_id] = loop.call_later(self._after, self._asks, event)
+            case PermissionResolved() | QuestionResolved():
+                resolved = event.question_id if isinstance(event, QuestionResolved) else event.permission_request_id
+                timer_or_none = self._waiting.pop(resolved, None)
                 if timer_or_none is not None:
                     timer_or_none.cancel()
+            case TerminalState() if (event.session_id, event.id) in self._own:
+                self._own.discard((event.session_id, event.id))
+                if not self._owned:
+                    said = f"It went on by itself after its turn, exit code {event.exit_code}."
+                    self._say("a turn has ended unowned", said, event.session_id)
             case TerminalState():
                 began = self._began.pop((event.session_id, event.id), None)
                 if began is not None and loop.time() - began > LONG_TURN and not self._owned:
@@ -98,6 +118,13 @@ class Notifications:
             title = (event.request.title or event.request.tool_name).replace("\n", " ")  # `core` has escaped it
             text += f" It asks: {title[:DETAIL_CHARACTERS]}"
         self._say("a permission request waits", text, event.session_id)
+
+    def _asks(self, event: Question) -> None:
+        self._waiting.pop(event.question_id, None)
+        text = f"Nobody has answered for {self._after:.0f} s."
+        if self._details:
+            text += f" It asks: {event.message.replace(chr(10), ' ')[:DETAIL_CHARACTERS]}"
+        self._say("a question waits", text, event.session_id)
 
     def _say(self, title: str, text: str, session_id: str | None) -> None:
         if not self._closed:

@@ -9,8 +9,10 @@ from typing import Any
 
 from myagent.agents import Answer, ToolCall, TurnIO, UnaskedCall
 from myagent.agents.rendering.output import LIVE
+from myagent.core.forms import BadForm
 from myagent.core.messages import Diff, Option
 from myagent.core.permissions import canonical
+from myagent.core.questions import Asked, Given, asked_form, asked_url
 from myagent.redaction.redactor import Redactor, Stream
 
 # Updates that carry a piece of a text, to be put together by whoever reads it, and the channel that the text is on.
@@ -45,6 +47,21 @@ class RedactedOutput:
         # The agent gets back the id that it gave, of which people may have seen another one.
         given = {shown.option_id: own.option_id for shown, own in zip(covered.options, call.options, strict=True)}
         return answer if answer.option_id is None else replace(answer, option_id=given.get(answer.option_id))
+
+    async def question(self, asked: Asked) -> Given:
+        message, form, url = self._redactor.text(asked.message), asked.form, asked.url
+        if url is not None and self._redactor.text(url) != url:
+            return Given("cancel", reason="the address holds a secret")
+        covered = asked_url(message, url) if url is not None else Asked(message)
+        if form is not None:
+            schema = self._redactor.data(form.schema())
+            try:
+                covered = asked_form(message, schema)
+            except BadForm:  # two of its names became one
+                covered = Asked(message)
+            if covered.form is None or covered.form.answers != form.answers:
+                return Given("cancel", reason="the form's own names or choices hold a secret")
+        return await self._io.question(covered)
 
     async def unasked(self, call: UnaskedCall) -> None:
         cover = self._redactor.text

@@ -13,9 +13,11 @@ from myagent.agents import Answer, ToolCall
 from myagent.core.codec import encode
 from myagent.core.messages import Ack, Outcome, PermissionDecision, PermissionResolved, SessionId
 from myagent.core.permissions import EXPIRED, allowed_once, by_mode, digest_of
-from myagent.core.refusals import AlreadyResolved, UnknownRequest
+from myagent.core.refusals import AlreadyResolved, Refused, UnknownRequest
 from myagent.eventlog import Stored
-from myagent.host.peer import Peer, name_of
+from myagent.host.peer import Peer, name_of, watches
+from myagent.host.questions import Questions
+from myagent.host.remembering import Remembering
 from myagent.host.session_store import SessionStore, iso
 
 
@@ -27,6 +29,7 @@ class Question:
     answer: asyncio.Future[Answer]
     event: Stored
     expiry: asyncio.TimerHandle
+    call: ToolCall
 
     @property
     def denied(self) -> bool:
@@ -35,13 +38,22 @@ class Question:
 
 
 class PermissionRequests:
-    """All open requests of a workspace. `nobody_asked`: a reason to deny at once, or `None`."""
+    """All open requests of a workspace, and beside them its `questions`. `nobody_asked`: a reason to deny at
+    once, or `None`."""
 
-    def __init__(self, store: SessionStore, timeout: float, nobody_asked: Callable[[], str | None]) -> None:
+    def __init__(
+        self,
+        store: SessionStore,
+        timeout: float,
+        nobody_asked: Callable[[], str | None],
+        remembering: Remembering,
+    ) -> None:
         self._store = store
+        self._remembering = remembering
         self._timeout = timeout  # seconds until an unanswered request is denied
         self._nobody_asked = nobody_asked
         self._open: dict[str, Question] = {}
+        self.questions = Questions(store, timeout, nobody_asked)
 
     async def ask(self, session_id: SessionId, turn_id: str, call: ToolCall) -> Answer:
         """Put an agent's question to the owner, and wait for the answer."""
@@ -60,7 +72,7 @@ class PermissionRequests:
 
         def opened(stored: list[Stored]) -> None:
             expiry = loop.call_later(self._timeout, self._expire, request_id)
-            self._open[request_id] = Question(session_id, answer, stored[0], expiry)
+            self._open[request_id] = Question(session_id, answer, stored[0], expiry, call)
             if (reason := self._nobody_asked()) is not None:
                 self._store.spawn(self._settle(request_id, "deny", reason), "deny")
 
@@ -68,15 +80,23 @@ class PermissionRequests:
             async with self._store.lock:
                 now = datetime.now(UTC)
                 session = self._store.sessions[session_id]
+                verdict = self._remembering.judge(call, session, now)
+                rule = verdict.rule if self._nobody_asked() is None else None
                 step = session.ask(
                     call,
                     request_id=request_id,
                     turn_id=turn_id,
                     asked_at=iso(now),
                     expires_at=iso(now + timedelta(seconds=self._timeout)),
+                    remembers=verdict.offers,
+                    missed=verdict.missed,
+                    rule=rule,
                 )
                 if isinstance(step, Answer):
                     answer.set_result(step)
+                elif rule is not None:
+                    used = self._remembering.used(rule, session, request_id, turn_id)
+                    await self._store.commit(step, on_stored=opened, fact=True, audit=(used,))
                 else:
                     await self._store.commit(step, on_stored=opened, fact=True)
 
@@ -106,8 +126,17 @@ class PermissionRequests:
         ack = encode(Ack(id=message.id, session_id=session.session_id, duplicate=step is None))
         if step is None:
             peer.send(ack)
-        else:
+        elif message.decision.remember is None:
             await self._store.commit(step, on_stored=lambda _: peer.send(ack), actor=actor)
+        else:
+            if question is None:
+                raise UnknownRequest
+            rule, made = self._remembering.keep(peer, message, question.call, session, datetime.now(UTC), actor)
+            try:
+                await self._store.commit(step, on_stored=lambda _: peer.send(ack), actor=actor, audit=(made,))
+            except Refused:
+                self._remembering.forget(rule)
+                raise
 
     def deny_unstored(self, peer: Peer, message: PermissionDecision, actor: Mapping[str, Any]) -> str | None:
         """Tell an agent no at once, with no space to store it; that follows when there is some. What was done, if
@@ -133,9 +162,10 @@ class PermissionRequests:
         return done
 
     def deny_all(self, reason: str) -> None:
-        """Deny whatever is open."""
+        """Deny whatever is open; questions are cancelled."""
         for request_id in self._open:
             self._store.spawn(self._settle(request_id, "deny", reason), "deny")
+        self.questions.cancel_all(reason)
 
     def resolved(self, event: PermissionResolved, option_id: str | None) -> None:
         """A request was closed, by whomever: its agent goes on."""
@@ -146,15 +176,17 @@ class PermissionRequests:
                 question.answer.set_result(Answer(event.outcome, event.reason, option_id))
 
     def show(self, peer: Peer) -> None:
-        """Send every open request that the connection may see, marked `pending`."""
+        """Send every open request and question that the connection may see, marked `pending`."""
         for request_id, question in self._open.items():
             if watches(peer, question.session_id):
                 peer.shown.add(request_id)
                 peer.send(b'%b,"pending":true}' % question.event.body[:-1])
+        self.questions.show(peer)
 
     def close(self) -> None:
         for question in self._open.values():
             question.expiry.cancel()
+        self.questions.close()
 
     def _expire(self, request_id: str) -> None:
         self._store.spawn(self._settle(request_id, "expired", EXPIRED), "expire")
@@ -167,8 +199,3 @@ class PermissionRequests:
                 step = session.settle(request_id, outcome, by="server", reason=reason)
                 if step is not None:
                     await self._store.commit(step, fact=True)
-
-
-def watches(peer: Peer, session_id: SessionId) -> bool:
-    """Whether a connection sees a session."""
-    return peer.cursor.session_id in (None, session_id)

@@ -15,7 +15,8 @@ from myagent.core.audit import entry
 from myagent.core.codec import encode
 from myagent.core.messages import Ack, SessionId, SessionMetadata, UserMessage
 from myagent.core.refusals import BadMessage, Conflict, NotAllowed, TooLarge
-from myagent.core.session import Session, Step, prompt_digest
+from myagent.core.session import Session, Step
+from myagent.core.turn import prompt_digest
 from myagent.eventlog import PromptKey
 from myagent.host.options import Options
 from myagent.host.peer import Peer, name_of

@@ -26,12 +26,15 @@ from myagent.core.messages import (
     Metadata,
     PermissionRequest,
     PermissionResolved,
+    Question,
+    QuestionResolved,
     SessionEvent,
     SessionId,
     SessionMetadata,
 )
 from myagent.core.refusals import DiskFull, Internal, Refused, StateGone
-from myagent.core.session import QueuedTurn, Session, Step
+from myagent.core.session import Session, Step
+from myagent.core.turn import QueuedTurn
 from myagent.delivery.fanout import Fanout
 from myagent.eventlog import Draft, EventLog, LogFailed, LogFull, LogGone, LogRefused, PromptKey, Stored, Unit
 
@@ -63,6 +66,8 @@ class SessionStore:
         # Called within a commit: a turn is to run; a permission request is no longer open (with the chosen option).
         self.begins: Callable[[Session, QueuedTurn], None]
         self.resolved: Callable[[PermissionResolved, str | None], None]
+        self.held_up: Callable[[SessionId], None]  # within a commit: a prompt waits for a turn of the agent's own
+        self.question_resolved: Callable[[QuestionResolved], None]  # as `resolved`
         self.happened: Callable[[SessionEvent], None] | None = None  # each event of a step; not the agent's output
         self.failed: Callable[[LogFailed], None]  # a fact cannot be stored any more; may be called again
         self._latest = max((each.updated_at for each in sessions.values()), default="")
@@ -152,12 +157,16 @@ class SessionStore:
                             self.happened(part)
                         if isinstance(part, PermissionResolved):
                             self.resolved(part, session.chosen_option(part.permission_request_id))
+                        elif isinstance(part, QuestionResolved):
+                            self.question_resolved(part)
                     elif part.error is not None:
                         self.fanout.state(encode(part.error), session_id=session.session_id)
                     else:
                         self.tell_metadata(session.session_id)
                 if step.begins is not None:
                     self.begins(session, step.begins)
+                if session.is_held_up:
+                    self.held_up(session.session_id)
             finally:  # whatever fails here, it is stored, and commits must go on
                 if not done.done():
                     done.set_result(None)
@@ -206,6 +215,8 @@ class SessionStore:
         before = self.sessions.get(step.session.session_id)
         digests = {each.permission_request_id: each.digest for each in before.open} if before else {}
         for event in step.events:
+            if isinstance(event, Question | QuestionResolved):
+                yield _question_record(event, actor)
             if not isinstance(event, PermissionRequest | PermissionResolved):
                 continue
             request_id = event.permission_request_id
@@ -277,6 +288,13 @@ class SessionStore:
             _log.error("task %s failed", task.get_name(), exc_info=error)
         elif error is not None:
             _log.warning("task %s: %s", task.get_name(), error)
+
+
+def _question_record(event: Question | QuestionResolved, actor: Mapping[str, Any]) -> bytes:
+    fields = {**actor, "session": event.session_id, "turn": event.id, "question": event.question_id}
+    if isinstance(event, Question):
+        return entry("question", now(), {**fields, "target": _first_line(event.message), "url": event.url})
+    return entry("answer", now(), {**fields, "outcome": event.outcome, "reason": event.reason})
 
 
 def _first_line(display: str) -> str:

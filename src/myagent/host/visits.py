@@ -8,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from myagent.core.messages import ConnectionId, Scope
+from myagent.core.messages import ConnectionId, TwoScopes
+from myagent.core.ownership import told
 from myagent.host.peer import Peer
 from myagent.host.session_store import now
 
 # Visits of one credential that are recorded by themselves: so many at once, and then one in so many seconds. At 0.5 kB
 # a record, two a visit, and one joined record in `JOINED_SECONDS`, that is 3 MB a day for an invite, at most.
-EACH: dict[Scope, tuple[int, float]] = {"owner": (256, 10.0), "follower": (64, 60.0)}
+EACH: dict[TwoScopes, tuple[int, float]] = {"owner": (256, 10.0), "follower": (64, 60.0)}
 JOINED_SECONDS = 300.0
 READS_EACH = 16  # records of one credential in that time about what it has read over HTTP; what is more is told in one
 
@@ -52,7 +53,7 @@ class Visits:
         self._reads: dict[str, dict[tuple[str | None, str | None], _Reading]] = {}  # by credential
 
     def joined(self, peer: Peer, fields: dict[str, Any]) -> None:
-        most, seconds = EACH[peer.scope]
+        most, seconds = EACH[told(peer.scope)]
         guest = self._guests.setdefault(peer.credential_id, _Guest(most, seconds, most, self._clock()))
         guest.left, guest.at = self._left(guest), self._clock()
         if guest.left >= 1:

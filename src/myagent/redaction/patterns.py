@@ -75,3 +75,11 @@ def _compiled(pattern: str) -> Any:
         raise BadPattern(pattern, why.decode(errors="replace") if isinstance(why, bytes) else str(why)) from None
     except UnicodeEncodeError:
         raise BadPattern(ascii(pattern), "it is not valid Unicode") from None
+
+
+def holds(pattern: str, text: str) -> bool:
+    """Whether a text holds a pattern; one that RE2 does not know, or without RE2, is for whoever gave it to check."""
+    try:
+        return _compiled(pattern).search(text.encode(errors=_IN_BYTES)) is not None
+    except BadPattern:
+        return True

@@ -53,7 +53,7 @@ OWN_FIELDS = frozenset(
         ),
         *("since", "time", "connectionId", "connection", "owner", "lost", "credential", "scope", "role", "outcome"),
         *("state", "mode", "code", "why", "writeIds", "write_ids", "turnId", "turn_id", "turn", "request", "session"),
-        *("lastRequestId", "last_request_id", "swapped", "standing", "tried"),
+        *("lastRequestId", "last_request_id", "swapped", "standing", "tried", "origin"),
     )
 )
 OPEN_FIELDS = frozenset(("input", "update", "agentState", "agent_state"))  # what is below is the agent's, its names too

@@ -24,6 +24,10 @@ class Page:
         """Where a browser opens the page with a token; a fragment is not sent to anybody."""
         return f"{self.address}#{token}"
 
+    def pairing_link(self, token: str) -> str:
+        """Where a browser is asked whether it wants to be paired."""
+        return self.link(f"pair.{token}")
+
 
 def find_page(settings: Settings, port: int) -> Page:
     """Where the page is opened: at an origin that is allowed and has a name of ours (then a proxy stands in front),

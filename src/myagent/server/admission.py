@@ -27,6 +27,7 @@ Route = Literal["stream", "page", "healthz", "metrics", "sessions", "events", "t
 
 SUBPROTOCOL = "myagent.v1"
 NONCE_HEADER = "X-Myagent-Device"
+NAME_HEADER = "X-Myagent-Device-Name"  # percent-encoded UTF-8
 
 _EVENTS = re.compile(r"/sessions/([A-Za-z0-9_]{1,64})/events")
 _NONCE = re.compile(r"[A-Za-z0-9_-]{22,128}")  # 128 bits at least
@@ -65,6 +66,8 @@ class Call:
     path: str = "/"  # without the base path
     network: str = ""  # where it came from
     nonce: str = ""  # that a device has chosen, of `/device`
+    device_name: str = ""  # what it calls itself; as it was sent
+    takes_gzip: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,10 @@ class Admission:
         nonce = _nonce(request) if route == "device" else ""
         if route == "device" and not nonce:
             raise Rejected(400, f"one {NONCE_HEADER} header with 22 to 128 characters is needed")
-        return Call(route, credential, _parameters(query), path_session, path, network(address), nonce)
+        names = request.headers.get_all(NAME_HEADER) if route == "device" else []
+        name = unquote(names[0], errors="replace") if len(names) == 1 else ""
+        gzip = _takes_gzip(request)
+        return Call(route, credential, _parameters(query), path_session, path, network(address), nonce, name, gzip)
 
     def _check_host(self, values: Sequence[str]) -> str:
         if len(values) != 1 or not values[0]:
@@ -131,7 +137,8 @@ class Admission:
         if tickets:
             credential = self._redeem(request, offered, tickets, headers)
         else:
-            credential = self.access.authenticator.check(headers, self._returns(request, route, address))
+            returns = self._returns(request, route, address)
+            credential = self.access.authenticator.check(headers, returns, enrols=route == "device")
         misplaced = names.intersection(_SECRET_PARAMETERS) or any(
             _LONG_TOKEN.fullmatch(each) for each in offered if each not in tickets
         )
@@ -229,6 +236,13 @@ def _nonce(request: Request) -> str:
     """What a device has chosen, empty if it is none."""
     values = request.headers.get_all(NONCE_HEADER)
     return values[0] if len(values) == 1 and _NONCE.fullmatch(values[0]) else ""
+
+
+def _takes_gzip(request: Request) -> bool:
+    """Whether `gzip` stands among the encodings, and is not refused by a weight of zero."""
+    offered = ",".join(request.headers.get_all("Accept-Encoding")).lower().split(",")
+    named = [each.replace(" ", "").partition(";") for each in offered]
+    return any(name == "gzip" and not re.fullmatch(r"q=0(\.0*)?", weight) for name, _, weight in named)
 
 
 def _parameters(query: str) -> dict[str, str]:

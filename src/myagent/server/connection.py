@@ -23,18 +23,17 @@ from myagent.delivery.window import frame as finished_frame
 from myagent.server import process_origin
 from myagent.server.assembly import Assembly, Breach
 from myagent.server.heartbeat import Heartbeat
+from myagent.server.keep_alive import asks_to_stay, stays
 from myagent.server.limits import Allowance
 from myagent.server.listener import Identity, Listener
 from myagent.server.messages import error, receive
-from myagent.server.places import HEADER_BYTES
 from myagent.server.plain_answer import PlainAnswer
 from myagent.server.protocol import make_protocol
 from myagent.server.request_head import RequestHead
-from myagent.settings import follower_limits
+from myagent.settings import limits_of
 
 OUTBOX_BYTES = 64 * 1024  # of answers that a client does not read, before no more of its messages are read
 PING = b"\x89\x00"  # a whole frame: a thousand are sent in every heartbeat
-REQUEST_BYTES = 64 * 1024  # of a whole request; as many as h11 takes
 FENCE = b"fence"  # payload of the ping after which a connection that lost ownership is closed
 
 
@@ -42,24 +41,24 @@ class Connection(asyncio.BufferedProtocol):
     """One client, from its first byte to its last. A `Peer` of the host from `accept` to `_leave`."""
 
     __slots__ = (
-        "_allowance", "_credential", "_fence_ends", "_half_closed", "_head", "_heartbeat", "_key", "_listener",
-        "_loop", "_outbox", "_protocol", "_seated", "_taken", "_text", "_timer", "_transport", "answer",
-        "answered", "connection_id", "credential_id", "cursor", "device_id", "label", "paused", "scope", "shown",
-        "since", "socket", "write",
+        "_allowance", "_credential", "_front", "_half_closed", "_head", "_heartbeat", "_key", "_listener", "_loop",
+        "_outbox", "_protocol", "_seated", "_stays", "_taken", "_text", "_timer", "_transport", "answer", "answered",
+        "connection_id", "credential_id", "credential_label", "cursor", "device_id", "label", "paused", "scope",
+        "shown", "since", "socket", "write",
     )  # fmt: skip
 
     def __init__(self, listener: Listener) -> None:
-        self._listener = listener
+        self._listener = self._front = listener
         self._loop = asyncio.get_running_loop()
         self._protocol = make_protocol(listener.settings.limits)
         self._timer: asyncio.TimerHandle | None = None  # for the handshake, then for the close
         self._head = RequestHead()
         self.answer: PlainAnswer | None = None
+        self._stays = False  # and may ask again when it has the answer
         self._half_closed = False  # the other side says no more, and waits for the answer to its request
         self._seated = False  # between joining the host and leaving it
         self._text = Assembly(listener.settings.limits.fragments)
         self._outbox = bytearray()  # answers that wait for room
-        self._fence_ends: float | None = None  # when it is closed although it has not answered the fence's ping
         self.paused = False
 
     def become(self, identity: Identity) -> None:
@@ -67,12 +66,17 @@ class Connection(asyncio.BufferedProtocol):
         self.connection_id = identity.connection_id
         self.credential_id = identity.credential.credential_id
         self.device_id = identity.credential.device_id
+        self.credential_label = identity.credential.label
         self._credential = identity.credential
         self.scope: Scope = identity.scope
         self.label = identity.label
         self.since = identity.since
         self.shown: set[str] = set()
         self.cursor = Cursor(self._listener.host.fanout, self, session_id=identity.session_id)
+
+    def pass_to(self, listener: Listener) -> None:
+        """Let another listener take the request, and all that follows: of several at one address, the one it names."""
+        self._listener = listener
 
     @property
     def addresses(self) -> tuple[tuple[str, int], tuple[str, int]]:
@@ -123,7 +127,8 @@ class Connection(asyncio.BufferedProtocol):
                 self._send_protocol()  # which has an answer of its own to a line that is too long
                 self._count_head()
                 return
-        # What comes behind a request is frames once it was accepted. Before, the protocol would answer them unasked.
+        # What comes behind a request is frames once it was accepted. Before, the protocol would answer them.
+        self._stays = self._stays and not data  # who does not wait for an answer gets no second one
         if data and self._protocol.state is not State.CONNECTING:
             self._take(data)
         self._send_protocol()
@@ -133,10 +138,10 @@ class Connection(asyncio.BufferedProtocol):
     def _count_head(self) -> None:
         if self._protocol.state is not State.CONNECTING or self._protocol.parser_exc is not None:
             return  # answered
-        if self._head.size > REQUEST_BYTES:
+        if self._head.is_too_long:
             self.respond(self._protocol.reject(431, "the request is too long\n"), key="too long")
         else:
-            self._listener.places.requests.put(self, self._head.size + HEADER_BYTES * self._head.lines)
+            self._listener.places.requests.put(self, self._head.weight)
 
     def _take(self, data: bytes) -> None:
         protocol = self._protocol
@@ -145,6 +150,7 @@ class Connection(asyncio.BufferedProtocol):
             if isinstance(event, Frame):
                 self._frame_received(event)
             elif isinstance(event, Request):
+                self._stays = self.socket >= 0 and asks_to_stay(event)
                 self._listener.requested(self, event)
         if protocol.parser_exc is not None:  # the other side broke the protocol; the close frame is waiting
             self._leave(clean=False)
@@ -153,7 +159,7 @@ class Connection(asyncio.BufferedProtocol):
         answered = self._protocol.state is not State.CONNECTING or self._protocol.close_expected()
         # TLS has no half-close in asyncio: there nobody hears an answer any more.
         if self._head.whole and not answered and self._transport.can_write_eof():
-            self._half_closed = True
+            self._half_closed, self._stays = True, False
             return True
         self._leave(clean=False)
         self._protocol.receive_eof()
@@ -190,15 +196,19 @@ class Connection(asyncio.BufferedProtocol):
 
     # --- opening --------------------------------------------------------------------------------------------------
 
-    def respond(self, response: Response, *, key: str | None = None) -> None:
-        """Answer the request as plain HTTP, and close; there is nobody to answer once the other side broke off. `key`:
-        whom what is not taken of it is counted for; `None`: it is scope `owner`'s, and not counted."""
+    def respond(self, response: Response, *, key: str | None = None) -> PlainAnswer | None:
+        """Answer the request as plain HTTP, and close unless it may stay; there is nobody to answer once the other side
+        broke off. `key`: whom what is not taken of it is counted for; `None`: scope `owner`'s, and not counted."""
         if self._protocol.parser_exc is not None:
             self.abort()
-            return
-        self._protocol.send_response(response)
-        self.answer = PlainAnswer(self, self._listener.places, key)
-        self._send_protocol()
+            return None
+        answer = self.answer = PlainAnswer(self, self._listener.places, key)
+        if self._stays and stays(response):
+            self.write(response.serialize())
+        else:
+            self._stays = False
+            self._protocol.send_response(response)
+            self._send_protocol()
         if not self.paused and self.socket >= 0:
             self._drained()
         else:  # over TLS nobody tells when it was taken, but that the other side is gone
@@ -206,11 +216,20 @@ class Connection(asyncio.BufferedProtocol):
             self.answer.unread(len(response.body or b""))
         if self._half_closed:  # nothing comes that would tell that the answer was taken
             self._transport.close()
+        return answer
 
     def _drained(self) -> None:
         assert self.answer is not None
-        self._start_timer(self._listener.settings.close_timeout)
-        self.answer.drained()
+        self.answer.drained(stays=self._stays)
+        settings = self._listener.settings
+        self._start_timer(settings.handshake_timeout if self._stays else settings.close_timeout)
+        if self._stays:  # as it was when it came
+            self._listener = self._front
+            self.answer, self._head = None, RequestHead()
+            self._protocol = make_protocol(settings.limits)
+            self._listener.stays(self)
+        elif not self._protocol.eof_sent:  # it was to stay, and did not wait
+            self._transport.close()
 
     def accept(self, request: Request, *, as_follower: bool, after_seq: int | None, reclaim: str | None) -> None:
         """Finish the handshake and join the host; a request that is no valid upgrade is answered as such."""
@@ -223,7 +242,7 @@ class Connection(asyncio.BufferedProtocol):
         request.headers.clear()  # the protocol's parser keeps the request as long as the connection: 2 kB of headers
         self._cancel_timer()
         if self.scope != "owner":
-            self._protocol.max_message_size = follower_limits(self._listener.settings.limits).message_bytes
+            self._protocol.max_message_size = limits_of(self._listener.settings.limits, self.scope).message_bytes
         self._allowance = Allowance(self._listener.settings.limits)
         self._heartbeat.start(self._loop.time(), len(self._listener.host.peers))
         self._seated = True
@@ -267,10 +286,8 @@ class Connection(asyncio.BufferedProtocol):
             self._listener.places.messages.drop(self)
 
     def _message_received(self, data: bytes) -> None:
-        allowance, now = self._allowance, self._heartbeat.heard
-        fenced = self._fence_ends is not None
-        allowed = allowance.fenced_message(now) if fenced else allowance.message(now, owns=self._owns())
-        receive(self, self._listener.host, data, wait=None if allowed else allowance.retry_after)
+        allowed = self._allowance.message(self._heartbeat.heard, owns=self._owns())
+        receive(self, self._listener.host, data, wait=None if allowed else self._allowance.retry_after)
 
     def _owns(self) -> bool:
         return self._listener.host.ownership.role(self.connection_id) == "owner"
@@ -294,7 +311,7 @@ class Connection(asyncio.BufferedProtocol):
     def refuse(self, message_id: str | None, refusal: Refused) -> None:
         """Answer with an `error`; too many of them end the connection."""
         self.send(error(message_id, refusal))
-        if self._fence_ends is not None and isinstance(refusal, StaleOwner):
+        if self._allowance.fence_ends is not None and isinstance(refusal, StaleOwner):
             return  # sent before it could know; how many there may be is what `fence` allows
         if not self._allowance.error(self._loop.time()):
             self.close(1008, "too many errors")
@@ -306,8 +323,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         settings = self._listener.settings
         unnoticed = 2 * settings.heartbeat  # how long an owner may be cut off: what it sent meanwhile comes at once
-        self._allowance.fence(unnoticed)
-        self._fence_ends = self._loop.time() + unnoticed + settings.stall_timeout
+        self._allowance.fence(unnoticed, self._loop.time() + unnoticed + settings.stall_timeout)
         self._protocol.send_ping(FENCE)
         self._send_protocol()
 
@@ -323,7 +339,7 @@ class Connection(asyncio.BufferedProtocol):
         verdict = self._heartbeat.judge(now, paused=self.paused, owns=self._owns)
         if verdict == "slow":
             self.close(4408, "reads too slowly")
-        elif self._fence_ends is not None and now > self._fence_ends:
+        elif self._allowance.fence_ends is not None and now > self._allowance.fence_ends:
             self.close(4409, "ownership lost")
         elif verdict == "dead":
             self._leave(clean=False)
@@ -381,4 +397,4 @@ class Connection(asyncio.BufferedProtocol):
     def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+        self._timer = None

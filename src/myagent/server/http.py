@@ -15,7 +15,7 @@ from myagent.access.tickets import SECONDS as TICKET_SECONDS
 from myagent.access.tickets import Tickets, TicketsFull
 from myagent.core.codec import encode
 from myagent.eventlog import with_update
-from myagent.host.host import Host
+from myagent.host.peer import clean_label
 from myagent.server.admission import (
     NO_CREDENTIAL,
     NOT_STORED,
@@ -26,7 +26,8 @@ from myagent.server.admission import (
     number,
 )
 from myagent.server.metrics import METRICS_TYPE, MeasuredLog
-from myagent.server.static import PAGE_POLICY, page_files
+from myagent.server.static import page_files, page_policy
+from myagent.server.workspace import Workspace
 from myagent.settings import Settings
 
 PAGE_BYTES = 1 << 20  # of events in one answer
@@ -40,7 +41,7 @@ class Answers:
     """Answers calls that admission has let through."""
 
     def __init__(
-        self, host: Host, settings: Settings, *, access: Access, tickets: Tickets, measures: MeasuredLog
+        self, host: Workspace, settings: Settings, *, access: Access, tickets: Tickets, measures: MeasuredLog
     ) -> None:
         self._host = host
         self._settings = settings
@@ -87,15 +88,18 @@ class Answers:
                     raise Rejected(403, "owner only")
                 return _response(200, await self._measures.exposition(self._host), METRICS_TYPE)
             case _:
-                return self._page(call.path)
+                return self._page(call)
 
-    def _page(self, path: str) -> Response:
+    def _page(self, call: Call) -> Response:
         """A file of the page, which has relative addresses in it and so must be at a path that ends in a slash."""
-        if path == self._settings.base_path:
-            return _response(308, b"", "text/plain; charset=utf-8", Location=f"{path}/")
-        file = page_files()[path]
-        own = {"Cross_Origin_Opener_Policy": "same-origin"}
-        return _response(200, file.body, file.content_type, policy=PAGE_POLICY, **own)
+        if call.path == self._settings.base_path:
+            return _response(308, b"", "text/plain; charset=utf-8", Location=f"{call.path}/")
+        file = page_files()[call.path]
+        own = {"Cross_Origin_Opener_Policy": "same-origin", "Vary": "Accept-Encoding"}
+        if call.takes_gzip:
+            own["Content_Encoding"] = "gzip"
+        body = file.gzipped if call.takes_gzip else file.body
+        return _response(200, body, file.content_type, policy=page_policy(), cache=file.cache, **own)
 
     def _ticket(self, call: Call) -> Response:
         assert call.credential is not None
@@ -113,7 +117,7 @@ class Answers:
         if not self._access.authenticator.still_good(call.credential):
             raise Rejected(401, NO_CREDENTIAL)
         try:
-            told = self._access.exchange(call.credential, call.nonce)
+            told = self._access.exchange(call.credential, call.nonce, clean_label(call.device_name))
         except Spent:
             raise Rejected(401, NO_CREDENTIAL) from None
         except OSError:
@@ -173,14 +177,16 @@ def rejection(rejected: Rejected) -> Response:
     return _response(rejected.status, body, "text/plain; charset=utf-8", **extra)
 
 
-def _response(status: int, body: bytes, content_type: str, *, policy: str = DATA_POLICY, **extra: str) -> Response:
+def _response(
+    status: int, body: bytes, content_type: str, *, policy: str = DATA_POLICY, cache: str = "no-store", **extra: str
+) -> Response:
     headers = Headers(
         [
             ("Date", formatdate(usegmt=True)),
             ("Connection", "close"),
             ("Content-Length", str(len(body))),
             ("Content-Type", content_type),
-            ("Cache-Control", "no-store"),
+            ("Cache-Control", cache),
             ("X-Content-Type-Options", "nosniff"),
             ("Referrer-Policy", "no-referrer"),
             ("Content-Security-Policy", policy),

@@ -36,16 +36,19 @@ class Bucket:
 class Allowance:
     """What one connection has left of its limits."""
 
-    __slots__ = ("_control", "_errors", "_limits", "_messages")
+    __slots__ = ("_control", "_errors", "_limits", "_messages", "fence_ends")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._messages = Bucket(limits.follower_messages_per_second, limits.owner_messages_per_second)
         self._control = Bucket(CONTROL_FRAMES_PER_SECOND, 5 * CONTROL_FRAMES_PER_SECOND)
         self._errors: list[float] = []  # times of the last errors
+        self.fence_ends: float | None = None  # when a former owner is closed although it answers no ping
 
     def message(self, now: float, *, owns: bool) -> bool:
-        """Whether one more message may come, of a connection that owns or follows."""
+        """Whether one more message may come, of a connection that owns, follows, or has lost the slot."""
+        if self.fence_ends is not None:
+            return self._messages.take(now)
         limits = self._limits
         self._messages.rate = limits.owner_messages_per_second if owns else limits.follower_messages_per_second
         self._messages.burst = limits.owner_messages_per_second if owns else FOLLOWER_BURST
@@ -56,14 +59,11 @@ class Allowance:
         """Seconds after which as many messages as ever may come at once."""
         return self._messages.refill
 
-    def fence(self, unnoticed: float) -> None:
-        """What an owner sent in the `unnoticed` seconds before it lost the slot may come at once."""
+    def fence(self, unnoticed: float, ends: float) -> None:
+        """What an owner sent in the `unnoticed` seconds before it lost the slot may come at once, until `ends`."""
+        self.fence_ends = ends
         rate = self._limits.owner_messages_per_second
         self._messages = Bucket(rate, rate * (unnoticed + 1))
-
-    def fenced_message(self, now: float) -> bool:
-        """Whether one more message may come of a connection that lost the slot."""
-        return self._messages.take(now)
 
     def control_frame(self, now: float) -> bool:
         """Whether one more ping or pong may come."""

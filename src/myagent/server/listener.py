@@ -10,8 +10,8 @@ from websockets.http11 import Request
 
 from myagent.access.credentials import Credential
 from myagent.core.messages import ConnectionId, Scope, SessionId
-from myagent.host.host import Host
 from myagent.server.places import Places
+from myagent.server.workspace import Workspace
 from myagent.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,16 +34,25 @@ class Listener(Protocol):
     """Where a connection comes from: judges its request, and forgets it when it is gone."""
 
     settings: Settings
-    host: Host
-    places: Places
+
+    @property
+    def host(self) -> Workspace: ...
+
+    @property
+    def places(self) -> Places: ...
+
     # Where every connection's bytes arrive; they are taken out before the next one reads. A view, because asyncio's TLS
     # fills `buffer[n:]` with a second record, which of a `bytearray` is a copy.
-    incoming: memoryview
+    @property
+    def incoming(self) -> memoryview: ...
 
     def opened(self, connection: Connection) -> None: ...
 
     def requested(self, connection: Connection, request: Request) -> None:
         """A whole HTTP request has come; answers with `respond` or `accept`, now or later."""
+
+    def stays(self, connection: Connection) -> None:
+        """It has its whole answer, and may ask again."""
 
     def closed(self, connection: Connection) -> None: ...
 

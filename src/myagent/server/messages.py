@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from myagent.core.codec import decode, encode
 from myagent.core.messages import Error
 from myagent.core.refusals import BadMessage, Internal, RateLimited, Refused, UnknownType
-from myagent.host.host import Host
+from myagent.server.workspace import Workspace
 
 if TYPE_CHECKING:
     from myagent.server.connection import Connection
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def receive(connection: Connection, host: Host, data: bytes, *, wait: float | None) -> None:
+def receive(connection: Connection, host: Workspace, data: bytes, *, wait: float | None) -> None:
     """`wait`: seconds, if it is one message too many; it is read all the same, since its answer bears its id."""
     message_id = None
     try:

@@ -11,7 +11,7 @@ import re
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,11 +19,11 @@ import msgspec
 
 from myagent.eventlog import EventLog, LogRefused, Opened, PromptKey, Stored, Unit
 from myagent.server.loop_time import LoopTime
+from myagent.server.workspace import Workspace
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-    from myagent.host.host import Host
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 COMMIT_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -74,6 +74,7 @@ class MeasuredLog:
         self.commit_seconds = Histogram(COMMIT_SECONDS)
         self.permission_seconds = Histogram(WAIT_SECONDS)
         self.loop = LoopTime()
+        self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}  # of others: name → its text, its value
         self._asked: dict[str, float] = {}  # open permission requests → since when
         self._decoder = msgspec.json.Decoder(_Question)
 
@@ -97,7 +98,7 @@ class MeasuredLog:
 
         self._log.write(replace(unit, on_commit=committed, on_refuse=None if unit.on_refuse is None else refused))
 
-    async def exposition(self, host: Host) -> bytes:
+    async def exposition(self, host: Workspace) -> bytes:
         """Everything in Prometheus' text format."""
         await asyncio.to_thread(importlib.import_module, "prometheus_client")  # takes a while, the first time
         from prometheus_client import generate_latest
@@ -124,7 +125,7 @@ class MeasuredLog:
                 if asked is not None:  # else by an earlier server
                     self.permission_seconds.observe(now - asked)
 
-    def _metrics(self, host: Host) -> list[Metric]:
+    def _metrics(self, host: Workspace) -> list[Metric]:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
         def counter(name: str, text: str, label: str, counts: Counter[str]) -> Metric:
@@ -171,6 +172,7 @@ class MeasuredLog:
             counter("turns", "Turns that ended.", "stop_reason", self.turns),
             counter("permissions", "Permission requests that were closed.", "outcome", self.decided),
             histogram("commit_seconds", "From giving an event to the log until it is durable.", self.commit_seconds),
+            *(GaugeMetricFamily(f"myagent_{name}", text, read()) for name, (text, read) in self.gauges.items()),
             histogram("permission_wait_seconds", "From a request to its answer.", self.permission_seconds),
         ]
 

@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from myagent.access.credentials import Credential
+from myagent.core.ownership import told
 from myagent.server.admission import Rejected
 from myagent.server.listening import batch
 from myagent.server.tls import TURNS
@@ -31,7 +32,6 @@ UNFINISHED_REQUESTS_BYTES = 16 << 20
 UNFINISHED_MESSAGES_BYTES = 32 << 20  # of all but the owner
 UNREAD_ANSWERS_BYTES = 32 << 20  # of HTTP, to all but scope `owner`
 OUTBOX_BYTES_IN_ALL = 16 << 20  # of answers on WebSockets, to all but scope `owner`
-HEADER_BYTES = 256  # that a header takes beside its characters, once it was read
 OWNER_PLACES = 4  # of the connections, kept for owner scope so that followers cannot lock it out
 WORK = 16  # answers of one scope that are being made, or were made and are not taken yet: about 1 MiB each
 WORK_EACH = 4  # of one credential that is no owner's
@@ -119,7 +119,7 @@ class Work:
     @asynccontextmanager
     async def place(self, credential: Credential | None) -> AsyncIterator[None]:
         """Wait for a place, and have it. Raises `Rejected` where too many wait; `None` is whoever has no credential."""
-        scope = credential.scope if credential is not None else "follower"
+        scope = told(credential.scope) if credential is not None else "follower"
         name = f"credential {credential.credential_id if credential is not None else None}"
         owns = scope == "owner"
         if self._waiting[scope] >= WAITING + WORK or (not owns and self._waiting[name] >= WAITING_EACH + WORK_EACH):

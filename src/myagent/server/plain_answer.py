@@ -31,12 +31,12 @@ class PlainAnswer:
             self._places.unread.add(self._connection, self._key)
             self._places.answers.put(self._connection, size)
 
-    def drained(self) -> None:
-        """The kernel has all of it: what is left is that the other side goes."""
+    def drained(self, *, stays: bool) -> None:
+        """The kernel has all of it: the other side goes, or `stays` to ask again."""
         self._drained = True
         self._places.unread.drop(self._connection)
         self._places.answers.drop(self._connection)
-        if self._key is not None:
+        if self._key is not None and not stays:
             self._places.lingering.add(self._connection, self._key)
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+REQUEST_BYTES = 64 * 1024  # of a whole request; as many as h11 takes
+HEADER_BYTES = 256  # that a header takes beside its characters, once it was read
 REQUEST_END = b"\r\n\r\n"
 
 
@@ -15,6 +17,15 @@ class RequestHead:
         self.whole = False  # its end has come
         self.size = 0  # bytes of it that have come
         self.lines = 0
+
+    @property
+    def is_too_long(self) -> bool:
+        return self.size > REQUEST_BYTES
+
+    @property
+    def weight(self) -> int:
+        """Bytes that it takes in memory."""
+        return self.size + HEADER_BYTES * self.lines
 
     def split(self, data: bytes) -> tuple[bytes, bytes]:
         """What is still of the request, and what is behind its end."""

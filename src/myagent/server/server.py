@@ -6,9 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
-import ssl
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -17,34 +15,34 @@ from typing import Any, Self
 from websockets.http11 import Request
 
 from myagent.access.credentials import Credential
-from myagent.access.invites import DEFAULT_LIFETIME
+from myagent.access.invites import DEFAULT_LIFETIME, PAIRED_LIFETIME
 from myagent.access.registry import Access, CreateInvite, Invitation, RevokeInvites
 from myagent.access.state_directory import StateDir
 from myagent.access.tickets import Tickets
 from myagent.agents import Agent
 from myagent.agents.processes import confinement, kept
 from myagent.agents.processes.ledger import Ledger
+from myagent.core.messages import May
+from myagent.core.ownership import scope_of
 from myagent.eventlog import EventLog
 from myagent.eventlog.sqlite import SqliteLog
 from myagent.host.host import Host
 from myagent.server import process_origin
+from myagent.server.acceptor import Acceptor
 from myagent.server.addresses import ANYWHERE, Page, bracketed, find_page
-from myagent.server.admission import Admission, Call, Rejected
+from myagent.server.admission import Admission, Rejected
 from myagent.server.connection import Connection
 from myagent.server.control import ControlSocket
 from myagent.server.http import Answers, rejection
-from myagent.server.listening import CannotListen, ExposedPlain, begin, listen, load_tls
+from myagent.server.listening import CannotListen, ExposedPlain
 from myagent.server.metrics import MeasuredLog
 from myagent.server.places import Places
 from myagent.server.rate_limit import Failures, network
-from myagent.server.tls import TlsListener, stop_listening
 from myagent.server.upgrade import Upgrades
 from myagent.settings import Settings
 
 __all__ = ["CannotListen", "ExposedPlain", "Server", "Settings"]
 
-BEATS = 10  # looks at every connection in one heartbeat interval
-READ_BYTES = 64 * 1024  # at a time from one connection
 EXPIRY_SECONDS = 0.5  # between two looks for expired invites: their connections are closed within a second
 SEEN_LOOKS = 120  # after which it is stored when invites were seen last
 
@@ -64,7 +62,7 @@ class Server:
     ) -> None:
         self.settings = settings or Settings()
         self.workspace = workspace.resolve()
-        self.port = self.settings.port
+        self.acceptor = Acceptor(self.settings, lambda: self)
         self._state = StateDir(self.workspace)
         self._access = Access(self._state.path)
         self._control = ControlSocket(self._state.path, self._access.answer, self._trusts)
@@ -72,23 +70,17 @@ class Server:
         self.auth_path = self._access.auth_path
         self._measures = MeasuredLog(log or SqliteLog(self._state.path / "sessions.db", quota=self.settings.max_log))
         self.host = Host(self.workspace, agent, self._measures, self.settings)
-        self.places = Places(self.settings)
+        self.host.rules = self._access.rules
         self._upgrades = Upgrades(self.host, self._access, self.places)
         self._answers = Answers(
             self.host, self.settings, access=self._access, tickets=self._tickets, measures=self._measures
         )
-        self._tls: ssl.SSLContext | None = None
-        self._server: asyncio.Server | None = None
-        self._tls_listener: TlsListener | None = None  # accepts in the server's place
-        self.incoming = memoryview(bytearray(READ_BYTES))
-        self._connections: set[Connection] = set()
-        self._empty = asyncio.Event()  # no connections are left, while the server closes
-        self._working: dict[Connection, asyncio.Task[None]] = {}
-        self._beat_timer: asyncio.TimerHandle | None = None
         self._expiry_timer: asyncio.TimerHandle | None = None
         self._expiry_looks = 0
         self._resources = contextlib.ExitStack()  # what is let go when it is closed
         self._started = self._closed = False
+        self.on_ended: Callable[[], None] = lambda: None  # called when credentials were revoked or have expired
+        self.on_stopped: Callable[[], Awaitable[None]] | None = None  # awaited when the last event was stored
         self.on_wrong_credential: Callable[[str], None] = lambda _: None  # gets the address that it came from
 
     @property
@@ -97,9 +89,23 @@ class Server:
         return self._access.token
 
     @property
+    def measures(self) -> MeasuredLog:
+        """What `/metrics` tells."""
+        return self._measures
+
+    @property
+    def access(self) -> Access:
+        """Who may connect."""
+        return self._access
+
+    @property
+    def port(self) -> int:
+        return self.acceptor.port
+
+    @property
     def url(self) -> str:
         """Where clients connect: `ws://host:port`, `wss://` with TLS."""
-        return f"{'wss' if self._tls else 'ws'}://{bracketed(self.settings.host)}:{self.port}"
+        return self.acceptor.url
 
     @property
     def page(self) -> Page:
@@ -113,14 +119,24 @@ class Server:
         session_id: str | None = None,
         lifetime: float = DEFAULT_LIFETIME,
         uses: int | None = None,
+        may: May = "watch",
     ) -> Invitation:
-        """Let somebody watch, and never drive: all sessions or one, for `lifetime` seconds, on as many devices as
-        they like or `uses`. Its `link` opens the page; both that and its token are told here and never again.
+        """Let somebody watch, or more, as `may` says: all sessions or one, for `lifetime` seconds, on as many devices
+        as they like or `uses`. Its `link` opens the page; both that and its token are told here and never again.
 
         Raises `BadRequest`, `InvitesFull`, `NotStored`.
         """
-        made = self._access.answer(CreateInvite(lifetime=lifetime, label=label, session_id=session_id, uses=uses))
+        wanted = CreateInvite(lifetime=lifetime, label=label, session_id=session_id, uses=uses, scope=scope_of(may))
+        made = self._access.answer(wanted)
         return Invitation(made["id"], made["token"], made["expiresAt"], self.page.link(made["token"]))
+
+    def pair(self, may: May = "drive", *, label: str = "", lifetime: float = PAIRED_LIFETIME) -> Invitation:
+        """Let one device enrol within `ENROL_SECONDS`, which may then come back for `lifetime` seconds.
+
+        Raises `BadRequest`, `InvitesFull`, `NotStored`.
+        """
+        made = self._access.answer(CreateInvite(lifetime=lifetime, label=label, scope=scope_of(may), pairs=True))
+        return Invitation(made["id"], made["token"], made["expiresAt"], self.page.pairing_link(made["token"]))
 
     def invite_label(self, invite_id: str) -> str:
         """What an invite was named; of one that there is no more, nothing."""
@@ -141,7 +157,7 @@ class Server:
 
     async def start(self) -> None:
         """Listen; returns when connections are taken."""
-        self._tls = load_tls(self.settings)
+        self.acceptor.load()
         self._state.open()
         try:
             with contextlib.suppress(OSError):  # whoever wants to start something is told why it cannot be
@@ -153,21 +169,14 @@ class Server:
                 )  # fmt: skip
             self.host.redactor.register(self.token)
             # First, so that a port in use is told before anything is recovered.
-            self._server = await listen(self.settings, lambda: Connection(self))
-            self.port = self._server.sockets[0].getsockname()[1]
+            await self.acceptor.listen()
             await self.host.start(survivors=self._end_survivors())
             self._admission = self._make_admission()
             self._govern()
             await self._control.open()
-            self.places.measure()
-            if self._tls is None:
-                await begin(self._server)
-            else:
-                timeout = self.settings.handshake_timeout
-                self._tls_listener = TlsListener(self._server, lambda: Connection(self), self._tls, timeout)
+            await self.acceptor.begin()
         except BaseException:
-            if self._server is not None:
-                self._server.close()
+            self.acceptor.abandon()
             await self._control.close()
             await self.host.abandon()
             self._resources.close()
@@ -175,7 +184,6 @@ class Server:
             raise
         self._started = True
         self._measures.loop.start()
-        self._beat()
         self._look_for_expired()
 
     async def close(self) -> None:
@@ -183,27 +191,15 @@ class Server:
         if self._closed or not self._started:
             return
         self._closed = True
-        assert self._server is not None
-        if self._tls_listener is not None:
-            await self._tls_listener.stop()
-        await stop_listening(self._server)
+        await self.acceptor.stop()
         await self._control.close()
         self._measures.loop.stop()
-        for timer in (self._beat_timer, self._expiry_timer):
-            if timer is not None:
-                timer.cancel()
+        if self._expiry_timer is not None:
+            self._expiry_timer.cancel()
         await self.host.stop()
-        for connection in list(self._connections):
-            if connection in self.places.pending or (connection in self._working and connection.answer is None):
-                connection.abort()
-            else:
-                connection.close(1001, "the server is stopping")
-        if self._connections:
-            self._empty.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._empty.wait(), self.settings.close_timeout)
-        for connection in list(self._connections):
-            connection.abort()
+        if self.on_stopped is not None:
+            await self.on_stopped()
+        await self.acceptor.close()
         await self.host.close()
         self._save_seen()
         self._resources.close()
@@ -224,30 +220,29 @@ class Server:
 
     # --- for connections ------------------------------------------------------------------------------------------
 
+    @property
+    def places(self) -> Places:
+        return self.acceptor.places
+
+    @property
+    def incoming(self) -> memoryview:
+        return self.acceptor.incoming
+
     def opened(self, connection: Connection) -> None:
-        self._connections.add(connection)
-        if self._closed:  # it was accepted just before; `close` has not seen it
-            connection.abort()
-            return
-        (address, _), _ = connection.addresses
-        self.places.opened(connection, network(address), len(self._connections))
+        self.acceptor.opened(connection)
+
+    def stays(self, connection: Connection) -> None:
+        self.acceptor.stays(connection)
 
     def closed(self, connection: Connection) -> None:
-        self._connections.discard(connection)
-        if not self._connections:
-            self._empty.set()
-        self.places.closed(connection)
-        task = self._working.pop(connection, None)
-        if task is not None:
-            task.cancel()
+        self.acceptor.closed(connection)
 
     def still_good(self, credential: Credential) -> bool:
         return self._access.authenticator.still_good(credential)
 
     def requested(self, connection: Connection, request: Request) -> None:
         (address, _), _ = connection.addresses
-        self.places.pending.drop(connection)
-        self.places.requests.drop(connection)
+        self.acceptor.asked(connection)
         try:
             call = self._admission.judge(request, address)
             if call.route == "stream":
@@ -256,23 +251,8 @@ class Server:
         except Rejected as rejected:
             connection.respond(rejection(rejected), key=network(address))
             return
-        task = asyncio.get_running_loop().create_task(self._answer(connection, call), name=f"GET {call.route}")
-        self._working[connection] = task
-
-    async def _answer(self, connection: Connection, call: Call) -> None:
-        """Answer a call. A place for one that costs something is kept until the answer was taken: so no more are made
-        than can be sent."""
-        key: str | None = network(connection.addresses[0][0])
-        if call.credential is not None:
-            key = None if call.credential.scope == "owner" else call.credential.credential_id
-        try:
-            async with self.places.work.place(call.credential) if self._answers.costs(call) else nullcontext():
-                connection.respond(await self._answers.answer(call), key=key)
-                if connection.answer is not None:
-                    await connection.answer.taken()
-        except Rejected as rejected:
-            connection.respond(rejection(rejected), key=key)
-        self._working.pop(connection, None)
+        answering = self.acceptor.answer(connection, call, self._answers)
+        self.acceptor.work(connection, asyncio.get_running_loop().create_task(answering, name=f"GET {call.route}"))
 
     # --- starting -------------------------------------------------------------------------------------------------
 
@@ -287,7 +267,7 @@ class Server:
             allowed_hosts=frozenset(each.lower() for each in self.settings.allowed_hosts),
             allowed_origins=frozenset(self.settings.allowed_origins),
             port=self.port,
-            tls=self._tls is not None,
+            tls=self.acceptor.tls,
             wildcard=host in ANYWHERE,
             base_path=self.settings.base_path,
             open_metrics=self.settings.open_metrics,
@@ -315,7 +295,7 @@ class Server:
     def _connected(self, credential_id: str) -> list[Connection]:
         seated = self.host.peers
         return [
-            connection for connection in self._connections if connection.is_seated
+            connection for connection in self.acceptor.connections if connection.is_seated
             and connection.connection_id in seated
             and credential_id in (connection.credential_id, connection.device_id)
         ]  # fmt: skip
@@ -324,6 +304,7 @@ class Server:
         """Close all connections of a credential, or of a device. The slot that one held is free at once: nobody may
         reclaim it."""
         self._tickets.forget(credential_id)
+        self.on_ended()
         for connection in self._connected(credential_id):
             self.host.leave(connection, clean=True)
             connection.close(4401, f"the credential was {why}" if why == "revoked" else f"the credential has {why}")
@@ -357,7 +338,7 @@ class Server:
             "page": asdict(self.page),
             "host": self.settings.host,
             "port": self.port,
-            "tls": self._tls is not None,
+            "tls": self.acceptor.tls,
             "allowedHosts": list(self.settings.allowed_hosts),
             "allowedOrigins": list(self.settings.allowed_origins),
             "owner": owner.connection_id if owner else None,
@@ -365,13 +346,3 @@ class Server:
             "pid": os.getpid(),
             "wall": confinement.chosen.wall,
         }
-
-    def _beat(self) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        late = now - self._beat_timer.when() if self._beat_timer is not None else 0.0
-        for connection in list(self._connections):
-            if late > self.settings.heartbeat:  # the process was stopped, or the machine had no time for it
-                connection.excuse(late)
-            connection.beat(now)
-        self._beat_timer = loop.call_later(self.settings.heartbeat / BEATS, self._beat)

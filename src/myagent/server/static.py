@@ -1,19 +1,29 @@
-"""The web page as the server answers it: its files, read once, and what a browser may do with them."""
+"""The web page as the server answers it: its files, read once, and what a browser may do with them.
+
+The page comes in two answers: itself with its style, and its script, joined from the modules and named after its
+content, so that it may be kept for ever. Every file has its own path, too.
+"""
 
 from __future__ import annotations
 
+import base64
+import gzip
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-# Nothing inline, nothing from elsewhere, and no text ever becomes markup or script: with Trusted Types a browser
-# refuses the assignment itself. `connect-src 'self'` has the WebSocket of the same origin in it.
-PAGE_POLICY = "; ".join((
+from myagent.server.bundle import joined
+
+# Nothing from elsewhere, nothing inline but the one style that the hash names, and no text ever becomes markup or
+# script: with Trusted Types a browser refuses the assignment itself. `connect-src 'self'` has the WebSocket of the same
+# origin in it.
+_POLICY = (
     "default-src 'none'",
     "script-src 'self'",
-    "style-src 'self'",
+    "style-src 'sha256-{style}'",
     "img-src 'self'",
     "connect-src 'self'",
     "frame-ancestors 'none'",
@@ -21,7 +31,7 @@ PAGE_POLICY = "; ".join((
     "form-action 'none'",
     "require-trusted-types-for 'script'",
     "trusted-types 'none'",
-))  # fmt: skip
+)
 
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -29,25 +39,61 @@ _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
 }
+_STYLE = '<link rel="stylesheet" href="app.css">'
+_KEPT = "public, max-age=31536000, immutable"  # the longest that a cache takes
 
 
 @dataclass(frozen=True, slots=True)
 class PageFile:
-    """One file of the page."""
+    """One file of the page, and the same compressed."""
 
     body: bytes
     content_type: str
+    gzipped: bytes
+    cache: str = "no-store"
 
 
 @cache
 def page_files() -> dict[str, PageFile]:
     """Every file of the page by its path on the server, the page itself being `/`. No request reads the disk."""
+    sources = {
+        path: file.read_bytes()
+        for path, file in _below(files("myagent.web"), "")
+        if f".{path.rpartition('.')[2]}" in _TYPES
+    }
+    script = joined({path: body.decode() for path, body in sources.items() if path.endswith(".js")}, "app.js").encode()
+    kept = {"app.js": script, "icon.svg": sources["icon.svg"]}
+    page = sources["index.html"].decode().replace(_STYLE, f"<style>{_style(sources)}</style>")
     found = {}
-    for path, file in _below(files("myagent.web"), "/"):
-        content_type = _TYPES.get(f".{file.name.rpartition('.')[2]}")
-        if content_type is not None:
-            found["/" if path == "/index.html" else path] = PageFile(file.read_bytes(), content_type)
+    for name, body in kept.items():
+        named = _after_content(name, body)
+        page = page.replace(f'"{name}"', f'"{named}"')
+        found[f"/{named}"] = _file(name, body, cache=_KEPT)
+    for path, body in sources.items():
+        if path != "index.html":
+            found[f"/{path}"] = _file(path, body)
+    found["/"] = _file("index.html", page.encode())
     return found
+
+
+@cache
+def page_policy() -> str:
+    """The content security policy of every file of the page."""
+    style = (files("myagent.web") / "app.css").read_bytes()
+    return "; ".join(_POLICY).format(style=base64.b64encode(hashlib.sha256(style).digest()).decode())
+
+
+def _style(sources: dict[str, bytes]) -> str:
+    return sources["app.css"].decode()
+
+
+def _after_content(name: str, body: bytes) -> str:
+    stem, _, ending = name.rpartition(".")
+    return f"{stem}.{hashlib.sha256(body).hexdigest()[:16]}.{ending}"
+
+
+def _file(name: str, body: bytes, cache: str = "no-store") -> PageFile:
+    return PageFile(body, _TYPES[f".{name.rpartition('.')[2]}"], gzip.compress(body, mtime=0), cache)
 
 
 def _below(directory: Traversable, path: str) -> Iterator[tuple[str, Traversable]]:

@@ -15,13 +15,13 @@ from myagent.access.credentials import Credential
 from myagent.access.invites import Spent
 from myagent.access.registry import Access
 from myagent.core.messages import ConnectionId
-from myagent.host.host import Host
 from myagent.host.peer import clean_label
 from myagent.server.admission import NO_CREDENTIAL, NOT_STORED, Call, Rejected, known_session, number
 from myagent.server.connection import Connection
 from myagent.server.limits import Bucket
 from myagent.server.listener import Identity
 from myagent.server.places import Places
+from myagent.server.workspace import Workspace
 
 JOINS_PER_SECOND = 10  # with one invite, once as many as may connect have come
 
@@ -29,7 +29,7 @@ JOINS_PER_SECOND = 10  # with one invite, once as many as may connect have come
 class Upgrades:
     """Turns calls that admission has let through into connections of the host."""
 
-    def __init__(self, host: Host, access: Access, places: Places) -> None:
+    def __init__(self, host: Workspace, access: Access, places: Places) -> None:
         self._host = host
         self._access = access
         self._places = places

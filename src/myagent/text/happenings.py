@@ -17,6 +17,7 @@ _SHORT = 8  # characters of an id that tell it from others
 _OWNERSHIP = {
     "joined": "{who} owns the session",
     "claimed": "{who} has claimed the session",
+    "taken_over": "{who} has taken the session over",
     "handed_over": "{who} owns the session: it was handed over",
     "reclaimed": "{who} is back and owns the session",
     "released": "nobody owns the session: {lost} has released it",
@@ -58,9 +59,12 @@ class Happenings:
                 return self._answered(record)
             case "invite":
                 return f"an invite was made: {self._credential(record)}"
+            case "control_requested":
+                return f"{self._who(record['connection'])} asks the owner to hand over"
             case "revoked" | "expired":
-                which = record.get("credential") or f"device {record.get('device')}"
-                return f"{record['kind']}: {self._named(str(which))}"
+                credential = record.get("credential")
+                which = self._named(str(credential)) if credential else f"device {_short(record.get('device'))}"
+                return f"{record['kind']}: {which}"
             case "rotated":
                 return "the owner token was replaced"
             case _:

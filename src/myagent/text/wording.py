@@ -18,6 +18,8 @@ PROMPT_SHOWN = 200  # characters of somebody's text within a line of ours
 
 OUTCOMES = {"allow": "allowed", "deny": "denied", "cancelled": "cancelled", "expired": "expired unanswered"}
 
+ANSWERED = {"accept": "answered", "decline": "declined", "cancel": "cancelled"}  # of questions
+
 WARNINGS = {
     "bidi": "it holds characters that reorder text: what you read may not be what runs",
     "invisible": "it holds characters that cannot be seen, written as \\u{…} above",

@@ -14,6 +14,8 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from myagent.core.messages import ConnectionInfo, Metadata
+from myagent.core.rule import Rule
+from myagent.text.rules import rule_line
 from myagent.text.wording import name_line, one_line, whole_line
 from myagent.tui.dialog import Dialog
 
@@ -23,7 +25,7 @@ Up, Down        earlier prompts
 Ctrl+C          stop the turn that runs here
 Ctrl+Q          leave; the agent goes on
 F2              sessions, and a new one
-F3, F4          who is here, hand over; claim or release ownership
+F3, F4, F10     who is here; own, or release; give it to who asked
 F5              prompts that wait; cancel one
 F6              raw text, or Markdown and tool calls
 F7              find: Enter, Up, Down go on; #120 goes to event 120
@@ -34,7 +36,8 @@ F1, Ctrl+P      this page (? too, in an empty box); all, found by typing
 PgUp, PgDn      scroll; Ctrl+Home, End, Up, Down: the ends, each prompt
 
 A permission request takes y (allow), n (deny), r (deny with a reason),
-or the number of an answer that the agent offers. One with warnings is
+or the number of an answer that the agent offers; m first has an allow
+remembered (Ctrl+P, "rules" lists and ends these). One with warnings is
 allowed with ! alone. An answer is one key with none right before or
 after it, so that no typed word answers; other keys work after Esc.
 """
@@ -111,10 +114,15 @@ def people(connections: Iterable[ConnectionInfo], me: str | None) -> Chooser:
         name = name_line(each.label) or each.connection_id
         own = ", this one" if each.connection_id == me else ""
         may = each.scope == "owner" and each.role == "follower"
-        note = "" if may else " (cannot own)" if each.scope != "owner" else ""
+        note = "" if may else f" (may {each.may or 'watch'})" if each.scope != "owner" else ""
         text = f"{each.role:8}  {name}{own}  since {whole_line(each.since)}{note}"
         choices.append(Choice(each.connection_id, text, disabled=not may))
     return Chooser("Hand the ownership over to", choices)
+
+
+def rules(found: Iterable[Rule]) -> Chooser:
+    choices = [Choice(each.rule_id, rule_line(each)) for each in found]
+    return Chooser("Rules that answer for the owner; Enter ends one" if choices else "There are no rules", choices)
 
 
 def numbered(title: str, names: Iterable[str]) -> Chooser:

@@ -14,12 +14,15 @@ from rich.style import Style
 from rich.text import Text
 
 from myagent.core.messages import (
+    Activity,
     Diff,
     Gap,
     OptionSet,
     PermissionRequest,
     PermissionResolved,
     Prompt,
+    Question,
+    QuestionResolved,
     TerminalState,
 )
 from myagent.export import facts
@@ -129,6 +132,9 @@ def _told(item: Told, manner: Manner) -> Iterator[RenderableType]:
             yield Text("")
             yield Text(f"▌ {facts.prompt(event)}", style="bold cyan")
             yield Text("\n".join(f"▌ {line}" for line in visible(event.prompt).split("\n")), style="cyan")
+        case Activity() as event:
+            yield Text("")
+            yield Text(f"▌ {facts.activity(event)}", style="bold cyan")
         case PermissionRequest() as event:
             yield Text(f"? {facts.asked(event)}", style="bold yellow")
             if item.resolved is None:
@@ -140,6 +146,10 @@ def _told(item: Told, manner: Manner) -> Iterator[RenderableType]:
             yield Text(f"{'✓' if good else '✗'} {facts.resolved(event)}", style="bold green" if good else "bold red")
         case OptionSet() as event:
             yield Text(f"― {facts.chosen(event)}", style="bold magenta" if event.guarded else "dim")
+        case Question() as event:
+            yield Text(f"? {facts.question(event)}", style="bold yellow")
+        case QuestionResolved() as event:
+            yield Text(f"✓ {facts.answered(event)}", style="bold" if event.outcome == "accept" else "bold red")
         case TerminalState() as event:
             yield Text(f"― {facts.ended(event)}", style="dim" if event.exit_code == 0 else "bold red")
         case Gap() as event:

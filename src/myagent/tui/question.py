@@ -19,6 +19,8 @@ from textual.widgets import Input, Static
 
 from myagent.core.messages import Option, PermissionRequest
 from myagent.core.permissions import allowed_once
+from myagent.core.rule import Remember
+from myagent.text.rules import choice_line, choices, missed_lines
 from myagent.text.wording import escaped_line, option_name, request_name, time_left, whole_line
 from myagent.tui import painting
 from myagent.tui.dialog import Dialog
@@ -38,6 +40,7 @@ class Decision:
     kind: Literal["allow", "deny"]
     reason: str | None = None
     option: str | None = None
+    remember: Remember | None = None
 
 
 class Question(Dialog[Decision | Put | None]):
@@ -51,7 +54,15 @@ class Question(Dialog[Decision | Put | None]):
         Binding("pagedown", "scroll(10)", show=False),
     ]
 
-    def __init__(self, request: PermissionRequest, *, where: str, quiet: float = QUIET, alone: float = ALONE) -> None:
+    def __init__(
+        self,
+        request: PermissionRequest,
+        *,
+        where: str,
+        quiet: float = QUIET,
+        alone: float = ALONE,
+        owns: bool = True,  # an answer of somebody else's is for this one time
+    ) -> None:
         super().__init__()
         self.request = request
         self.armed = False
@@ -61,6 +72,8 @@ class Question(Dialog[Decision | Put | None]):
         self._held = ""  # an answer that is given if no other key follows it
         self._read = False  # the end of what is asked was in sight
         self._accepted = False  # the warnings of a request with a choice
+        self._choices: list[Remember | None] = [None, *(choices(request.request) if owns else [])]
+        self._chosen = 0  # which of these an allow is remembered as
         self._stray = ""  # the last key that was no answer
         self._timer: Timer | None = None  # runs until keys are taken, or until the answer held is given
         self._keys = Static(id="question-keys")
@@ -141,6 +154,9 @@ class Question(Dialog[Decision | Put | None]):
         key = event.character if event.is_printable and "+" not in event.key else None
         if event.key == "escape":
             self.dismiss("aside")
+        elif self.armed and key == "m" and len(self._choices) > 1:
+            self._chosen = (self._chosen + 1) % len(self._choices)
+            self._wait()
         elif self.armed and key in self._answers:
             self._hold(key)
         elif not self._held or key != self._held:  # a key that bounces, or is kept down, is one key
@@ -180,7 +196,7 @@ class Question(Dialog[Decision | Put | None]):
             self._accepted = True
             self._wait()
         elif key == self._allowing:
-            self.dismiss(Decision("allow"))
+            self.dismiss(Decision("allow", remember=self._choices[self._chosen]))
         elif key == "n":
             self.dismiss(Decision("deny"))
         elif key == "r":
@@ -211,6 +227,7 @@ class Question(Dialog[Decision | Put | None]):
             rows.append(f"because  {escaped_line(body.reason)}")
         if left := time_left(body.expires_at, datetime.now(UTC)):
             rows.append(f"expires  {left}")
+        rows += missed_lines(body)
         return Group(*map(Text, rows))
 
     def _show_keys(self) -> None:
@@ -224,12 +241,19 @@ class Question(Dialog[Decision | Put | None]):
                 why = f"{self._stray.upper()} works after Esc"
             shown = Text(f"wait… {why}   Esc look first", style="bold" if self._stray else "dim")
         else:
-            keys = [*self._allowing_shown(), "n deny", "r deny with a reason", "Esc look first"]
+            keys = [*self._allowing_shown(), *self._remembering(), "n deny", "r deny with a reason", "Esc look first"]
             keys += [
                 f"{n} {option_name(each)}" for n, each in enumerate(self._options, 1) if self._read or _denies(each)
             ]
             shown = Text("   ".join(keys), style="bold")
         self._keys.update(shown)
+
+    def _remembering(self) -> list[str]:
+        """What an allow is remembered as, where it can be."""
+        if len(self._choices) < 2 or self._allowing is None:
+            return []
+        chosen = self._choices[self._chosen]
+        return ["m remember…" if chosen is None else f"m remembered: {choice_line(chosen)}"]
 
     def _allowing_shown(self) -> list[str]:
         if not self._read:

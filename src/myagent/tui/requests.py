@@ -7,8 +7,9 @@ from collections.abc import Callable
 from textual.app import App
 
 from myagent.client import Client, ClientError, Message
-from myagent.core.messages import Error, PermissionRequest, PermissionResolved
-from myagent.text.wording import OUTCOMES, one_line
+from myagent.core.messages import Error, PermissionRequest, PermissionResolved, Rules
+from myagent.text.wording import OUTCOMES, name_line, one_line
+from myagent.tui import lists
 from myagent.tui.question import Decision, Question
 
 
@@ -42,7 +43,7 @@ class Requests:
 
     def ours(self) -> list[PermissionRequest]:
         """What is open for us to answer: nothing from a past that may have been decided since."""
-        if self._client.role != "owner" or self._client.state.name == "reconnecting":
+        if not self._client.may_answer or self._client.state.name == "reconnecting":
             return []
         behind = self._client.behind
         return [
@@ -57,11 +58,11 @@ class Requests:
         question = self.question
         if question is not None:
             request_id = question.request.permission_request_id
-            if self._client.role != "owner":
+            if not self._client.may_answer:
                 self._withdraw("this client is not the owner any more")
             elif request_id not in self._client.requests:
                 told = (
-                    f"it is {OUTCOMES[message.outcome]}"
+                    f"it is {OUTCOMES[message.outcome]} by {name_line(message.by)}"
                     if isinstance(message, PermissionResolved)
                     else "its turn ended"
                 )
@@ -82,6 +83,22 @@ class Requests:
             self._say("the owner answers this one")
         else:
             self._say("no permission request is open")
+
+    def show_rules(self, message: Rules) -> None:
+        """List the rules that answer instead of us; the one that is chosen ends."""
+
+        def chosen(rule_id: str | None) -> None:
+            if rule_id is not None:
+                self._app.run_worker(self._end_rule(rule_id), group="decide")
+
+        if len(self._app.screen_stack) == 1:
+            self._app.push_screen(lists.rules(message.rules), chosen)
+
+    async def _end_rule(self, rule_id: str) -> None:
+        try:
+            await self._client.revoke_rule(rule_id)
+        except ClientError as error:
+            self._say(f"not sent: {one_line(str(error))}", error=True)
 
     def connection_lost(self) -> None:
         """An answer may be lost with the connection; the same one again does no harm."""
@@ -110,11 +127,14 @@ class Requests:
             elif isinstance(decision, Decision):
                 self._app.run_worker(self._decide(request, decision), group="decide")
 
-        self._app.push_screen(Question(request, where=where, quiet=self._quiet, alone=self._alone), decided)
+        owns = self._client.role == "owner"
+        self._app.push_screen(Question(request, where=where, quiet=self._quiet, alone=self._alone, owns=owns), decided)
 
     async def _decide(self, request: PermissionRequest, decision: Decision) -> None:
         try:
-            sent = await self._client.decide(request, decision.kind, reason=decision.reason, option=decision.option)
+            sent = await self._client.decide(
+                request, decision.kind, reason=decision.reason, option=decision.option, remember=decision.remember
+            )
         except ClientError as error:
             self._say(f"the answer was not sent: {one_line(str(error))}", error=True)
         else:

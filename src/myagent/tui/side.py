@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,8 @@ from textual.widgets import Static
 
 from myagent.client import Client
 from myagent.core.messages import Metadata
-from myagent.text.wording import name_line, one_line
+from myagent.text.wording import one_line
+from myagent.tui.status import owner_name
 from myagent.tui.story import Story, Tool
 
 WIDE = 140  # columns of the terminal from which on there is room for it
@@ -18,25 +20,36 @@ WIDTH = 38
 SESSIONS = 8
 FILES = 12
 STEPS = 12
+WALK_SECONDS = 0.5
 
 _STEP = {"pending": "·", "in_progress": "~", "completed": "✓"}
 _STATE = {"running": "~", "failed": "✗", "completed": "✓"}
 
 
 class Side(Static):
-    """Shown while the terminal is wide enough."""
+    """Shown while the terminal is wide enough. The story is walked at most twice a second."""
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._walked = (0.0, 0)  # when, and through which story
+        self._told: tuple[list[str], list[str]] = ([], [])
 
     def tell(self, client: Client, shown: Metadata | None, story: Story, followers: int) -> None:
-        self.update(column(client, shown, story, followers, WIDTH - 2))
+        walked, now = self._walked, time.monotonic()
+        if walked[1] != id(story) or now - walked[0] > WALK_SECONDS:
+            self._walked, self._told = (now, id(story)), (plan(story), changed(story))
+        self.update(column(client, shown, *self._told, followers, WIDTH - 2))
 
 
-def column(client: Client, shown: Metadata | None, story: Story, followers: int, width: int) -> Text:
+def column(
+    client: Client, shown: Metadata | None, steps: list[str], files: list[str], followers: int, width: int
+) -> Text:
     """The sections that have something to say, each line no wider than `width`."""
     text = Text(no_wrap=True)
     for title, lines in (
         ("Here", list(_here(client, followers))),
-        ("Plan", plan(story)),
-        ("Changed", changed(story)),
+        ("Plan", steps),
+        ("Changed", files),
         ("Sessions", list(_sessions(client, shown))),
     ):
         if lines:
@@ -74,17 +87,13 @@ def changed(story: Story) -> list[str]:
 
 
 def _here(client: Client, followers: int) -> Iterator[str]:
-    owner = client.owner
-    if client.role == "owner":
-        yield "you own the session"
-    else:
-        yield f"owner: {name_line(owner.label or owner.connection_id) if owner else 'nobody'}"
+    yield "you own the session" if client.role == "owner" else f"owner: {owner_name(client)}"
     yield f"{followers} follower{'' if followers == 1 else 's'}"
 
 
 def _sessions(client: Client, shown: Metadata | None) -> Iterator[str]:
     latest = sorted(client.sessions.values(), key=lambda each: each.updated_at, reverse=True)
-    asking = {request.session_id for request in client.requests.values()}
+    asking = {asked.session_id for asked in (*client.requests.values(), *client.questions.values())}
     lines = []
     for each in latest:
         state = "?" if each.session_id in asking else _STATE.get(each.state, " ")

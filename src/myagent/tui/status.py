@@ -41,8 +41,7 @@ def line(client: Client, metadata: Metadata | None, followers: int, since: Since
     standing, colour = _standing(client, since)
     parts = []
     if client.role != "owner":
-        owner = client.owner
-        parts.append(f"owner: {name_line(owner.label or owner.connection_id) if owner else 'nobody'}")
+        parts.append(f"owner: {owner_name(client)}")
     parts.append(f"{followers} follower{'' if followers == 1 else 's'}")
     if metadata is not None:
         if (metadata.agent_state or {}).get("supervision") == "unsupervised":
@@ -71,7 +70,7 @@ def _standing(client: Client, since: Since) -> tuple[str, str]:
         return f"behind by {count}", "cyan"
     if client.requests:
         key, request = next(iter(client.requests.items()))
-        who = "you, F9" if client.role == "owner" else "the owner"
+        who = "you, F9" if client.may_answer else "the owner"
         return f"waiting for {who} {_ago(since.asked.get(key))}: {_short(request_name(request))}", "yellow"
     return ("live", "green") if state.name in ("live", "owner_elsewhere") else (str(state), colour)
 
@@ -92,10 +91,11 @@ def hits(found: tuple[int, int] | None, *, whole: bool) -> str:
 def way_to_own(client: Client) -> str:
     """What somebody can do who wants to prompt, and is not the owner."""
     if client.welcome is not None and client.welcome.scope == "follower":
-        return "this link can watch, and never prompt"
+        may = client.welcome.may or "watch"
+        return f"this link can {may}, and never prompt"
     if client.owner is None:
         return "only the owner can prompt: F4 claims the ownership"
-    return "only the owner can prompt: it can hand the ownership over to you, with F3"
+    return "only the owner can prompt: F4 takes the ownership over, or asks for it"
 
 
 def hints(client: Client) -> tuple[str, str]:
@@ -119,7 +119,7 @@ def queue_line(waiting: list[str], unanswered: int, width: int) -> Text:
 
 def title(client: Client, session: str | None, request: PermissionRequest | None) -> str:
     """Of the terminal's window; printable."""
-    if request is not None and client.role == "owner":
+    if request is not None and client.may_answer:
         return f"[permission needed] {request_name(request)}"
     return f"myagent: {one_line(session or 'new session')}"
 
@@ -131,3 +131,9 @@ def _short(text: str) -> str:
 def _ago(moment: float | None) -> str:
     seconds = 0 if moment is None else int(time.monotonic() - moment)
     return f"{seconds // 60} min {seconds % 60} s" if seconds >= 60 else f"{seconds} s"
+
+
+def owner_name(client: Client) -> str:
+    """Who owns, as far as it was told."""
+    owner = client.owner
+    return name_line(owner.label or owner.connection_id) if owner else "nobody"

@@ -13,6 +13,7 @@ import msgspec
 
 from myagent.client.incoming import place
 from myagent.core.messages import (
+    Activity,
     AgentStderr,
     AgentStdout,
     Event,
@@ -21,6 +22,8 @@ from myagent.core.messages import (
     PermissionRequest,
     PermissionResolved,
     Prompt,
+    Question,
+    QuestionResolved,
     TerminalState,
 )
 from myagent.export.parts import uncoloured
@@ -128,7 +131,17 @@ class Told:
     """Anything else: told in words of ours."""
 
     seq: int
-    event: Prompt | PermissionRequest | PermissionResolved | OptionSet | TerminalState | Gap
+    event: (
+        Prompt
+        | Activity
+        | PermissionRequest
+        | PermissionResolved
+        | Question
+        | QuestionResolved
+        | OptionSet
+        | TerminalState
+        | Gap
+    )
     resolved: PermissionResolved | None = None  # of a permission request
     changes: int = 0
 
@@ -139,11 +152,13 @@ class Told:
                 return event.prompt
             case PermissionRequest() as event:
                 return f"{event.request.title or ''}\n{event.request.display}"
-            case PermissionResolved() as event:
+            case Question() as event:
+                return event.message
+            case PermissionResolved() | QuestionResolved() as event:
                 return event.reason or ""
             case TerminalState() as event:
                 return event.message or ""
-            case OptionSet() | Gap():
+            case OptionSet() | Gap() | Activity():
                 return ""
 
 
@@ -281,7 +296,7 @@ class Story:
         match event:
             case AgentStdout() | AgentStderr():
                 self._said(event, seq)
-            case Prompt() | OptionSet():
+            case Prompt() | Activity() | Question() | QuestionResolved() | OptionSet():
                 self._add(Told(seq, event))
             case TerminalState():
                 self._settle(event.id)

@@ -1,20 +1,28 @@
 // The page: joins its parts. Messages come in, state changes, what changed is drawn; actions go out.
 
-import { addressOf, sessionIn } from "./state/address.js";
+import { addressOf, eventIn, sessionIn } from "./state/address.js";
 import { Answers } from "./state/answers.js";
 import { Connection, randomId } from "./state/connection.js";
 import { Credential } from "./state/credential.js";
 import { Drafts } from "./state/drafts.js";
-import { TabStorage } from "./state/storage.js";
+import { Sending } from "./state/sending.js";
+import { keptByTheBrowser, TabStorage } from "./state/storage.js";
+import { Unread } from "./state/unread.js";
+import { Controls } from "./views/controls.js";
 import { byId, setText } from "./views/dom.js";
+import { drawEmpty } from "./views/empty.js";
 import { escapeLine } from "./parsing/escape.js";
 import { Notices } from "./views/notice.js";
 import * as panels from "./views/panels.js";
 import { OptionsBox } from "./views/options.js";
+import { OwnershipButtons } from "./views/ownership.js";
+import { askToPair, deviceName, takePairing } from "./views/pairing.js";
 import { PeopleDialog } from "./views/people.js";
 import { PermissionDialog } from "./views/permission.js";
+import { RulesDialog } from "./views/rules.js";
 import { PromptBox, tooLong } from "./views/prompt.js";
-import { resolutionText } from "./views/render.js";
+import { QuestionDialog } from "./views/question.js";
+import { resolutionText } from "./views/asked.js";
 import { Search } from "./views/search.js";
 import { SessionView } from "./views/session.js";
 import { isEvent, Workspace } from "./state/workspace.js";
@@ -26,26 +34,36 @@ class Page {
   constructor() {
     this.workspace = new Workspace();
     this.storage = new TabStorage(() => sessionStorage);
-    this.credential = new Credential(this.storage, BASE.pathname);
+    this.lasting = keptByTheBrowser(); // of a device that was paired
+    this.credential = new Credential(this.storage, BASE.pathname, this.lasting);
     this.connection = new Connection(BASE, this.credential, {
       opened: () => this.workspace.reconnected(),
       message: (message) => this.receive(message),
       ready: () => this.resume(),
-      tooLarge: () => (this.sending = null),
+      tooLarge: () => this.sending.drop(),
       waiting: (say, seconds) => this.status({ state: "waiting", say: `${say}; next try in ${seconds} s` }),
       ended: (say, gone) => this.ended(say, gone),
     });
     this.view = new SessionView(byId("stream"), (id, query) => this.fetchEvents(id, query), () => this.drawEnds());
     this.search = new Search(this.view);
+    this.controls = new Controls(this.view, () => this.draw());
+    this.unread = new Unread();
     this.prompts = new PromptBox((prompt, mode) => this.send(prompt, mode), new Drafts(this.storage, BASE.pathname));
     this.dialog = new PermissionDialog((entry, decision) => this.decide(entry, decision), () => this.now(), (entry) => this.putAside(entry));
+    this.rules = new RulesDialog((...what) => this.ask(...what));
+    this.questions = new QuestionDialog(this.workspace.questions, (message, failed) => this.ask(message, () => {}, failed), () => this.now());
     this.people = new PeopleDialog((to) => this.ask({ type: "handover", to }, () => this.people.hide(), (why) => this.people.failed(why)));
     this.options = new OptionsBox((name, value, failed) => this.ask({ type: "set_option", sessionId: this.session, name, value }, () => {}, failed));
+    this.ownership = new OwnershipButtons(this.workspace, (...asked) => this.ask(...asked), (text) => this._say(text));
     this.notices = new Notices();
     this.answers = new Answers();
     this.aside = new Set(); // requests that the owner has put aside
-    this.sending = null; // the prompt that the server has not acknowledged
-    this.unsure = null; // the last prompt of which it is not known whether it arrived
+    this.sending = new Sending({
+      ask: (...asked) => this.ask(...asked),
+      live: () => this.link.state === "live",
+      note: (text) => this.prompts.note(text),
+      sent: (taken, sessionId) => this._sent(taken, sessionId),
+    });
     this.link = { state: "connecting" };
     this.replay = null; // id of the `resume` that is being answered
     this.session = null; // the session that was chosen; null: a new one, or none yet
@@ -57,16 +75,26 @@ class Page {
   }
 
   start() {
+    const pairing = takePairing(location, history);
+    if (pairing !== null) return askToPair((name) => this._pair(pairing, name));
     const damaged = location.hash !== "" && !this.credential.takeFrom(location, history);
     if (damaged) this.askToJoin("This link is damaged: what follows the # is no token. Ask for the link again.");
     else if (this.credential.token === null) this.askToJoin("");
     else this.join();
   }
 
+  _pair(token, name) {
+    this.storage.setItem("myagent label", name);
+    this.lasting.setItem("myagent label", name);
+    if (this.credential.take(token)) this.join();
+    else this.askToJoin("This link is damaged: what follows the # is no token. Ask for the link again.");
+  }
+
   join() {
     byId("join").hidden = true;
     byId("workspace").hidden = false;
-    this.connection.label = this.storage.getItem("myagent label") ?? "";
+    const named = this.storage.getItem("myagent label") || this.lasting.getItem("myagent label");
+    this.connection.label = named || deviceName();
     this.status({ state: "connecting" });
     this.connection.open();
   }
@@ -87,15 +115,15 @@ class Page {
 
   receive(message) {
     this.answers.receive(message);
-    if (message.type === "prompt") this._taken(message.id, message.sessionId);
-    if (message.type === "session_metadata") message.session.queue.forEach(({ id }) => this._taken(id, message.session.sessionId));
+    this.sending.receive(message);
     if (message.type === "replayed" && message.id === this.replay) this.replay = null;
     const news = this.workspace.receive(message, this.now());
+    this.ownership.receive(message);
     this.view.plain = this.workspace.speaksPlain(this.session);
     news.forEach((each) => this._tell(each));
     const mine = message.sessionId === this.session;
     if (mine && this.connection.ready && (isEvent(message) || message.type === "gap")) this.view.receive(message);
-    if (news.some(({ kind }) => kind === "asked" || kind === "resolved")) this.draw(); // a dialog is not kept waiting
+    if (news.some(({ kind }) => ["asked", "resolved", "question"].includes(kind))) this.draw(); // a dialog is not kept waiting
     else this._schedule();
   }
 
@@ -105,7 +133,7 @@ class Page {
     this.connection.rejoinAs(this.workspace.role);
     if (!this.workspace.sessions.has(this.session)) this.session = null;
     if (this.session !== null) this._resumeFrom(this.view.resumeAfter(this.workspace.sessions.get(this.session).head));
-    if (this.sending !== null) this._sendAgain();
+    this.sending.again();
     if (this.wanted !== null && !this.workspace.sessions.has(this.wanted)) this._findWanted();
     if (this.workspace.sessions.size >= MANY) byId("all-sessions").hidden = false;
     this._schedule();
@@ -150,7 +178,7 @@ class Page {
 
   _asked({ request }) {
     const title = request.title || request.toolName;
-    this._say(this.workspace.owns ? `Permission asked: ${title}` : `The owner is asked for permission: ${title}`);
+    this._say(this.workspace.mayAnswer ? `Permission asked: ${title}` : `The owner is asked for permission: ${title}`);
   }
 
   _say(text) {
@@ -169,19 +197,20 @@ class Page {
 
   /** Show a session; `null`: the one that a prompt will begin. `history`: what the address becomes. */
   choose(sessionId, { history: way = "push", carry = false } = {}) {
+    const seq = way === "push" ? null : eventIn(location.href);
     this.session = sessionId;
     this.wanted = null;
     this.fresh = sessionId === null && this.workspace.sessions.size > 0;
-    const address = addressOf(location.href, sessionId);
+    const address = addressOf(location.href, sessionId, seq);
     if (way === "push" && address !== location.pathname + location.search) history.pushState(null, "", address);
     if (way === "replace") history.replaceState(null, "", address);
-    byId("sessions").classList.remove("open");
-    byId("menu").setAttribute("aria-expanded", "false");
+    this.controls.close();
     this.search.reset();
     this.prompts.turnTo(sessionId, carry);
     this.view.open(sessionId, this.workspace.sessions.get(sessionId)?.head ?? 0);
     this.view.plain = this.workspace.speaksPlain(sessionId);
     if (sessionId !== null && this.connection.ready) this._resumeFrom(this.view.window.after);
+    if (seq !== null) this.view.toEvent(seq);
     this._schedule();
   }
 
@@ -202,40 +231,14 @@ class Page {
 
   send(prompt, mode) {
     const why = tooLong(prompt, this.workspace.limits);
-    if (why !== null) {
-      this.prompts.note(why);
-      return;
-    }
-    const sending = { id: randomId(), prompt, mode, sessionId: this.session };
-    const again = this.unsure?.prompt === prompt && this.unsure.sessionId === sending.sessionId && this.unsure.mode === mode;
-    this.sending = again ? this.unsure : sending;
-    this._sendAgain();
-  }
-
-  /** The same id, so that a prompt whose answer was lost does not run twice. */
-  _sendAgain() {
-    const sending = this.sending;
-    const { id, prompt, mode, sessionId } = sending;
-    const message = { type: "user_message", id, prompt };
-    if (sessionId !== null) message.sessionId = sessionId;
-    if (mode !== "") message.permissionMode = mode;
-    this.prompts.note("sending");
-    this.ask(message, (ack) => {
-      this._taken(id, ack.sessionId);
-    }, (why) => {
-      this.unsure = sending;
-      if (this.link.state === "live") this.sending = null;
-      this.prompts.note(why);
-    });
+    if (why === null) this.sending.begin({ prompt, mode, sessionId: this.session });
+    else this.prompts.note(why);
     this._schedule();
   }
 
-  /** A prompt has become a turn: by its answer, or because the turn is there and the answer was lost. */
-  _taken(id, sessionId) {
-    const taken = [this.sending, this.unsure].find((each) => each?.id === id);
-    if (taken === undefined) return;
-    this.sending = this.unsure = null;
-    this.answers.forget(id);
+  /** A prompt has become a turn. */
+  _sent(taken, sessionId) {
+    this.answers.forget(taken.id);
     this.prompts.sent(taken.sessionId, taken.prompt);
     if (taken.sessionId === null && this.session === null) this.choose(sessionId, { carry: true });
     this._schedule();
@@ -280,35 +283,38 @@ class Page {
     }
     const owns = connected && workspace.owns;
     const entries = connected ? [...workspace.waiting.values()] : [];
-    const oldest = entries.length > 0 ? Math.min(...entries.map(({ since }) => since)) : null;
     const behind = this.replay === null ? 0 : this.view.newer;
-    panels.drawConnection({ ...this.link, behind, waitingSince: oldest, now: this.now() });
+    panels.drawConnection({ ...this.link, behind, waitingSince: connected ? workspace.waitingSince : null, now: this.now() });
     panels.drawOwnership(workspace, connected);
     this._drawSessions(workspace);
     const session = workspace.sessions.get(this.session);
     panels.drawSessionHead(this.session === null && !owns ? { title: "No session yet", sessionId: "" } : session);
-    panels.drawEmpty(connected && this.view.window.head === 0, owns);
     this.options.draw(session, owns);
+    const nothing = connected && this.view.window.head === 0;
+    drawEmpty({ empty: nothing, owns, workspace, cwd: escapeLine(session?.cwd ?? "") }, (text) => this.prompts.propose(text));
     panels.drawQueue(session, owns, (turnId) => this._cancel(turnId));
-    this._drawPermission(entries, owns);
-    if (connected) this.notices.show(entries, { looking: !document.hidden, owns });
+    const answers = connected && workspace.mayAnswer;
+    this._drawPermission(entries, answers);
+    this.questions.draw(answers);
+    if (connected) this.notices.show(entries, { looking: !document.hidden, owns: answers });
     byId("prompt-form").hidden = !workspace.owns;
     byId("new-session").hidden = !owns;
-    byId("send").disabled = !owns || this.sending !== null;
-    byId("stop").hidden = !owns || session?.state !== "running";
+    byId("send").disabled = !owns || this.sending.underway;
+    panels.drawStop(connected && workspace.mayStop && session?.state === "running", workspace.owns);
     setText(byId("send"), session?.state === "running" ? "Queue" : "Send");
     byId("notify").hidden = this.notices.wanted !== "default";
-    document.title = `${entries.length > 0 ? `(${entries.length}) ` : ""}${session ? escapeLine(session.title) : "myagent"}`;
+    const asked = connected ? entries.length + workspace.questions.size : 0;
+    document.title = `${asked > 0 ? `(${asked}) ` : ""}${session ? escapeLine(session.title) : "myagent"}`;
     this.drawEnds();
   }
 
   _drawSessions(workspace) {
-    const key = JSON.stringify([this.session, workspace.listed.map((each) => [
-      each.sessionId, each.state, each.title, each.updatedAt, each.queue.length, workspace.waitingIn(each.sessionId).length,
+    const key = JSON.stringify([this.session, byId("session-filter").value, workspace.listed.map((each) => [
+      each.sessionId, each.head, each.state, each.title, each.updatedAt, each.queue.length, workspace.waitingIn(each.sessionId).length,
     ])]);
     if (key === this._listed) return;
     this._listed = key;
-    panels.drawSessions(workspace, this.session, (sessionId) => this.choose(sessionId));
+    panels.drawSessions(workspace, this.session, (sessionId) => this.choose(sessionId), this.unread);
   }
 
   _drawPermission(entries, owns) {
@@ -318,7 +324,7 @@ class Page {
     const cwd = ({ event }) => escapeLine(this.workspace.sessions.get(event.sessionId)?.cwd ?? "");
     const shown = open.find(({ event }) => event.permissionRequestId === this.dialog.requestId) ?? open[0];
     if (shown === undefined) this.dialog.hide();
-    else this.dialog.show(shown, { cwd: cwd(shown), place: open.length > 1 ? `(1 of ${open.length})` : "" });
+    else this.dialog.show(shown, { cwd: cwd(shown), place: open.length > 1 ? `(1 of ${open.length})` : "", owns: this.workspace.owns });
     panels.drawWaiting(ordered.filter((entry) => !open.includes(entry)), {
       owns,
       cwd,
@@ -332,6 +338,7 @@ class Page {
 
   drawEnds() {
     const { stick, newer } = this.view;
+    this.controls.draw();
     byId("latest").hidden = stick;
     setText(byId("latest"), newer > 0 ? `Jump to latest (${newer} more)` : "Jump to latest");
     this.prompts.remember(this.view.timeline.items.filter(({ kind }) => kind === "prompt").map(({ text }) => text));
@@ -355,10 +362,6 @@ class Page {
       this.storage.setItem("myagent label", byId("join-label").value.trim());
       this.join();
     });
-    byId("menu").addEventListener("click", () => {
-      const open = byId("sessions").classList.toggle("open");
-      byId("menu").setAttribute("aria-expanded", String(open));
-    });
     byId("new-session").addEventListener("click", () => {
       this.choose(null);
       this.fresh = true;
@@ -366,24 +369,14 @@ class Page {
       this.prompts.focus();
     });
     byId("all-sessions").addEventListener("click", () => this._allSessions().catch(() => this._say("The sessions could not be fetched")));
-    byId("raw").addEventListener("click", ({ currentTarget }) => {
-      const raw = currentTarget.getAttribute("aria-pressed") !== "true";
-      currentTarget.setAttribute("aria-pressed", String(raw));
-      this.view.raw = raw;
-    });
-    byId("latest").addEventListener("click", () => this.view.toLatest());
-    byId("stop").addEventListener("click", () => this._cancel(null));
-    byId("claim").addEventListener("click", () => this.ask({ type: "claim" }, () => {}, (why) => this._say(why)));
-    byId("release").addEventListener("click", () => this.ask({ type: "release" }, () => {}, (why) => this.prompts.note(why)));
+    for (const id of ["stop", "stop-turn"]) byId(id).addEventListener("click", () => this._cancel(null));
     byId("people").addEventListener("click", () => {
       this.ask({ type: "who" }, (answer) => this.people.show(answer.connections, this.workspace.connectionId), (why) => this.prompts.note(why));
     });
-    byId("notify").addEventListener("click", async () => {
-      await this.notices.ask();
-      this.draw();
-    });
+    byId("notify").addEventListener("click", () => this.notices.ask().then(() => this.draw()));
     addEventListener("hashchange", () => {
-      if (this.credential.takeFrom(location, history)) location.reload();
+      if (location.hash.startsWith("#pair.")) this.start();
+      else if (this.credential.takeFrom(location, history)) location.reload();
     });
     addEventListener("popstate", () => {
       const asked = sessionIn(location.href);

@@ -9,7 +9,8 @@ const load = (name) => import(new URL(name, web));
 const { escape, escapeLine, visible, whole } = await load("parsing/escape.js");
 const { Printed, printed } = await load("parsing/printed.js");
 const { compare } = await load("parsing/diff.js");
-const { addressOf, sessionIn } = await load("state/address.js");
+const { tokensOf } = await load("parsing/syntax.js");
+const { addressOf, eventIn, sessionIn } = await load("state/address.js");
 const { Answers } = await load("state/answers.js");
 const { Drafts } = await load("state/drafts.js");
 const { TabStorage } = await load("state/storage.js");
@@ -73,10 +74,33 @@ test("a diff leads from the old text to the new one", () => {
   assert.deepEqual(compare("same", "same"), []);
 });
 
+const store = () => {
+  const stored = new Map();
+  return { stored, setItem: (key, value) => stored.set(key, value), getItem: (key) => stored.get(key) ?? null, removeItem: (key) => stored.delete(key) };
+};
+
+test("what pairs a device is kept by the browser, and nothing else is", async () => {
+  const [tab, lasting] = [store(), store()];
+  const credential = new Credential(tab, "/", lasting);
+  const invite = `myagent_inv_${"x".repeat(43)}`;
+  credential.take(invite);
+  await credential.exchange(async () => ({ token: "myagent_dev_tab" }));
+  assert.equal(lasting.stored.size, 0);
+  credential.take(invite);
+  await credential.exchange(async () => ({ token: "myagent_dev_kept", keep: true }));
+  assert.equal(tab.stored.size, 0);
+  assert.equal(new Credential(store(), "/", lasting).token, "myagent_dev_kept");
+  credential.take("y".repeat(43));
+  credential.forget(); // that of the tab alone
+  assert.equal(credential.token, "myagent_dev_kept");
+  credential.forget();
+  assert.equal(credential.token, null);
+});
+
 test("a credential is taken out of the fragment and nowhere else", () => {
   const stored = new Map();
   const storage = { setItem: (key, value) => stored.set(key, value), getItem: (key) => stored.get(key) ?? null, removeItem: (key) => stored.delete(key) };
-  const credential = new Credential(storage, "/agent/");
+  const credential = new Credential(storage, "/agent/", store());
   const shown = [];
   const history = { replaceState: (...state) => shown.push(state[2]) };
   const token = "x".repeat(43);
@@ -85,38 +109,42 @@ test("a credential is taken out of the fragment and nowhere else", () => {
   assert.deepEqual(shown, ["/agent/?a=1"]);
   assert.ok(!credential.take("https://host/?token=abc"));
   assert.ok(credential.take(` https://host/agent/#${"y".repeat(43)}\n`));
-  assert.equal(new Credential(storage, "/other/").token, null);
+  assert.equal(new Credential(storage, "/other/", store()).token, null);
 });
 
 test("an invite is exchanged once, with the same nonce until there is an answer", async () => {
   const stored = new Map();
   const storage = { setItem: (key, value) => stored.set(key, value), getItem: (key) => stored.get(key) ?? null, removeItem: (key) => stored.delete(key) };
   const invite = `myagent_inv_${"x".repeat(43)}`;
-  const credential = new Credential(storage, "/");
+  const credential = new Credential(storage, "/", store());
   credential.take(invite);
   const nonces = [];
   const lost = async (nonce) => { nonces.push(nonce); throw new Error("lost"); };
   await assert.rejects(credential.exchange(lost), /lost/);
   assert.equal(credential.token, invite);
-  await new Credential(storage, "/").exchange(async (nonce) => { nonces.push(nonce); return "myagent_dev_own"; });
+  await new Credential(storage, "/", store()).exchange(async (nonce) => { nonces.push(nonce); return { token: "myagent_dev_own" }; });
   assert.equal(nonces[0], nonces[1]);
   assert.match(nonces[0], /^[0-9a-f]{64}$/);
   assert.equal(credential.token, "myagent_dev_own");
   assert.equal(stored.size, 1);
   await credential.exchange(() => assert.fail("it is its own already"));
   credential.take(invite);
-  await credential.exchange(async () => null);
+  await credential.exchange(async () => ({ token: null }));
   assert.equal(credential.token, invite);
   await credential.exchange(() => assert.fail("it stays"));
   credential.take(invite);
-  await credential.exchange(async () => { credential.take("y".repeat(43)); return "myagent_dev_late"; });
+  await credential.exchange(async () => { credential.take("y".repeat(43)); return { token: "myagent_dev_late" }; });
   assert.equal(credential.token, "y".repeat(43), "what was pasted meanwhile stays");
 });
 
 test("an address shows a session and no token", () => {
   assert.equal(addressOf("https://host/agent/?session=a&x=1#frag", "b c&d"), "/agent/?session=b+c%26d&x=1");
   assert.equal(sessionIn("https://host/agent/?session=b+c%26d"), "b c&d");
-  assert.equal(addressOf("https://host/?session=a", null), "/");
+  assert.equal(addressOf("https://host/?session=a&event=3", null), "/");
+  assert.equal(addressOf("https://host/?session=a", "a", 7), "/?session=a&event=7");
+  for (const [asked, seq] of [["7", 7], ["0", null], ["-1", null], ["1e3", null], ["x", null], ["", null]]) {
+    assert.equal(eventIn(`https://host/?session=a&event=${asked}`), seq);
+  }
   assert.equal(sessionIn("https://host/?session="), null);
 });
 
@@ -199,7 +227,7 @@ test("a window is bounded, and what was let go can be put back", () => {
   assert.equal(window.last, window.events.at(-1).seq);
 });
 
-test("text merges, a tool call is one row, a question is resolved in its place", () => {
+test("text merges, a tool call is one row, with what was asked about it and who answered", () => {
   const timeline = new Timeline();
   const say = (seq, chunk, update) => timeline.apply(event(seq, "agent_stdout", { chunk, update }));
   timeline.apply(event(1, "prompt", { prompt: "do", by: "ann" }));
@@ -210,11 +238,63 @@ test("text merges, a tool call is one row, a question is resolved in its place",
   timeline.apply(event(6, "permission_resolved", { permissionRequestId: "p", outcome: "allow", by: "ann" }));
   timeline.apply(event(7, "agent_stderr", { chunk: "", update: { sessionUpdate: "tool_call_update", toolCallId: "c", status: "completed" } }));
   timeline.apply(event(8, "terminal_state", { exitCode: 0, stopReason: "end_turn" }));
-  assert.deepEqual(timeline.items.map(({ kind }) => kind), ["prompt", "message", "tool", "question", "end"]);
+  assert.deepEqual(timeline.items.map(({ kind }) => kind), ["prompt", "message", "tool", "end"]);
   assert.equal(timeline.items[1].printed.text, "ab");
   assert.equal(timeline.items[2].status, "completed");
-  assert.equal(timeline.items[3].resolution.by, "ann");
+  assert.equal(timeline.items[2].question.resolution.by, "ann");
   assert.equal(timeline.items[0].end.exitCode, 0);
+});
+
+test("a request belongs to the call with its input or title, and else to the only open one; others stand alone", () => {
+  const timeline = new Timeline();
+  const call = (seq, id, fields) => timeline.apply(event(seq, "agent_stderr", { chunk: "", update: { sessionUpdate: "tool_call", toolCallId: id, kind: "execute", ...fields } }));
+  const ask = (seq, id, request) => timeline.apply(event(seq, "permission_request", { permissionRequestId: id, request: { toolName: "bash", display: "", ...request } }));
+  call(1, "a", { title: "same", rawInput: { command: "one" } });
+  call(2, "b", { title: "same", rawInput: { command: "two" } });
+  ask(3, "p", { title: "other", input: { command: "one" } });
+  ask(4, "q", { title: "unlike", input: {} });
+  ask(5, "r", { title: "unlike", input: {} });
+  assert.deepEqual(timeline.items.map(({ kind, question }) => [kind, question?.id]), [["tool", "p"], ["tool", "q"], ["question", undefined]]);
+  const [changed] = timeline.apply(event(6, "permission_resolved", { permissionRequestId: "q", outcome: "deny", by: "ann", reason: "no" }));
+  assert.equal(changed, timeline.items[1]);
+  assert.deepEqual(changed.question.resolution, { outcome: "deny", by: "ann", reason: "no" });
+});
+
+test("reads and searches that follow each other are one item, until something else comes between", () => {
+  const timeline = new Timeline();
+  const call = (seq, id, kind, more = {}) => timeline.apply(event(seq, "agent_stderr", { chunk: "", update: { sessionUpdate: "tool_call", toolCallId: id, kind, title: id, ...more } }));
+  call(1, "a", "read");
+  call(2, "b", "search");
+  call(3, "c", "read", { _meta: { claudeCode: { parentToolUseId: "z" } } });
+  call(4, "d", "edit");
+  call(5, "e", "read");
+  assert.deepEqual(timeline.items.map(({ kind, members, nested }) => [kind, members?.map(({ title }) => title), nested ?? false]),
+    [["reads", ["a", "b"], false], ["reads", ["c"], true], ["tool", undefined, false], ["reads", ["e"], false]]);
+  const before = timeline.items[0].version;
+  const [changed] = timeline.apply(event(6, "agent_stderr", { chunk: "", update: { sessionUpdate: "tool_call_update", toolCallId: "b", status: "failed" } }));
+  assert.equal(changed, timeline.items[0]);
+  assert.ok(changed.version > before);
+  timeline.apply(event(7, "terminal_state", { exitCode: 130, stopReason: "cancelled" }));
+  assert.deepEqual(timeline.items[0].members.map(({ status }) => status), ["cancelled", "failed"]);
+});
+
+test("code is taken apart into the same characters, and quickly", () => {
+  const marked = (code, info) => tokensOf(code, info).filter(([kind]) => kind !== "").map(([kind, text]) => `${kind}:${text}`);
+  assert.deepEqual(marked('def f(x): # no "string"\n    return "a # b" + 1.5e3', "python"),
+    ["keyword:def", 'comment:# no "string"', "keyword:return", 'string:"a # b"', "number:1.5e3"]);
+  assert.deepEqual(marked("const a = `x\n// ${b}`; /* one\ntwo */ define", "ts"), ["keyword:const", "string:`x\n// ${b}`", "comment:/* one\ntwo */"]);
+  assert.deepEqual(marked("echo $# a#b # c", "bash"), ["comment:# c"]);
+  assert.deepEqual(marked("fn a<'b>() -> &'b str", "rust"), ["keyword:fn"]);
+  assert.equal(tokensOf("anything", "unheard-of"), null);
+  assert.equal(tokensOf("a", ""), null);
+  const hostile = ['"', "'", "`", "/*", '"""', "\\", "//", "#", "é\u{1f600}\ud800", "a1", "\n", " ", "\u202e"];
+  for (const language of ["python", "js", "json", "sh", "c", "go", "rust", "ruby", "php", "sql", "yaml", "css"]) {
+    for (let seed = 1; seed < 40; seed += 1) {
+      const code = Array.from({ length: 60 }, (_, n) => hostile[(seed * (n + 7) * 2654435761 >>> 7) % hostile.length]).join("");
+      assert.equal(tokensOf(code, language).map(([, text]) => text).join(""), code);
+    }
+    for (const one of hostile) tokensOf(one.repeat(20_000).slice(0, 20_000), language);
+  }
 });
 
 test("items end only where lines do", () => {

@@ -56,6 +56,7 @@ class AcpSide:
         self._agent, self._read, self._write = agent, read, write
         self._sessions: dict[str, Session] = {}
         self._ids = itertools.count()
+        self.elicits: frozenset[str] = frozenset()  # how the client can put a question
         self._asked: dict[int, asyncio.Future[Any]] = {}  # our requests that have no answer yet
         self._answering: set[asyncio.Task[None]] = set()
         self._prompts: dict[int | str, str] = {}  # requests that are being answered, and of which session they are
@@ -148,6 +149,7 @@ class AcpSide:
     async def _result(self, method: str, params: JSON) -> JSON:
         match method:
             case "initialize":
+                self.elicits = _elicits(params)
                 return self._introduced()
             case "session/new":
                 return await self._opened(Session(str(uuid.uuid4()), directory_of(params)))
@@ -349,6 +351,15 @@ class AcpSide:
 
     async def _send(self, message: JSON) -> None:
         await self._write(msgspec.json.encode({"jsonrpc": "2.0", **message}) + b"\n")
+
+
+def _elicits(params: JSON) -> frozenset[str]:
+    """How the client says that it can put a question: only what is present and not null is supported."""
+    match params:
+        case {"clientCapabilities": {"elicitation": dict(modes)}}:
+            return frozenset(name for name in ("form", "url") if modes.get(name) is not None)
+        case _:
+            return frozenset()
 
 
 def _mode(given: Any) -> PermissionMode:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any, Protocol
 
-from myagent.agents import Answer, ToolCall, Turn, TurnEnd, UnaskedCall
+from myagent.agents import Answer, Asked, Given, ToolCall, Turn, TurnEnd, UnaskedCall
 from myagent.agents.rendering import JSON
 from myagent.core.messages import Option
 from myagent.core.permissions import policy
@@ -34,6 +34,9 @@ class Client(Protocol):
     async def tell(self, session_id: str, update: JSON) -> None: ...
 
     async def ask(self, method: str, params: JSON) -> Any: ...
+
+    @property
+    def elicits(self) -> frozenset[str]: ...  # how it can put a question: form, url
 
 
 class Side:
@@ -112,6 +115,17 @@ class Side:
         params = {"sessionId": self._turn.session_id, "toolCall": tool_call, "options": offered}
         return decision(await self._client.ask("session/request_permission", params), options)
 
+    async def question(self, asked: Asked) -> Given:
+        mode = "form" if asked.url is None else "url"
+        if mode not in self._client.elicits:
+            return Given("cancel", reason="the client cannot put questions to anybody")
+        params: JSON = {"sessionId": self._turn.session_id, "mode": mode, "message": asked.message}
+        if asked.url is not None:
+            params |= {"url": asked.url, "elicitationId": str(uuid.uuid4())}
+        else:
+            params["requestedSchema"] = asked.form.schema() if asked.form is not None else {}
+        return given(await self._client.ask("elicitation/create", params), asked)
+
     async def unasked(self, call: UnaskedCall) -> None:
         """Only of hosted agents, and this is none."""
 
@@ -134,6 +148,21 @@ class Side:
     def _absolute(self, item: JSON) -> JSON:
         """A diff names its file from the root, as the protocol wants it."""
         return item | {"path": str(self._turn.cwd / item["path"])} if item.get("type") == "diff" else item
+
+
+def given(result: Any, asked: Asked) -> Given:
+    """What was answered; everything that cannot be understood is `cancel`."""
+    match result:
+        case {"action": "decline"}:
+            return Given("decline")
+        case {"action": "accept"} if asked.url is not None:
+            return Given("accept")
+        case {"action": "accept", "content": dict(content)} if asked.form and asked.form.fault(content) is None:
+            return Given("accept", content)
+        case {"action": "cancel"}:
+            return Given("cancel")
+        case _:
+            return Given("cancel", reason="the client gave no answer that can be understood")
 
 
 def decision(result: Any, options: tuple[Option, ...]) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from myagent.agents import Answer, ToolCall, TurnIO
 from myagent.agents.acp.rpc import INVALID_PARAMS, RpcError
@@ -16,13 +17,18 @@ _NOBODY = Answer("cancelled")
 _CANCELLED: JSON = {"outcome": {"outcome": "cancelled"}}
 
 
-async def permission(session: Session | None, params: JSON) -> JSON:
-    """The result of one `session/request_permission` of a session, or of none that is ours."""
+async def permission(
+    session: Session | None, params: JSON, attended: Callable[[Session], Awaitable[None]] | None = None
+) -> JSON:
+    """The result of one `session/request_permission` of a session, or of none that is ours. `attended` waits, where no
+    turn runs, for one that can show it."""
     call, options = params.get("toolCall"), options_of(params)
     if not isinstance(call, dict) or not options:
         raise RpcError(INVALID_PARAMS, "a permission request has a toolCall and options")
     if len({option.option_id for option in options}) != len(options):
         raise RpcError(INVALID_PARAMS, "two options of a permission request have one optionId")
+    if session is not None and attended is not None:
+        await attended(session)
     running = session.running if session is not None else None
     if running is None or running.stopping:
         return _CANCELLED  # nobody is left who could be asked
@@ -39,6 +45,8 @@ async def permission(session: Session | None, params: JSON) -> JSON:
         raise
     finally:
         running.asks.discard(ask)
+        if session is not None:
+            session.heard.set()
     if ask.cancelled():
         running.showing.answered(asked, _NOBODY)
         return _CANCELLED

@@ -18,11 +18,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from myagent.agents import Agent, AgentInfo, Turn, TurnEnd, TurnIO, UnaskedCall
+from myagent.agents import Agent, AgentInfo, Outside, Turn, TurnEnd, TurnIO, UnaskedCall
 from myagent.agents.acp.agent_turn import end_of
 from myagent.agents.acp.asking import permission
 from myagent.agents.acp.choosing import Choices
+from myagent.agents.acp.elicitation import elicited
 from myagent.agents.acp.operator import NOTHING_SAID, Operator
+from myagent.agents.acp.own_turn import OwnTurn
 from myagent.agents.acp.presets import UNKNOWN, Preset
 from myagent.agents.acp.process import START_SECONDS, Process
 from myagent.agents.acp.resting import IDLE_SECONDS
@@ -38,12 +40,14 @@ from myagent.agents.rendering.state import state_of
 from myagent.agents.showing import Showing
 from myagent.agents.tripwire import OnUnasked, RanUnasked, Tripwire
 from myagent.core.choices import Choice, Value
+from myagent.core.messages import PermissionMode
 from myagent.exceptions import AgentUnavailable
 
 logger = logging.getLogger(__name__)
 
 CANCEL_SECONDS = 5.0  # for a prompt to end after session/cancel, before the agent is killed
-LATE_UPDATES = 200  # said between turns, kept for the next one
+LATE_UPDATES = 200  # said between turns, kept for the next one, where the host opens none for them
+ATTENDED_UPDATES = 10_000  # where it does, until it has
 
 
 class AcpAgent(Agent):
@@ -90,6 +94,7 @@ class AcpAgent(Agent):
             operator=operator,
         )
         self.tally: Counter[str] = Counter()
+        self._outside: Outside | None = None
         self._cwd = cwd
         self._sessions = Sessions(self._rules, cwd, idle_seconds=idle_seconds)
         self._process = Process(
@@ -140,7 +145,7 @@ class AcpAgent(Agent):
         except (AgentGone, RpcError, AgentUnavailable) as error:
             return self._failed(error, turn.agent_session_id)
         text, left_out = with_skills(turn, self._sessions.commands())
-        running = session.running = self._begin(session, turn, io, text)
+        running = session.running = self._begin(session, turn.mode, io, text)
         prompt = asyncio.create_task(
             connection.request(
                 "session/prompt",
@@ -158,9 +163,7 @@ class AcpAgent(Agent):
                 await io.stderr("plan mode: whether this agent changes nothing in it was not verified\n")
             if left_out:
                 await io.stderr(left_out)
-            for update in session.late:
-                await running.showing.show(update)
-            session.late.clear()
+            await session.attend(running)
             await asyncio.wait({prompt, running.failed}, return_when=asyncio.FIRST_COMPLETED)
             if running.failed.done():
                 running.failed.result()
@@ -177,20 +180,21 @@ class AcpAgent(Agent):
                 if not prompt.done() or running.failed.done():
                     await self._stop(connection, session, running, prompt)
             finally:
-                session.running = None
+                session.unattend(running)
                 running.failed.cancel()
                 for ask in running.asks:
                     ask.cancel()
                 self._sessions.rest(session, self._process)
+                self._speaks(session)
         reason = result.get("stopReason") if isinstance(result, dict) else None
         if reason != "end_turn":
             await running.showing.close_calls()
         return end_of(result, session.agent_id)
 
-    def _begin(self, session: Session, turn: Turn, io: TurnIO, prompt: str) -> Running:
-        """A turn that is about to be prompted; what runs unasked in it is told, where anybody would have been asked."""
+    def _begin(self, session: Session, mode: PermissionMode, io: TurnIO, prompt: str = "") -> Running:
+        """A turn that is about to begin; what runs unasked in it is told, where anybody would have been asked."""
         failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if turn.mode == "bypassPermissions" or self._rules.why_unsupervised(session) not in (
+        if mode == "bypassPermissions" or self._rules.why_unsupervised(session) not in (
             None,
             ", as it did before",
         ):
@@ -263,22 +267,61 @@ class AcpAgent(Agent):
                     await running.showing.line(line)
         elif session.replaying:
             self.tally["replayed"] += 1
-        elif running is not None:
+        else:
+            await self._told(session, update)
+
+    async def _told(self, session: Session, update: JSON) -> None:
+        """Show what is no state in the turn that runs, else keep it for the next one."""
+        while (running := session.running) is not None and not session.attended.is_set():
+            await session.attended.wait()  # what was said before comes first
+        if running is not None:
             try:
-                shown = await running.showing.show(update)
+                shown = await running.take(update)
                 self.tally["rendered" if shown else "passed"] += 1
             except Exception as error:  # the host's side failed: the turn ends with it, in `run`
                 running.fail(error)
-        elif len(session.late) < LATE_UPDATES:
+        elif len(session.late) < (LATE_UPDATES if self._outside is None else ATTENDED_UPDATES):
             self.tally["late"] += 1
             session.late.append(fit(update))
+            self._speaks(session)
         else:
             self.tally["dropped"] += 1
+            session.lost += 1
 
     async def _requested(self, method: str, params: JSON) -> Any:
+        if method == "elicitation/create":
+            return await elicited(self._sessions.named(params), params)
         if method != "session/request_permission":
             raise RpcError(METHOD_NOT_FOUND, f"method not found: {method[:100]}")
-        return await permission(self._sessions.named(params), params)
+        return await permission(self._sessions.named(params), params, self._attended)
+
+    # --- what it does by itself --------------------------------------------------------------------------------
+
+    def attend(self, outside: Outside) -> None:
+        self._outside = outside
+
+    def _speaks(self, session: Session) -> None:
+        """Have a turn of its own opened, if it has something to say that nobody is there to hear."""
+        connection = self._process.connection
+        if self._outside is None or session.ours is None or connection is None or session.running is not None:
+            return
+        own = OwnTurn(session, connection, partial(self._begin, session, session.mode), self._outside.quiet_seconds)
+        if own.is_due():
+            self._outside.begin(session.ours, own)
+
+    async def _attended(self, session: Session) -> None:
+        """Return when a turn runs that can show a request, if there is to be one."""
+        if self._outside is None or session.ours is None or (session.running and session.running.stopping):
+            return
+        session.asking += 1
+        try:
+            while not session.attended.is_set():
+                self._speaks(session)
+                await session.attended.wait()
+                if session.running is not None:
+                    return
+        finally:
+            session.asking -= 1
 
     # --- ending ------------------------------------------------------------------------------------------------
 

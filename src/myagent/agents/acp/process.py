@@ -25,6 +25,7 @@ ACP_VERSION = 1
 # We lend neither files nor terminals. What an agent tells only to those who can show it, we can.
 CAPABILITIES: JSON = {
     "session": {"notices": {}, "compaction": {}, "configOptions": {"boolean": {}}},
+    "elicitation": {"form": {}, "url": {}},
     "auth": {"terminal": True},  # whoever starts the server is told what to run in one
 }
 START_SECONDS = 60.0  # for an answer to anything but a prompt; opencode takes 3 on two busy cores

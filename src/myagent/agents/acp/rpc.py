@@ -66,6 +66,7 @@ class Connection(Talk):
         self._pending: dict[int, asyncio.Future[Any]] = {}
         self._given_up: set[int] = set()  # our requests whose answer nobody waits for any more
         self._requests: dict[float | str, asyncio.Task[Any]] = {}  # of the agent, that have no answer yet
+        self.over = asyncio.Event()  # the agent is gone: `gone` says how
         self._taken_back: set[float | str] = set()  # those of them that the agent cancelled
         super().__init__(child, tally)
 
@@ -211,6 +212,7 @@ class Connection(Talk):
         await self._tell({"jsonrpc": "2.0", "id": number, **body})
 
     def _lost(self, gone: AgentGone) -> None:
+        self.over.set()
         for answer in self._pending.values():
             if not answer.done():
                 answer.set_exception(gone)

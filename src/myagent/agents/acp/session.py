@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from myagent.agents import Answer, TurnIO
+from myagent.agents import TurnIO
 from myagent.agents.acp.modes import Modes
 from myagent.agents.acp.offers import Offer, offers_of
 from myagent.agents.rendering import JSON
@@ -28,8 +28,14 @@ class Running:
     io: TurnIO
     showing: Showing
     failed: asyncio.Future[None]
-    asks: set[asyncio.Task[Answer]] = field(default_factory=set)
+    asks: set[asyncio.Task[Any]] = field(default_factory=set)
     stopping: bool = False
+    idle: bool = False  # the agent said that it has nothing more to do
+
+    async def take(self, update: JSON) -> bool:
+        """Say an update; whether there was text in it."""
+        self.idle = update.get("sessionUpdate") == "state_update" and update.get("state") == "idle"
+        return await self.showing.show(update)
 
     def fail(self, error: BaseException) -> None:
         if not self.failed.done():
@@ -46,6 +52,12 @@ class Session:
     offers: tuple[Offer, ...] = ()
     state: JSON = field(default_factory=dict)
     late: list[JSON] = field(default_factory=list)
+    lost: int = 0  # updates between turns that were too many to be kept
+    ours: str | None = None  # the id of our session
+    mode: PermissionMode = "default"  # of its last turn
+    calls: dict[str, JSON] = field(default_factory=dict)  # tool calls that were open when their turn ended
+    asking: int = 0  # requests for permission that wait for a turn to be shown in
+    attended: asyncio.Event = field(default_factory=asyncio.Event)  # a turn runs and all that was `late` is shown
     replaying: bool = False
     heard: asyncio.Event = field(default_factory=asyncio.Event)  # an update came
     running: Running | None = None
@@ -58,6 +70,25 @@ class Session:
     turn_mode: PermissionMode | None = None  # of the last turn
     unguarded: str = ""  # a choice that is in force by which it may act unasked
     setting: tuple[str, Value] | None = None  # what we are having it set right now
+
+    async def attend(self, running: Running) -> None:
+        """Let a turn have what is said here from now on, after what was said before it."""
+        self.running, showing = running, running.showing
+        showing.carry(self.calls)
+        if self.lost:
+            await showing.line(f"{self.lost} updates between turns were too many to be kept")
+            self.lost = 0
+        while self.late:
+            await running.take(self.late[0])
+            del self.late[0]
+        self.attended.set()
+
+    def unattend(self, running: Running) -> None:
+        """The turn is over."""
+        self.calls = running.showing.open_calls()
+        self.running = None
+        self.attended.set()  # whoever waits looks again
+        self.attended.clear()
 
     def used(self) -> None:
         self.used_at = asyncio.get_running_loop().time()

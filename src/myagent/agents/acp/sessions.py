@@ -102,6 +102,7 @@ class Sessions:
         if session is None or session.is_closed:
             session = await self.new(process, connection, turn.cwd)
         self._ours[turn.session_id] = session
+        session.ours, session.mode = turn.session_id, turn.mode
         return session
 
     async def new(self, process: Process, connection: Connection, cwd: Path) -> Session:

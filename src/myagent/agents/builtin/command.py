@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from collections.abc import Awaitable, Callable
@@ -14,6 +15,8 @@ from myagent.agents.rendering.blocks import located
 from myagent.agents.tools.credentials import Places
 from myagent.agents.tools.tools import SHELL, CommandProposal, FileProposal, Tools
 from myagent.agents.work import Work
+from myagent.core.forms import BadForm
+from myagent.core.questions import asked_form
 from myagent.exceptions import AgentUnavailable, MyagentError
 
 PIECE_CHARACTERS = 8192  # of an answer in one chunk: with its structured update well below the frame limit
@@ -31,6 +34,7 @@ No model is configured, so this is command mode. A prompt is one command:
                            =======
                            new text; leave it out to delete the old lines
                            >>>>>>>
+  ask QUESTION           ask whoever drives, and show the answer; each next line is a choice
   !COMMAND LINE          run it with sh in the workspace; when it ends, so does all that it left running
   help                   show this
 
@@ -72,6 +76,7 @@ class CommandAgent:
         ("grep", "find lines", "REGEX [PATH]"),
         ("write", "make or replace a file", "PATH, and its content on the next lines"),
         ("edit", "replace one place in a file", "PATH, and the places on the next lines: see help"),
+        ("ask", "ask a question", "QUESTION, and its choices on the next lines"),
         ("help", "show what there is", ""),
     )
 
@@ -139,6 +144,8 @@ class _Turn:
                 case "edit":
                     path = _needed(word, "a path", argument)
                     return await self._change(await self._tools.edit(path, *_old_and_new(rest)))
+                case "ask":
+                    return await self._question(_needed(word, "a question", argument), rest)
                 case _:
                     raise Misunderstood(word if len(word) <= 40 else f"{word[:40]}…")
         except Misunderstood as error:
@@ -157,11 +164,26 @@ class _Turn:
                 await self._update("failed")
                 return await self._refused(answer)
             text = await find(allowed=call is not None)
-        except MyagentError:
+        except (MyagentError, asyncio.CancelledError):
             await self._update("failed")
             raise
         await self._say(text)
         await self._update("completed")
+        return TurnEnd(exit_code=0)
+
+    async def _question(self, question: str, rest: str) -> TurnEnd:
+        choices = list(dict.fromkeys(line.strip() for line in rest.splitlines() if line.strip()))
+        field: dict[str, Any] = {"type": "string", "title": "Answer", **({"enum": choices} if choices else {})}
+        try:
+            asked = asked_form(question, {"properties": {"answer": field}, "required": ["answer"]})
+        except BadForm as error:
+            return await self._fail(f"ask: {error}")
+        given = await self._io.question(asked)
+        if given.content is None:
+            if given.action == "decline":
+                return await self._fail("declined")
+            return await self._fail(f"not answered: {given.reason}" if given.reason else "not answered")
+        await self._say(f"{given.content['answer']}\n")
         return TurnEnd(exit_code=0)
 
     async def _change(self, proposal: FileProposal) -> TurnEnd:
@@ -182,14 +204,14 @@ class _Turn:
             for diff in call.diffs
         ]
         await self._announce(call.title, call.kind, call.input, "pending", **({"content": content} if content else {}))
-        answer = await self._io.ask(call)
-        if answer.kind != "allow":
-            await self._update("failed")
-            return await self._refused(answer)
-        await self._update("in_progress")
         try:
+            answer = await self._io.ask(call)
+            if answer.kind != "allow":
+                await self._update("failed")
+                return await self._refused(answer)
+            await self._update("in_progress")
             code = await launch()
-        except MyagentError:
+        except (MyagentError, asyncio.CancelledError):
             await self._update("failed")
             raise
         await self._update("completed" if code == 0 else "failed", rawOutput={"exitCode": code})

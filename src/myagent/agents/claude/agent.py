@@ -23,6 +23,7 @@ from myagent.agents.acp.presets import CLAUDE_ASKS, Preset, hosted_env, version_
 from myagent.agents.acp.skills import with_skills
 from myagent.agents.acp.supervision import PlanUnverified
 from myagent.agents.choosing import NotOffered
+from myagent.agents.claude.asking import ASKS, answered, question
 from myagent.agents.claude.choosing import Choices, Started
 from myagent.agents.claude.stream import Stream, end_of, tool_call
 from myagent.agents.claude.talk import ClaudeTalk, Judged, Refused, Taken
@@ -43,7 +44,6 @@ CANCEL_SECONDS = 5.0  # for a turn to end after an interrupt, before the process
 _STREAM = (
     *("-p", "--input-format", "stream-json", "--output-format", "stream-json", "--verbose"),
     *("--include-partial-messages", "--permission-prompt-tool", "stdio"),
-    *("--disallowed-tools", "AskUserQuestion"),  # nobody could answer it
 )
 _ASKING = (
     *("--permission-mode", "default", "--setting-sources", "user"),
@@ -269,6 +269,12 @@ class _Answering:
         """Ask permission for a tool; the answer as claude wants it."""
         given = request.get("input")
         given = given if isinstance(given, dict) else {}
+        if request.get("tool_name") == ASKS:
+            asked_of_human = question(given)
+            if asked_of_human is None:
+                return {"behavior": "deny", "message": "the question cannot be shown; ask it in words"}
+            told = await self._io.question(asked_of_human)
+            return answered(given, told)
         call = tool_call(str(request.get("tool_use_id")), str(request.get("tool_name")), given, self._turn.cwd)
         answer = _NOBODY
         asked = self._showing.asked(call, _OPTIONS)

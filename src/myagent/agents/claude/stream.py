@@ -47,11 +47,12 @@ class Stream:
             case {"type": "assistant", "message": {"content": list(blocks), **rest}}:
                 whole = not inner and rest.get("id") not in self.streamed
                 for block in blocks:
-                    yield from self._block(block, str(rest.get("id")), whole)
+                    for update in self._block(block, str(rest.get("id")), whole):
+                        yield update | _within(message)
             case {"type": "user", "message": {"content": list(blocks)}}:
                 for block in blocks:
                     if isinstance(block, dict) and block.get("type") == "tool_result":
-                        yield self._result(block)
+                        yield self._result(block) | _within(message)
 
     def _piece(self, event: JSON) -> Iterator[JSON]:
         match event:
@@ -82,6 +83,12 @@ class Stream:
         said = block.get("content")
         blocks = [{"type": "text", "text": said}] if isinstance(said, str) else said if isinstance(said, list) else []
         return update | {"content": [{"type": "content", "content": each} for each in blocks]}
+
+
+def _within(message: JSON) -> JSON:
+    """The call of a subagent's that a message belongs to, where claude-agent-acp tells it as well."""
+    parent = message.get("parent_tool_use_id")
+    return {"_meta": {"claudeCode": {"parentToolUseId": parent}}} if isinstance(parent, str) else {}
 
 
 def tool_call(ident: str, name: str, given: JSON, cwd: Path) -> JSON:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 INVITE = """\
-Make an invite: a credential with which somebody can watch, and can never drive, whatever they send.
+Make an invite: a credential with which somebody can watch and, unless --scope says otherwise, do nothing else.
 
 It is shown once. It ends when its time is over, or when you revoke it; whoever is connected with it is then cut off.
 This works while a server runs in the directory, and takes no role of it.
@@ -22,6 +22,7 @@ examples:
   myagent remote invite
   myagent remote invite --label 'review on Friday' --expires 2h
   myagent remote invite --session remote_20260101120000_0a1b2c3d --uses 1
+  myagent remote invite --scope approve --label Anna --expires 7d
 
 exit codes: 0 done, 2 wrong usage, 3 not possible here
 """
@@ -45,10 +46,39 @@ examples:
 exit codes: 0 done, 1 the chain is broken, 2 wrong usage, 3 not possible here
 """
 
+PAIR = """\
+Enrol a device of yours: makes a link and a QR code that are good once, for five minutes. The device that opens it gets
+a credential of its own, keeps it when its browser is closed, is listed by `myagent remote invites` under the name that
+it gives itself, and can be revoked alone.
+"""
+
+PAIR_EPILOG = """\
+examples:
+  myagent remote pair                                      a phone that can do what you can
+  myagent remote pair --scope approve --label tablet       one that answers permission requests, and prompts nothing
+
+exit codes: 0 done, 2 wrong usage, 3 not possible here
+"""
+
 INVITES_EPILOG = """\
 examples:
   myagent remote invites
   myagent remote invites --json | jq -r '.invites[].id'
+
+exit codes: 0 done, 2 wrong usage, 3 not possible here
+"""
+
+RULES = """\
+List the rules that answer permission requests instead of the owner, or end some. A rule is made with an answer to a
+request, in the page and in `attach`: for exactly what was asked, for commands that begin with the same words, or for
+edits below a path. It never allows a request with warnings, nor what touches .git or .myagent.
+"""
+
+RULES_EPILOG = """\
+examples:
+  myagent remote rules
+  myagent remote rules --revoke 3f9c01aa
+  myagent remote rules --revoke-all
 
 exit codes: 0 done, 2 wrong usage, 3 not possible here
 """
@@ -79,8 +109,8 @@ exit codes: 0 done, 2 wrong usage, 3 not possible here
 
 
 ADOPT = """\
-Take credentials for ours that were not made by this user on this machine: the owner token and the invites of a
-directory that was moved, restored from a backup, or is on a volume. A server does not use them before.
+Take credentials for ours that were not made by this user on this machine: the owner token, the invites and the rules of
+a directory that was moved, restored from a backup, or is on a volume. A server does not use them before.
 
 Whoever made them may have kept the token: adopt what you know, and nothing that came with a clone or an archive.
 """
@@ -95,13 +125,15 @@ exit codes: 0 done, 2 wrong usage, 3 not possible here
 
 
 def add_access_parsers(commands: Any) -> None:
-    """`invite`, `invites`, `revoke`, `token rotate` and `adopt`."""
+    """`invite`, `pair`, `invites`, `revoke`, `rules`, `token rotate` and `adopt`."""
     command(commands, "invite", "let somebody watch", INVITE, INVITE_EPILOG, "commands.invite:run", _add_invite)
+    command(commands, "pair", "enrol a device of yours", PAIR, PAIR_EPILOG, "commands.pair:run", _add_pair)
     command(
         commands, "invites", "list the invites", "List the invites that are good now.\n", INVITES_EPILOG,
         "commands.invites:run", _add_common,
     )  # fmt: skip
     command(commands, "revoke", "end invites", REVOKE, REVOKE_EPILOG, "commands.revoke:run", _add_revoke)
+    command(commands, "rules", "list or end remembered answers", RULES, RULES_EPILOG, "commands.rules:run", _add_rules)
     command(
         commands, "adopt", "use credentials that were made elsewhere", ADOPT, ADOPT_EPILOG, "commands.adopt:run",
         _add_common,
@@ -121,7 +153,14 @@ def _add_token_commands(token: Parser) -> None:
 
 def _add_invite(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--label", metavar="NAME", default="", help="what it is for; shown in the list")
+    add(
+        "--label", metavar="NAME", default="", help="whom it is for; shown in the list, and to others before their name"
+    )
+    add(
+        "--scope", choices=("watch", "stop", "approve", "drive"), default="watch",
+        help="what it allows, each all before it: watch, stop (the running turn), approve (answer requests), "
+        "drive (own: prompt, and run what they like as you; default: watch)",
+    )  # fmt: skip
     add("--session", metavar="ID", help="show this session and no other (default: all)")
     add("--expires", metavar="TIME", type=_duration, default=24 * 3600.0, help="90s, 30m, 2h, 7d (default 24h)")
     add(
@@ -137,11 +176,36 @@ def _add_invite(parser: argparse.ArgumentParser) -> None:
     _add_common(parser)
 
 
+def _add_pair(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--scope", choices=("approve", "drive"), default="drive",
+        help="what the device may do: answer permission requests, or all that you can (default: drive)",
+    )  # fmt: skip
+    add("--label", metavar="NAME", default="", help="what others see of it (default: what the device calls itself)")
+    add(
+        "--expires", metavar="TIME", type=_duration, default=90 * 24 * 3600.0,
+        help="how long the device can come back (default 90d); the link itself is good for five minutes",
+    )  # fmt: skip
+    add(
+        "--qr", action=argparse.BooleanOptionalAction,
+        help="draw the link as a QR code (default: on a terminal, if the link opens on other machines)",
+    )  # fmt: skip
+    _add_common(parser)
+
+
 def _add_revoke(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "id", nargs="*", metavar="ID", help="of an invite or a device, as `myagent remote invites` lists it"
     )
     parser.add_argument("--all", action="store_true", help="all invites")
+    _add_common(parser)
+
+
+def _add_rules(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--revoke", metavar="ID", action="append", default=[], help="end this rule at once; may be repeated")
+    add("--revoke-all", action="store_true", help="end all rules")
     _add_common(parser)
 
 

@@ -21,6 +21,7 @@ from myagent.cli.arguments.parsing import (
     seq,
     size,
 )
+from myagent.cli.arguments.relay import RELAY, RELAY_EPILOG, add_publishing, add_relay
 from myagent.cli.arguments.session import add_attach, add_session_parsers
 
 TYPE_CHECKING = False
@@ -153,6 +154,7 @@ def _add_commands(remote: Parser) -> None:
     add_session_parsers(commands)
     add_access_parsers(commands)
     add_audit_parser(commands)
+    command(commands, "relay", "show what others serve", RELAY, RELAY_EPILOG, "commands.relay:run", add_relay)
     command(
         commands,
         "doctor",
@@ -192,6 +194,10 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         "also as a QR code, if it opens on other machines",
     )  # fmt: skip
     add(
+        "--pair", choices=("drive", "approve"), nargs="?", const="drive",
+        help="also make a link, and a QR code, for a device of yours; as `myagent remote pair` (default: drive)",
+    )  # fmt: skip
+    add(
         "--permission-mode",
         choices=("plan", "default", "bypassPermissions"),
         default="default",
@@ -228,6 +234,13 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         help="keep the ownership this long for an owner whose connection dropped (default 10)",
     )
     add(
+        "--takeover",
+        choices=("own", "any"),
+        default="own",
+        help="from whom the ownership may be taken over without being asked: a connection with the same credential, or "
+        "any that may drive (default: own)",
+    )
+    add(
         "--on-owner-leave",
         choices=("continue", "deny", "interrupt"),
         default="continue",
@@ -242,13 +255,20 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         help="deny a permission request that nobody answered (default 600)",
     )
     add(
+        "--activity-quiet",
+        metavar="SECONDS",
+        type=seconds,
+        default=10.0,
+        help="an agent that goes on by itself after its turn, and says nothing for so long, has stopped (default 10)",
+    )
+    add(
         "--notify",
         metavar="URL",
         action="append",
         default=[],
         help="call a human here, through apprise (the extra notify): ntfy://…, mailto://…, slack://…: "
-        "when a permission request waits, when a turn of over a minute ends with no owner there, when the owner is "
-        "lost; may be repeated; as it holds secrets, better in $MYAGENT_REMOTE_NOTIFY",
+        "when a permission request waits, when a turn of over a minute, or one of the agent's own, ends with no owner "
+        "there, when the owner is lost; may be repeated; as it holds secrets, better in $MYAGENT_REMOTE_NOTIFY",
     )
     add(
         "--notify-after",
@@ -293,6 +313,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         default="8G",
         help="take nothing new once the event log is so large (default: 8G; 0: until the disk is full)",
     )
+    add_publishing(parser)
 
 
 def _add_client(parser: argparse.ArgumentParser) -> None:
@@ -308,7 +329,7 @@ def _add_client(parser: argparse.ArgumentParser) -> None:
     add(
         "--role", choices=("follower",), help="ask not to be the owner, even if nobody is (default: take what is given)"
     )
-    add("--label", metavar="NAME", help="what others see of this client; proves nothing")
+    add("--label", metavar="NAME", help="what others see of this client; proves nothing (default: USER@HOST)")
     add(
         "--permission-mode",
         choices=("plan", "default", "bypassPermissions"),
@@ -319,6 +340,11 @@ def _add_client(parser: argparse.ArgumentParser) -> None:
         help="choose of what the agent offers for the session before the prompt, such as model=haiku, effort=low or "
         "mode=plan; may be repeated; it holds until another is chosen",
     )  # fmt: skip
+    add(
+        "--take-over",
+        action="store_true",
+        help="take the ownership from another connection with the same credential (see --takeover of serve)",
+    )
     add("--raw", action="store_true", help="pass agent text to the terminal as it is; it can then drive the terminal")
     add(
         "--reconnect",

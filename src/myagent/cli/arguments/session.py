@@ -161,7 +161,7 @@ def _add_attach(parser: argparse.ArgumentParser) -> None:
     add(
         "--role", choices=("follower",), help="ask not to be the owner, even if nobody is (default: take what is given)"
     )
-    add("--label", metavar="NAME", help="what others see of this client; proves nothing")
+    add("--label", metavar="NAME", help="what others see of this client; proves nothing (default: USER@HOST)")
     add("--plain", action="store_true", help="line by line: for dumb terminals, screen readers and logs")
 
 

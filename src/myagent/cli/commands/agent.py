@@ -11,18 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from myagent.access.state_directory import check_name
-from myagent.agents import Agent, Answer, ToolCall, Turn, TurnEnd, UnaskedCall
+from myagent.agents import Agent, Answer, Asked, Given, ToolCall, Turn, TurnEnd, UnaskedCall
 from myagent.agents.acp.presets import UnknownPreset
 from myagent.agents.exec import UnusableTemplate
 from myagent.cli.agent_choice import chosen
 from myagent.cli.commands import agent_acp
 from myagent.cli.directory import given_directory
 from myagent.cli.terminal.driver import DONE, FAILED, INTERRUPTED, NO_TERMINAL, NOT_ALLOWED, USAGE
+from myagent.cli.terminal.form import fill
 from myagent.cli.terminal.output import Screen, abandon_stdout
 from myagent.cli.terminal.question import Keyboard, ask
 from myagent.core.display import escape
 from myagent.core.messages import PermissionMode, PermissionRequest, SessionId
 from myagent.core.permissions import TOO_LARGE, policy, request_body
+from myagent.core.questions import question_event
 from myagent.exceptions import MyagentError
 from myagent.redaction.redactor import Redactor
 from myagent.text.wording import one_line, request_name
@@ -126,6 +128,23 @@ class Local:
 
     def tell(self, **state: Any) -> None:
         """Nobody comes late."""
+
+    async def question(self, asked: Asked) -> Given:
+        event = question_event(
+            asked, question_id=TURN, turn_id=TURN, session_id=SessionId("local"), asked_at="", expires_at=""
+        )
+        if event is None or self._keyboard is None:
+            self._screen.say(f"question cancelled: {one_line(asked.message)}: {NO_TERMINAL}")
+            return Given("cancel", reason=NO_TERMINAL)
+        async with self._asking:
+            try:
+                filled = await fill(event, self._keyboard, self._screen.own)
+            except asyncio.CancelledError:
+                self._keyboard.discard()
+                self._screen.say("the question is withdrawn")
+                raise
+            self._screen.answered()
+        return Given(filled.action, filled.content)
 
     async def ask(self, call: ToolCall) -> Answer:
         given = policy(self._mode)

@@ -72,7 +72,7 @@ async def _run(arguments: argparse.Namespace) -> int:
         address,
         token=token,
         role=arguments.role,
-        label=arguments.label,
+        label=target.label(arguments),
         wants=("updates",),
         reconnect=True,
         insecure_plain=arguments.insecure_plain,

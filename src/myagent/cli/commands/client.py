@@ -57,6 +57,7 @@ async def _run(arguments: argparse.Namespace, screen: Screen, has_terminal: bool
         session=arguments.session,
         mode=arguments.permission_mode,
         options=dict(arguments.option),
+        take_over=arguments.take_over,
     )
     driver = Driver(wanted, screen, Keyboard(sys.stdin.fileno()) if has_terminal else None)
     address = target.address(arguments)
@@ -66,7 +67,7 @@ async def _run(arguments: argparse.Namespace, screen: Screen, has_terminal: bool
         session=arguments.session,
         after=arguments.after,
         role=arguments.role,
-        label=arguments.label,
+        label=target.label(arguments),
         reconnect=arguments.reconnect,
         reconnect_for=float("inf") if wanted.prompt is None else GIVE_UP,
         insecure_plain=arguments.insecure_plain,

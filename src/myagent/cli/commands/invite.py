@@ -9,12 +9,24 @@ from pathlib import Path
 from myagent.access.registry import CreateInvite
 from myagent.cli.administration import Answer, carry_out, find_workspace
 from myagent.cli.invitation import qr_code, reach_note, revoking
+from myagent.core.ownership import scope_of
 from myagent.server.addresses import Page
+
+_DOES = {
+    "watch": "watches",
+    "stop": "watches, and may stop a turn, in",
+    "approve": "watches, and may answer permission requests, in",
+    "drive": "may own, prompt and so run whatever you can, in",
+}
 
 
 def run(arguments: argparse.Namespace) -> int:
     request = CreateInvite(
-        lifetime=arguments.expires, label=arguments.label, session_id=arguments.session, uses=arguments.uses
+        lifetime=arguments.expires,
+        label=arguments.label,
+        session_id=arguments.session,
+        uses=arguments.uses,
+        scope=scope_of(arguments.scope),
     )
     return carry_out(
         arguments, request, lambda answer: _shown(answer, find_workspace(arguments), arguments.qr), _linked
@@ -34,7 +46,8 @@ def _shown(answer: Answer, workspace: Path, qr: bool | None) -> list[str]:
     page = _page(answer["server"])
     what = f"session {answer['sessionId']}" if answer["sessionId"] else "all sessions"
     uses = f", good for {answer['uses']} {'devices' if answer['uses'] > 1 else 'device'}" if answer["uses"] else ""
-    lines = [f"invite {answer['id']}: watches {what}, until {answer['expiresAt']}{uses}"]
+    does = _DOES[answer["may"]]
+    lines = [f"invite {answer['id']}: {does} {what}, until {answer['expiresAt']}{uses}"]
     if page is None:
         lines += [f"token: {answer['token']}", "no server runs here now; `myagent remote serve` will take this token"]
     else:

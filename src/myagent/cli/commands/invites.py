@@ -24,9 +24,30 @@ def _table(invites: list[Answer], time: datetime) -> list[str]:
         seen = _time(invite["lastSeen"])
         live = _live(invite)
         session = invite["sessionId"] or "all"
-        rows.append((invite["id"], invite["scope"], session, _left(left), uses, seen, live, escape(invite["label"])))
+        may = str(invite.get("may", "watch"))  # of a server that was started before an upgrade
+        rows.append(
+            (
+                invite["id"],
+                may,
+                session,
+                _left(left),
+                uses,
+                seen,
+                live,
+                escape(invite["label"]),
+            )
+        )
         rows += [
-            (f"  {each['id']}", "device", "", "", "", _time(each["lastSeen"]), _live(each), "")
+            (
+                f"  {each['id']}",
+                "device",
+                "",
+                "",
+                "",
+                _time(each["lastSeen"]),
+                _live(each),
+                escape(each.get("label", "")),
+            )
             for each in invite.get("devices", ())
         ]
     widths = [max(len(row[column]) for row in rows) for column in range(7)]

@@ -24,15 +24,20 @@ from myagent.agents.processes import adoption, confinement, kept
 from myagent.agents.tools.credentials import Places
 from myagent.cli.agent_choice import chosen
 from myagent.cli.arguments.parsing import DEFAULT_PORT
+from myagent.cli.commands.pair import lines as pairing
 from myagent.cli.directory import given_directory
 from myagent.cli.invitation import qr_code, reach_note, revoking
 from myagent.cli.pasting import quoted
 from myagent.cli.terminal.output import abandon_stdout, put, say
 from myagent.cli.terminal.told import Told
 from myagent.core.display import escape
+from myagent.core.messages import May
 from myagent.exceptions import MyagentError
 from myagent.host.notifications import Caller, Notifications, NotifyUnusable
 from myagent.redaction.redactor import BadPattern, RedactingFormatter, Redactor
+from myagent.relay.engine import NATS_VARIABLE, Engine, nats_urls
+from myagent.relay.publisher import Publisher, publish
+from myagent.relay.subjects import BadName
 from myagent.server.log_rate import LogRate
 from myagent.server.server import ExposedPlain, Server
 from myagent.settings import Settings
@@ -44,6 +49,7 @@ _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 -- how to reac
 _USAGE = (
     ExposedPlain,
     confinement.CannotConfine,
+    BadName,
     BadPattern,
     NoOptions,
     NotifyUnusable,
@@ -65,24 +71,40 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.usage_error("--permission-mode bypassPermissions needs --allow-bypass")
     if arguments.agent_user and arguments.sandbox:
         arguments.usage_error("give --agent-user or --sandbox: one of them")
+    if arguments.publish and arguments.name is None:
+        arguments.usage_error("--publish needs --name")
+    if arguments.name is not None and not nats_urls(arguments.publish):
+        arguments.usage_error(f"--name is a name to publish under: give --publish, or ${NATS_VARIABLE}")
     _fill_standard_descriptors()
-    _raise_open_files()
+    raise_open_files()
     try:
         check_name(workspace.resolve())
         confinement.chosen = _walls(arguments, workspace.resolve())
         agent = chosen(arguments, workspace.resolve(), cover=lambda data: server.host.redactor.data(data))
         caller = _caller(arguments)
         server = Server(workspace, agent, _settings(arguments))
+        publisher = _publisher(arguments, server)
         if caller is not None:
             server.host.notifications = Notifications(
                 server.workspace.name, after=arguments.notify_after, call=caller, details=arguments.notify_details
             )
-        asyncio.run(_serve(server, agent, caller, invite=arguments.invite, quiet=arguments.quiet))
+        asyncio.run(_serve(server, agent, caller, publisher, arguments))
     except MyagentError as error:
         for line in str(error).splitlines():
             say(line)
         return 2 if isinstance(error, _USAGE) else 3
     return 0
+
+
+def _publisher(arguments: argparse.Namespace, server: Server) -> Publisher | None:
+    """Whoever publishes to relays, if that is wanted. Raises `BadName`, `EngineUnusable`."""
+    if arguments.name is None:
+        return None
+    return Publisher(
+        server.host, server.access, Engine(nats_urls(arguments.publish), name=f"myagent {arguments.name}"),
+        arguments.name, say=lambda line: say(line, error=False), wait=arguments.name_wait,
+        replicas=arguments.publish_replicas,
+    )  # fmt: skip
 
 
 def _walls(arguments: argparse.Namespace, workspace: Path) -> confinement.Confinement:
@@ -109,7 +131,9 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         allow_bypass=arguments.allow_bypass,
         owner_grace=arguments.owner_grace,
         on_owner_leave=arguments.on_owner_leave,
+        takeover=arguments.takeover,
         permission_timeout=arguments.permission_timeout,
+        activity_quiet=arguments.activity_quiet,
         allowed_origins=tuple(arguments.allow_origin),
         allowed_hosts=tuple(arguments.allowed_host),
         base_path=arguments.base_path,
@@ -136,7 +160,7 @@ def _fill_standard_descriptors() -> None:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, which is this one
 
 
-def _raise_open_files() -> None:
+def raise_open_files() -> None:
     """Every client is an open file; the soft limit of most systems is meant for programs that select().
     What agents run is such a program: it gets the limit that we were started with."""
     kept.file_limit, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -150,15 +174,17 @@ class _LineFormatter(RedactingFormatter):
         return visible(super().format(record))
 
 
-def _log_to_stderr(redactor: Redactor) -> None:
+def log_to_stderr(redactor: Redactor) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_LineFormatter(redactor, "[remote] %(levelname)s %(name)s: %(message)s"))
     handler.addFilter(LogRate())
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
 
 
-async def _serve(server: Server, agent: Agent, caller: Caller | None, *, invite: str | None, quiet: bool) -> None:
-    _log_to_stderr(server.host.redactor)
+async def _serve(
+    server: Server, agent: Agent, caller: Caller | None, publisher: Publisher | None, arguments: argparse.Namespace
+) -> None:
+    log_to_stderr(server.host.redactor)
     stop = asyncio.Event()
 
     def told() -> None:
@@ -175,7 +201,7 @@ async def _serve(server: Server, agent: Agent, caller: Caller | None, *, invite:
     reaping = asyncio.create_task(_reap(), name="reap orphans")
     server.host.on_failure = stop.set  # whoever restarts us gets a server that can tell how the turns ended
     try:
-        await _serve_until(stop, server, agent, invite, quiet=quiet)
+        await _serve_until(stop, server, agent, publisher, arguments)
     finally:
         reaping.cancel()
         adoption.end_all()
@@ -191,7 +217,9 @@ async def _reap() -> None:
         adoption.reap()
 
 
-async def _serve_until(stop: asyncio.Event, server: Server, agent: Agent, invite: str | None, *, quiet: bool) -> None:
+async def _serve_until(
+    stop: asyncio.Event, server: Server, agent: Agent, publisher: Publisher | None, arguments: argparse.Namespace
+) -> None:
     waiting = asyncio.create_task(_say_what_it_waits_for(agent), name="serve-waiting")
     told: Told | None = None
     try:
@@ -199,10 +227,14 @@ async def _serve_until(stop: asyncio.Event, server: Server, agent: Agent, invite
             waiting.cancel()
             for line in _announcement(server, agent):
                 _announce(line)
-            if invite is not None:
-                _invite(server, invite)
+            if arguments.invite is not None:
+                _invite(server, arguments.invite)
+            if arguments.pair is not None:
+                _pair(server, arguments.pair)
+            if publisher is not None:
+                publish(server, publisher)
             told = Told()
-            if not quiet:
+            if not arguments.quiet:
                 _tell_what_happens(server, told)
             await stop.wait()
             told("stopping")
@@ -296,6 +328,17 @@ def _invite(server: Server, label: str) -> None:
         _announce(line)
     if drawn := qr_code(made.link, server.page, wanted=None):
         put("".join(f"{line}\n" for line in drawn), keep_colours=True)
+
+
+def _pair(server: Server, may: May) -> None:
+    """Make a link that pairs a device, and tell it; a server that cannot make one serves all the same."""
+    try:
+        made = server.pair(may)
+    except MyagentError as error:
+        say(str(error))
+        return
+    ending = revoking(made.id, server.workspace)
+    put("".join(f"{line}\n" for line in pairing(may, made.link, server.page, ending, qr=None)), keep_colours=True)
 
 
 def _announce(line: str) -> None:

@@ -5,32 +5,43 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from myagent.cli.terminal.form import fill
 from myagent.cli.terminal.output import Screen
 from myagent.cli.terminal.question import DENY, Decision, Keyboard, ask
 from myagent.client import Client, ClientError, Message, State
 from myagent.core.display import escape
 from myagent.core.messages import (
     Ack,
+    Activity,
     AgentStderr,
     AgentStdout,
+    ControlRequested,
     Error,
     Event,
     Gap,
+    HostLink,
     OptionSet,
     OwnerChanged,
     PermissionMode,
     PermissionRequest,
     PermissionResolved,
     Prompt,
+    Question,
+    QuestionOutcome,
+    QuestionResolved,
+    RequestBody,
     RoleMessage,
     TerminalState,
 )
+from myagent.export import facts
 from myagent.text.options import told
-from myagent.text.wording import OUTCOMES, name_line, one_line, request_name
+from myagent.text.wording import ANSWERED, OUTCOMES, name_line, one_line, request_name
 
 CANCEL_WAIT = 5.0  # seconds for a turn that was cancelled to end
 HOLDS = "while this client is here, nobody else can prompt; --role follower watches without owning"
+REFUSED_ONLY = ("digest_mismatch", "option_required", "bad_message")  # what was answered is open still
 NO_TERMINAL = "there is no terminal to ask on"
 
 DONE, FAILED, USAGE, NOT_ALLOWED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -44,6 +55,7 @@ class Wanted:
     session: str | None = None
     mode: PermissionMode | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+    take_over: bool = False
 
 
 @dataclass(slots=True)
@@ -85,6 +97,8 @@ class Driver:
         self._client = client
         try:
             async with client:
+                if self._wanted.take_over and client.role != "owner":
+                    await client.claim(force=True)
                 if self._wanted.prompt is not None:
                     self._progress.turn = await client.prompt(
                         self._wanted.prompt,
@@ -165,11 +179,17 @@ class Driver:
                 self._screen.say(f"session: {escape(message.session_id or '')}")
             case Error():
                 return self._show_error(client, message)
+            case ControlRequested() if self._watches:
+                name = name_line(message.label or message.connection_id)
+                self._screen.say(f"{name} asks for the ownership ({name_line(message.connection_id)})")
             case OwnerChanged() if self._watches:
                 owner = (
                     "nobody" if message.owner is None else name_line(message.owner.label or message.owner.connection_id)
                 )
-                self._screen.say(f"owner: {owner} ({escape(message.why)})")
+                taken = message.why == "taken_over"
+                self._screen.say(f"taken over by {owner}" if taken else f"owner: {owner} ({escape(message.why)})")
+            case HostLink(online=False) if self._watches:
+                self._screen.say(f"host offline since {escape(message.since or '')}: what is shown is the relay's copy")
             case Gap() if self._watches:
                 self._screen.say(
                     f"events {message.start} to {message.end} of session {escape(message.session_id)} are gone: "
@@ -187,13 +207,21 @@ class Driver:
                 self._screen.agent(event.id, event.chunk, error=isinstance(event, AgentStderr))
             case Prompt() if event.id != self._progress.turn:
                 self._screen.say(f"prompt by {name_line(event.by)}: {one_line(event.prompt)}")
-            case PermissionRequest() if client.role == "follower":
+            case Activity() as activity:
+                self._screen.say(facts.activity(activity))
+            case PermissionRequest(request=RequestBody(rule_id=None)) if not self._may_ask(client):
                 self._tell_follower(client, event)
             case PermissionResolved() if event.permission_request_id not in self._progress.answered:
                 reason = f": {one_line(event.reason)}" if event.reason else ""
                 self._screen.say(f"permission {OUTCOMES[event.outcome]} by {name_line(event.by)}{reason}")
             case OptionSet():
                 self._screen.say(told(event))
+            case Question() if not self._may_ask(client) and event.question_id not in self._progress.told:
+                self._progress.told.add(event.question_id)
+                self._screen.say(f"the agent asks: {name_line(event.message)}; waiting for the owner to answer")
+            case QuestionResolved() if event.question_id not in self._progress.answered:
+                reason = f": {one_line(event.reason)}" if event.reason else ""
+                self._screen.say(f"question {ANSWERED[event.outcome]} by {name_line(event.by)}{reason}")
             case TerminalState():
                 self._screen.end_turn(event.id)
                 why = event.message or event.stop_reason
@@ -210,7 +238,7 @@ class Driver:
             self._screen.say(f"{one_line(error.message)}{way}")
             return USAGE if error.code in ("bad_message", "too_large") else NOT_ALLOWED
         for request_id, decision_id in list(self._progress.answered.items()):
-            if error.id == decision_id and error.code in ("digest_mismatch", "option_required"):
+            if error.id == decision_id and error.code in REFUSED_ONLY:
                 del self._progress.answered[
                     request_id
                 ]  # it is open still: not what was shown, or one of several answers is to be named
@@ -232,7 +260,7 @@ class Driver:
         if self._question is not None and self._question.task.done():
             task, self._question = self._question.task, None
             task.result()
-        if client.role != "owner" or self._question is not None:
+        if self._question is not None or not self._may_ask(client):
             return
         for request in client.requests.values():
             past = request.session_id in client.behind and not request.pending
@@ -244,6 +272,33 @@ class Driver:
                 task = asyncio.create_task(self._ask(client, request, self._keyboard), name="question")
                 self._question = _Question(request.permission_request_id, task)
                 return
+        for question in client.questions.values():
+            past = question.session_id in client.behind and not question.pending
+            if self._is_shown(question) and not past and question.question_id not in self._progress.answered:
+                if self._keyboard is None:
+                    self._screen.say(f"question cancelled: {name_line(question.message)}: {NO_TERMINAL}")
+                    await self._reply(client, question, "cancel", None)
+                    continue
+                task = asyncio.create_task(self._fill(client, question, self._keyboard), name="question")
+                self._question = _Question(question.question_id, task)
+                return
+
+    def _may_ask(self, client: Client) -> bool:
+        """Whoever can approve and has no terminal leaves it to others, where the owner would have to deny."""
+        return client.may_answer and (client.role == "owner" or self._keyboard is not None)
+
+    async def _fill(self, client: Client, question: Question, keyboard: Keyboard) -> None:
+        filled = await fill(question, keyboard, self._screen.own)
+        self._screen.answered()
+        await self._reply(client, question, filled.action, filled.content)
+
+    async def _reply(
+        self, client: Client, question: Question, action: QuestionOutcome, content: dict[str, Any] | None
+    ) -> None:
+        try:
+            self._progress.answered[question.question_id] = await client.answer(question, action, content)
+        except ClientError as error:
+            self._screen.say(f"the answer was not sent: {error}")
 
     async def _ask(self, client: Client, request: PermissionRequest, keyboard: Keyboard) -> None:
         session = client.sessions.get(request.session_id)
@@ -262,10 +317,12 @@ class Driver:
     def _withdraw_if_closed(self, client: Client, message: Message) -> None:
         if self._question is None or self._question.task.done():
             return
-        if client.role != "owner":
+        if not client.may_answer:
             self._withdraw("this client is not the owner any more")
-        elif self._question.request_id not in client.requests:
+        elif self._question.request_id not in (*client.requests, *client.questions):
             resolved = f"it is {OUTCOMES[message.outcome]}" if isinstance(message, PermissionResolved) else ""
+            if isinstance(message, QuestionResolved):
+                resolved = f"it is {ANSWERED[message.outcome]}"
             self._withdraw(resolved or "its turn has ended")
 
     def _withdraw(self, why: str) -> None:

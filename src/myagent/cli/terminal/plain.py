@@ -43,6 +43,7 @@ HELP = f"""\
 /new             the next prompt opens a new session
 /history [N]     the last N events here  /who          who is connected
 /claim           take the free ownership /release      let go of it
+/takeover        take it from an owner   /ask          ask the owner to hand over
 /handover ID     give it to a follower   /stop         stop the turn that runs here
 /queue           prompts that wait       /cancel ID    take one of them back
 /options         what the agent offers   /option NAME VALUE, /mode, /model, /effort VALUE   choose
@@ -222,6 +223,10 @@ class Sitting(Driver):
                 await self._try(lambda client: client.who())
             case "claim":
                 await self._try(lambda client: client.claim())
+            case "takeover":
+                await self._try(lambda client: client.claim(force=True))
+            case "ask":
+                await self._try(lambda client: client.request_control())
             case "release":
                 await self._try(lambda client: client.release())
             case "handover" if rest:
@@ -353,7 +358,7 @@ async def run(arguments: argparse.Namespace) -> int:
         await asyncio.to_thread(check_session, address, token, arguments.session)
     sitting = Sitting(Screen(raw=False, lines=True), arguments.session, fetch)
     client = connect(
-        address, token=token, role=arguments.role, label=arguments.label, reconnect=True,
+        address, token=token, role=arguments.role, label=target.label(arguments), reconnect=True,
         insecure_plain=arguments.insecure_plain, on_state=sitting.state_changed,
     )  # fmt: skip
     work = sitting.start(client)

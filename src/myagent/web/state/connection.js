@@ -121,7 +121,7 @@ export class Connection {
     wait();
     try {
       const headers = { Authorization: `Bearer ${this._credential.token}`, ...more };
-      const asked = { headers, cache: "no-store", credentials: "omit", signal: stopped.signal };
+      const asked = { headers, cache: "no-store", credentials: "same-origin", signal: stopped.signal };
       const response = await fetch(new URL(path, this._base), asked);
       if (!response.ok) throw new Refused(response.status);
       const reader = response.body.getReader();
@@ -137,12 +137,13 @@ export class Connection {
     }
   }
 
-  /** This tab's own token for an invite's; null where the server keeps no more devices, or knows nothing of that. */
+  /** What is told of this tab's own token for an invite's; a token of null where the server keeps no more devices, or knows nothing of that. */
   async _device(nonce) {
     try {
-      return JSON.parse((await this.fetch("device", { "X-Myagent-Device": nonce })).text).token;
+      const name = { "X-Myagent-Device-Name": encodeURIComponent(whole(this.label)) };
+      return JSON.parse((await this.fetch("device", { "X-Myagent-Device": nonce, ...name })).text);
     } catch (error) {
-      if (error instanceof Refused && error.status === 404) return null;
+      if (error instanceof Refused && error.status === 404) return { token: null };
       throw error;
     }
   }

@@ -38,3 +38,8 @@ export class TabStorage {
     }
   }
 }
+
+/** What this browser keeps when it is closed: the credential of a device that was paired, and its name; nothing else. */
+export function keptByTheBrowser() {
+  return new TabStorage(() => localStorage); // the only place where it is used
+}

@@ -1,8 +1,8 @@
 // What is known of the workspace: who owns, which sessions there are, which permission requests wait. Pure.
 
 const EVENTS = new Set([
-  "prompt", "agent_stdout", "agent_stderr", "permission_request", "permission_resolved", "terminal_state",
-  "option_set",
+  "prompt", "activity", "agent_stdout", "agent_stderr", "permission_request", "permission_resolved", "question",
+  "question_resolved", "terminal_state", "option_set",
 ]);
 
 export function isEvent(message) {
@@ -13,11 +13,14 @@ export class Workspace {
   constructor() {
     this.role = "follower";
     this.scope = "follower";
+    this.may = "watch"; // of the credential, without owning
     this.connectionId = null;
     this.owner = null; // {connectionId, label}, or null when nobody owns
     this.followers = 0;
+    this.offlineSince = null; // ISO 8601: a relay says that the host is away
     this.sessions = new Map(); // id → metadata
     this.waiting = new Map(); // permissionRequestId → {event, since}: open requests, oldest first
+    this.questions = new Map(); // questionId → event: open questions of the agent, oldest first
     this.limits = {};
     this._seen = new Map(); // session → the last seq that counted for `waiting` on this connection
   }
@@ -26,9 +29,18 @@ export class Workspace {
     return this.role === "owner";
   }
 
-  /** Whether this page may take the slot now. */
+  /** Whether this page may take the slot, or ask for it. */
   get mayClaim() {
-    return !this.owns && this.scope === "owner" && this.owner === null;
+    return !this.owns && this.scope === "owner";
+  }
+
+  /** Whether permission requests are put to this page; who has come to drive takes over first. */
+  get mayAnswer() {
+    return this.owns || this.may === "approve";
+  }
+
+  get mayStop() {
+    return this.mayAnswer || this.may === "stop";
   }
 
   /** Sessions, the latest first. */
@@ -37,7 +49,18 @@ export class Workspace {
   }
 
   waitingIn(sessionId) {
-    return [...this.waiting.values()].filter(({ event }) => event.sessionId === sessionId);
+    return this._awaited().filter(({ event }) => event.sessionId === sessionId);
+  }
+
+  /** Since when a human is waited for, in milliseconds of the server's clock; null: nothing waits. */
+  get waitingSince() {
+    const since = this._awaited().map((each) => each.since);
+    return since.length > 0 ? Math.min(...since) : null;
+  }
+
+  /** All that the agent waits for: permission requests and questions. */
+  _awaited() {
+    return [...this.waiting.values(), ...[...this.questions.values()].map((event) => ({ event, since: Date.parse(event.askedAt) }))];
   }
 
   /** Whether its agent says listings and files as they are: Markdown would take their lines apart. */
@@ -48,6 +71,7 @@ export class Workspace {
   /** A new connection: what waits is told anew. */
   reconnected() {
     this.waiting.clear();
+    this.questions.clear();
     this._seen.clear();
   }
 
@@ -59,6 +83,7 @@ export class Workspace {
         return [{ kind: "role" }];
       case "welcome":
         this.scope = message.scope;
+        this.may = message.may ?? "watch";
         this.connectionId = message.connectionId;
         this.owner = message.owner;
         this.followers = message.followers;
@@ -71,6 +96,9 @@ export class Workspace {
       case "presence":
         this.followers = message.followers;
         return [];
+      case "host_link":
+        this.offlineSince = message.online ? null : message.since;
+        return [];
       case "session_metadata":
         this._know(message.session);
         return [];
@@ -82,6 +110,14 @@ export class Workspace {
         this.waiting.delete(message.permissionRequestId);
         return asked ? [{ kind: "resolved", event: message, request: asked.event.request }] : [];
       }
+      case "question":
+        if (!message.pending && !this._pass(message)) return [];
+        this.questions.set(message.questionId, message);
+        return [{ kind: "question", event: message }];
+      case "question_resolved":
+        this._pass(message);
+        this.questions.delete(message.questionId);
+        return [{ kind: "question", event: message }];
       case "terminal_state":
         return this._pass(message) ? [{ kind: "ended", event: message }] : [];
       default:
@@ -112,7 +148,7 @@ export class Workspace {
 
   _asked(event, now) {
     const isNew = event.pending ? true : this._pass(event);
-    if (!isNew || this.waiting.has(event.permissionRequestId)) return [];
+    if (!isNew || event.request.ruleId !== undefined || this.waiting.has(event.permissionRequestId)) return [];
     const told = Date.parse(event.request.askedAt ?? "");
     this.waiting.set(event.permissionRequestId, { event, since: Number.isNaN(told) ? now : told });
     return [{ kind: "asked", event }];

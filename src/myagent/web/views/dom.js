@@ -52,7 +52,7 @@ export function copyButton(text, label = "Copy") {
 }
 
 /** The clipboard is there on https and localhost only; elsewhere the old command still works. */
-async function copy(text) {
+export async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
     return true;

@@ -3,6 +3,7 @@
 import { escapeLine, visible } from "../parsing/escape.js";
 import { linked, parseInlines } from "../parsing/inlines.js";
 import { Markdown } from "../parsing/markdown.js";
+import { tokensOf } from "../parsing/syntax.js";
 import { copyButton, el, flowing, setText } from "./dom.js";
 
 const DEEPEST = 40; // emphasis within emphasis that is drawn; browsers recurse over elements
@@ -64,6 +65,7 @@ class DrawnText {
 class DrawnCode {
   constructor(block) {
     this._text = "";
+    this._tokens = []; // that are drawn, each as `[kind, text, nodes]`
     this._name = el("span");
     this._pre = el("pre", { tabindex: "0" });
     const head = el("div", { class: "code-head" }, this._name, copyButton(() => this._text));
@@ -74,6 +76,13 @@ class DrawnCode {
   update({ text, info }) {
     const shown = text.endsWith("\n") ? text.slice(0, -1) : text;
     setText(this._name, escapeLine(info) || "code");
+    const tokens = tokensOf(shown, info);
+    if (tokens !== null) {
+      this._drawTokens(tokens);
+      this._text = shown;
+      return true;
+    }
+    if (this._tokens.length > 0) this._drawTokens([]);
     if (!shown.startsWith(this._text)) {
       this._pre.replaceChildren();
       this._text = "";
@@ -81,6 +90,20 @@ class DrawnCode {
     if (shown !== this._text) this._pre.append(...flowing(shown.slice(this._text.length)));
     this._text = shown;
     return true;
+  }
+
+  /** What begins as it did stays as it is drawn. */
+  _drawTokens(tokens) {
+    let same = 0;
+    while (same < tokens.length && this._tokens[same]?.[0] === tokens[same][0] && this._tokens[same][1] === tokens[same][1]) same += 1;
+    if (this._tokens.length === 0) this._pre.replaceChildren();
+    for (const [, , nodes] of this._tokens.splice(same)) nodes.forEach((node) => node.remove());
+    for (const [kind, text] of tokens.slice(same)) {
+      const nodes = kind === "" ? flowing(text) : [el("span", { class: kind, text })];
+      this._pre.append(...nodes);
+      this._tokens.push([kind, text, nodes]);
+    }
+    if (tokens.length === 0) this._text = "";
   }
 }
 

@@ -2,9 +2,11 @@
 
 import { byId, el, setText } from "./dom.js";
 import { escapeLine } from "../parsing/escape.js";
-import { drawDisplay, whatAndWhere } from "./render.js";
+import { drawDisplay, whatAndWhere } from "./asked.js";
 import { flagsText, timeLeft } from "./permission.js";
+import { duration } from "./times.js";
 
+const FILTERED = 6; // from so many on there is a box to search them
 const LISTED = 300; // sessions drawn at most
 
 /** The state of the connection, said in a word. `seconds`: until the next try. */
@@ -27,19 +29,32 @@ export function drawOwnership(workspace, connected) {
   const { owner, owns, followers } = workspace;
   const name = owner === null ? "nobody owns" : `${escapeLine(owner.label) || "somebody"} owns`;
   setText(byId("ownership"), owns ? "you own" : name);
-  setText(byId("following"), `${followers} ${followers === 1 ? "follower" : "followers"}`);
+  const away = workspace.offlineSince ? ` · host offline since ${new Date(workspace.offlineSince).toLocaleString()}` : "";
+  setText(byId("following"), `${followers} ${followers === 1 ? "follower" : "followers"}${away}`);
   byId("claim").hidden = !connected || !workspace.mayClaim;
-  byId("release").hidden = byId("people").hidden = !connected || !owns;
+  setText(byId("claim"), owner === null ? "Own" : "Take over");
+  byId("release").hidden = byId("people").hidden = byId("rules").hidden = !connected || !owns;
 }
 
-export function drawSessions(workspace, current, chosen) {
-  const sessions = workspace.listed.slice(0, LISTED);
+/** The button that stops the turn: beside the prompt, or, for somebody who may stop and not prompt, at the top. */
+export function drawStop(may, owns) {
+  byId("stop").hidden = !may || !owns;
+  byId("stop-turn").hidden = !may || owns;
+}
+
+/** `unread` tells which have news; of those whose title or id has the filter in it. */
+export function drawSessions(workspace, current, chosen, unread) {
+  const wanted = byId("session-filter").value.trim().toLowerCase();
+  const fits = ({ title, sessionId }) => `${title} ${sessionId}`.toLowerCase().includes(wanted);
+  byId("session-filter").hidden = workspace.sessions.size < FILTERED && wanted === "";
+  const sessions = workspace.listed.filter(fits).slice(0, LISTED);
   const rows = sessions.map((session) => {
     const waits = workspace.waitingIn(session.sessionId).length;
     const state = waits > 0 ? "human" : session.state;
     const title = escapeLine(session.title) || session.sessionId;
     const queue = session.queue.length > 0 ? `, ${session.queue.length} queued` : "";
-    return el("li", {},
+    const news = unread.has(session, current);
+    return el("li", { class: news ? "unread" : undefined },
       el("button", {
         type: "button",
         "aria-current": session.sessionId === current ? "true" : undefined,
@@ -48,11 +63,12 @@ export function drawSessions(workspace, current, chosen) {
       },
         el("span", { class: `dot ${state}`, "aria-hidden": "true" }),
         el("span", { class: "title", text: title }),
+        news ? el("span", { class: "hidden", text: "(unread)" }) : null,
         el("span", { class: "faint", text: `${stateText(session, waits)}${queue} · ${when(session.updatedAt)}` })));
   });
   const list = byId("session-list");
   const focused = list.contains(document.activeElement) ? document.activeElement.dataset.session : null;
-  list.replaceChildren(...rows);
+  list.replaceChildren(...(rows.length > 0 || wanted === "" ? rows : [el("li", { class: "faint none", text: "No session is called that." })]));
   if (focused !== null) list.querySelector(`[data-session="${CSS.escape(focused)}"]`)?.focus();
 }
 
@@ -64,6 +80,7 @@ function stateText({ state, lastExitCode }, waits) {
 const SUPERVISION = { verified: "asks first", unverified: "may or may not ask", operator: "asks first, says the operator", unsupervised: "UNSUPERVISED" };
 
 export function drawSessionHead(session) {
+  setText(byId("bar-title"), session ? escapeLine(session.title) || session.sessionId : "New session");
   setText(byId("session-name"), session ? escapeLine(session.title) || session.sessionId : "New session");
   const facts = session ? [session.agent, SUPERVISION[session.agentState?.supervision], session.mode, usage(session.agentState?.usage), session.cwd] : [];
   setText(byId("session-facts"), facts.filter(Boolean).map((fact) => escapeLine(String(fact))).join(" · "));
@@ -74,14 +91,6 @@ function usage(told) {
   const size = typeof told.size === "number" && told.size > 0 ? ` of ${told.size.toLocaleString()}` : "";
   const cost = typeof told.cost?.amount === "number" ? `, ${told.cost.amount} ${told.cost.currency ?? ""}` : "";
   return `${told.used.toLocaleString()}${size} tokens${cost}`;
-}
-
-/** What is said where nothing has happened yet. */
-export function drawEmpty(empty, owns) {
-  byId("empty").hidden = !empty;
-  setText(byId("empty"), owns
-    ? "Nothing here yet. Say below what to do; everybody who is connected sees it."
-    : "Nothing here yet. What the owner does appears here by itself.");
 }
 
 /** What waits for a decision, shown to whoever cannot answer it, or has put it aside. */
@@ -124,12 +133,6 @@ export function drawQueue(session, owns, cancel) {
     button.addEventListener("click", () => cancel(id));
     return el("li", {}, el("span", { class: "title", text }), owns ? button : null);
   }));
-}
-
-function duration(milliseconds) {
-  const seconds = Math.max(0, Math.round(milliseconds / 1000));
-  if (seconds < 60) return `${seconds} s`;
-  return seconds < 3600 ? `${Math.floor(seconds / 60)} min` : `${Math.floor(seconds / 3600)} h`;
 }
 
 function when(time) {

@@ -27,9 +27,9 @@ export class PeopleDialog {
     if (this._dialog.open) this._dialog.close();
   }
 
-  _row({ connectionId, scope, label, since }) {
+  _row({ connectionId, scope, may, label, since }) {
     const name = label || connectionId;
-    const facts = `${scope === "owner" ? "may own" : "may only watch"}, since ${new Date(since).toLocaleTimeString()}`;
+    const facts = `${scope === "owner" ? "may own" : `may only ${may ?? "watch"}`}, since ${new Date(since).toLocaleTimeString()}`;
     const give = el("button", { type: "button", text: "Hand over", "aria-label": `Hand over to ${name}` });
     give.addEventListener("click", () => this._handOver(connectionId));
     return el("li", {},

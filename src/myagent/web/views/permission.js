@@ -1,7 +1,8 @@
 // The dialog in which the owner answers a permission request. Nothing done before it appeared can answer it.
 
 import { byId, el, setText } from "./dom.js";
-import { drawDisplay, whatAndWhere } from "./render.js";
+import { drawDisplay, whatAndWhere } from "./asked.js";
+import { Remember } from "./rules.js";
 
 export const GUARD = 300; // milliseconds without a key or a press, from the moment it appears, before it can be answered
 
@@ -27,6 +28,7 @@ export class PermissionDialog {
     this._decide = decide;
     this._now = now;
     this._dialog = byId("permission");
+    this._remember = new Remember();
     this._entry = null;
     this._quietSince = 0; // the last key or press, or the moment it appeared
     this._held = new Set(); // keys that went down before they could count
@@ -53,10 +55,11 @@ export class PermissionDialog {
   }
 
   /** Show a request, or what has changed around it. */
-  show(entry, { cwd, place }) {
+  show(entry, { cwd, place, owns }) {
     if (entry.event.permissionRequestId !== this.requestId) this._begin(entry);
     const { request } = entry.event;
     setText(byId("permission-place"), place);
+    this._remember.offer(owns);
     setText(byId("permission-where"), whatAndWhere(request, cwd));
     this._tick();
   }
@@ -102,6 +105,7 @@ export class PermissionDialog {
     byId("permission-read").checked = false;
     byId("permission-note").value = "";
     byId("permission-error").hidden = true;
+    this._remember.show(request);
     byId("permission-answers").replaceChildren(...this._answers(request));
     if (!this._dialog.open) {
       this._before = document.activeElement;
@@ -183,6 +187,7 @@ export class PermissionDialog {
         kind,
         digest: this._entry.event.request.digest,
         ...(optionId === undefined ? {} : { optionId }),
+        ...(does === "allow_once" ? this._remember.chosen : {}),
         ...(kind === "deny" && reason !== "" ? { reason } : {}),
       });
     };

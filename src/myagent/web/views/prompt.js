@@ -34,6 +34,13 @@ export class PromptBox {
     this._set(drafts.of(null));
   }
 
+  /** Put an example into the empty box, to be changed or sent. */
+  propose(text) {
+    if (this._box.value.trim() === "") this._set(text);
+    this._written();
+    this._box.focus();
+  }
+
   /** The prompts of the session so far, oldest first. */
   remember(prompts) {
     if (this._at !== this._history.length) return; // somebody is looking through it

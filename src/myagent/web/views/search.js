@@ -109,9 +109,11 @@ export class Search {
     const { item, nth, text } = hits[index];
     const { node } = this._view.drawn(item);
     this._at = { seq: item.seq, nth };
-    if (node instanceof HTMLDetailsElement) node.open = true;
     node.classList.add("found");
     const current = mark(hits, index);
+    for (let at = current.startContainer; at !== node.parentNode; at = at.parentNode) {
+      if (at instanceof HTMLDetailsElement) at.open = true;
+    }
     scrollTo(current, text.node);
     setText(byId("search-result"), `${(index + 1).toLocaleString()} of ${hits.length.toLocaleString()}${this._more}`);
   }

@@ -109,6 +109,30 @@ export class SessionView {
     this._redraw();
   }
 
+  /** Go to an event, wherever in the session it is. */
+  async toEvent(seq) {
+    this.stick = false;
+    if (seq <= this.window.after || seq > this.window.last) {
+      this._forgetFetch();
+      this.window = new Window(Math.max(0, seq - PAGE / 2), Math.max(this.window.head, seq));
+      await this._fetchOneLater();
+    }
+    this.drawNow();
+    const item = this.timeline.items.findLast((each) => each.seq <= seq) ?? this.timeline.items[0];
+    if (item !== undefined) this.reveal(item);
+  }
+
+  /** Bring an item to the top, and mark it for a while. */
+  reveal(item) {
+    this.stick = false;
+    const { node } = this.drawn(item);
+    const fold = node.querySelector(":scope > .fold");
+    if (fold !== null) fold.open = true;
+    this._stream.scrollTop += node.getBoundingClientRect().top - this._stream.getBoundingClientRect().top - 8;
+    this._list.querySelector(".reached")?.classList.remove("reached");
+    node.classList.add("reached");
+  }
+
   /** Fetch what was before the window; whether there was any. */
   async fetchEarlier() {
     if (this._fetching || !this.window.hasEarlier || this.sessionId === null) return false;

@@ -7,7 +7,13 @@ const ITEM_CHARACTERS = 32_768; // of text in one item; the next line begins ano
 const OPEN = ["pending", "in_progress"]; // tool calls
 const STREAMS = ["output", "stderr"]; // a line of one goes on after lines of the other
 const LIVE = ["terminal_output_delta", "terminal_output", "mcp_output_delta"]; // pieces of a running command's output
+const LOOKS = ["read", "search"]; // kinds of tool calls that are folded together
 const SPLIT_CHUNK = 16_384; // a chunk of this size may go on in the next one, which then has no update of its own
+
+function answeredText({ outcome, by, reason }) {
+  const words = { accept: "answered", decline: "declined", cancel: "cancelled" };
+  return `Question ${words[outcome] ?? outcome} by ${escapeLine(by)}${reason ? `: ${escapeLine(reason)}` : ""}`;
+}
 
 /** Items in order. Each has a `key` that stays its own, and a `version` that changes with it. */
 export class Timeline {
@@ -28,13 +34,19 @@ export class Timeline {
     switch (event.type) {
       case "prompt":
         return [this._add(event, { kind: "prompt", text: event.prompt, by: escapeLine(event.by), end: null })];
+      case "activity":
+        return [this._add(event, { kind: "activity", end: null })];
       case "agent_stdout":
       case "agent_stderr":
         return this._output(event);
       case "permission_request":
-        return [this._add(event, { kind: "question", request: event.request, id: event.permissionRequestId })];
+        return [this._question(event)];
       case "permission_resolved":
         return this._resolved(event);
+      case "question":
+        return [this._add(event, { kind: "asked", text: `The agent asks: ${event.message}${event.url ? ` ${escapeLine(event.url)}` : ""}` })];
+      case "question_resolved":
+        return [this._add(event, { kind: "asked", text: answeredText(event) })];
       case "terminal_state":
         return this._ended(event);
       case "option_set":
@@ -47,11 +59,11 @@ export class Timeline {
   }
 
   _add(event, fields) {
-    const item = { key: `${fields.kind} ${event.seq}`, version: event.seq, seq: event.seq, turn: event.id, ...fields };
+    const item = { key: `${fields.kind} ${event.seq}`, version: event.seq, seq: event.seq, turn: event.id, sessionId: event.sessionId, at: event.at, ...fields };
+    if (parentOf(event) !== "") item.nested = true;
     this.items.push(item);
     if (!STREAMS.includes(item.kind)) this._unfinished.clear();
-    if (item.kind === "prompt") this._prompts.set(event.id, item);
-    if (item.kind === "question") this._questions.set(item.id, item);
+    if (item.kind === "prompt" || item.kind === "activity") this._prompts.set(event.id, item);
     return item;
   }
 
@@ -92,7 +104,9 @@ export class Timeline {
   /** Text goes on in the item that it belongs to; a new one begins only where a line does. */
   _text(event, kind, message = undefined) {
     if (event.chunk === "") return [];
-    const belongs = (item) => item?.kind === kind && item.turn === event.id && item.message === message;
+    const nested = parentOf(event) !== "";
+    const belongs = (item) =>
+      item?.kind === kind && item.turn === event.id && item.message === message && Boolean(item.nested) === nested;
     const last = this.items.at(-1);
     const target = belongs(last) ? last : this._unfinished.get(kind);
     const changed = [];
@@ -118,12 +132,7 @@ export class Timeline {
 
   _tool(event, update) {
     const id = `${event.id} ${update.toolCallId}`;
-    let item = this._tools.get(id);
-    if (item === undefined) {
-      item = this._add(event, { kind: "tool", call: {}, title: "", status: "", output: "", exit: "", raw: this._raw });
-      item.key = `tool ${id}`;
-      this._tools.set(id, item);
-    }
+    const item = this._tools.get(id) ?? this._newTool(event, id, update.kind);
     for (const [key, value] of Object.entries(update)) {
       if (value !== null && key !== "sessionUpdate") item.call[key] = value;
     }
@@ -133,8 +142,50 @@ export class Timeline {
     item.exit = exitText(meta.terminal_exit) || exitCode(item.call) || item.exit;
     item.title = escapeLine(text(item.call.title) || text(item.call.kind) || "tool call");
     item.status = ["pending", "in_progress", "completed", "failed"].includes(item.call.status) ? item.call.status : "pending";
-    item.version = event.seq;
-    return item;
+    return this._changed(item, event);
+  }
+
+  /** A tool call begins; one that only looks joins those before it. */
+  _newTool(event, id, kind) {
+    const fields = { call: {}, title: "", status: "", output: "", exit: "", raw: this._raw, turn: event.id };
+    const looks = LOOKS.includes(kind);
+    const tool = looks ? fields : this._add(event, { kind: "tool", key: `tool ${id}`, ...fields });
+    this._tools.set(id, tool);
+    if (!looks) return tool;
+    const last = this.items.at(-1);
+    const nested = parentOf(event) !== "";
+    const joins = last?.kind === "reads" && last.turn === event.id && Boolean(last.nested) === nested;
+    tool.group = joins ? last : this._add(event, { kind: "reads", members: [], key: `reads ${id}` });
+    tool.group.members.push(tool);
+    return tool;
+  }
+
+  /** Note that a tool call changed; returns what has to be drawn. */
+  _changed(tool, event) {
+    tool.version = event.seq;
+    if (tool.group === undefined) return tool;
+    tool.group.version = event.seq;
+    return tool.group;
+  }
+
+  /** A request is part of the call that it is about: the same input or title, or the only one that is open. */
+  _question(event) {
+    const { request } = event;
+    const question = { request, id: event.permissionRequestId };
+    const open = [...this._tools.values()].filter((tool) =>
+      tool.turn === event.id && OPEN.includes(tool.status) && tool.question === undefined);
+    const input = JSON.stringify(request.input);
+    const tool = open.findLast(({ call }) => call.rawInput !== undefined && JSON.stringify(call.rawInput) === input)
+      ?? open.findLast(({ title }) => title === request.title)
+      ?? (open.length === 1 ? open[0] : undefined);
+    if (tool === undefined) {
+      const item = this._add(event, { kind: "question", ...question });
+      this._questions.set(item.id, item);
+      return item;
+    }
+    tool.question = question;
+    this._questions.set(question.id, tool);
+    return this._changed(tool, event);
   }
 
   _plan(event, update) {
@@ -153,24 +204,41 @@ export class Timeline {
     const resolution = { outcome: event.outcome, by: escapeLine(event.by), reason: escapeLine(event.reason ?? "") };
     const item = this._questions.get(event.permissionRequestId);
     if (item === undefined) return [this._add(event, { kind: "resolution", resolution })];
-    Object.assign(item, { resolution, version: event.seq });
-    return [item];
+    if (item.question === undefined) {
+      Object.assign(item, { resolution, version: event.seq });
+      return [item];
+    }
+    item.question = { ...item.question, resolution };
+    return [this._changed(item, event)];
   }
 
   _ended(event) {
-    const end = { exitCode: event.exitCode, stopReason: event.stopReason, message: escapeLine(event.message ?? "") };
+    const end = { exitCode: event.exitCode, stopReason: event.stopReason, message: escapeLine(event.message ?? ""), at: event.at };
     const changed = [this._add(event, { kind: "end", ...end })];
     const prompt = this._prompts.get(event.id);
     if (prompt !== undefined) {
       Object.assign(prompt, { end, version: event.seq });
       changed.push(prompt);
     }
+    const stopped = event.stopReason === "cancelled" ? this._stopped(event.id) : [];
     for (const item of this._tools.values()) { // the agent was stopped, and told no more of them
-      if (item.turn !== event.id || !OPEN.includes(item.status)) continue;
-      Object.assign(item, { status: "cancelled", version: event.seq });
-      changed.push(item);
+      if (item.turn !== event.id || !(OPEN.includes(item.status) || stopped.includes(item))) continue;
+      item.status = "cancelled";
+      changed.push(this._changed(item, event));
     }
     return changed;
+  }
+
+  /** The calls that a cancelled turn ends with: they have failed, for there is no other word for it, with no exit code. */
+  _stopped(turn) {
+    const stopped = [];
+    for (const item of this.items.toReversed()) {
+      if (item.turn !== turn) break;
+      if (item.kind !== "tool") continue;
+      if (item.status !== "failed" || exitCode(item.call) !== "") break;
+      stopped.push(item);
+    }
+    return stopped;
   }
 }
 
@@ -204,6 +272,12 @@ function lastLines(text, most) {
   if (text.length <= most) return text;
   const end = text.slice(-most);
   return end.slice(end.indexOf("\n") + 1);
+}
+
+/** The tool call that a subagent's update belongs to. */
+function parentOf({ update }) {
+  const meta = update?._meta ?? {};
+  return text(meta.claudeCode?.parentToolUseId) || text(meta.parentToolCallId);
 }
 
 function exitText(exit) {

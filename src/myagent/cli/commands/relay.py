@@ -1,0 +1,62 @@
+"""`myagent remote relay`: shows what hosts publish, until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+from pathlib import Path
+
+from myagent.cli.commands.serve import log_to_stderr, raise_open_files
+from myagent.cli.terminal.output import say
+from myagent.exceptions import MyagentError
+from myagent.redaction.redactor import Redactor
+from myagent.relay.engine import NATS_VARIABLE, nats_urls
+from myagent.relay.relay import Relay
+from myagent.server.server import ExposedPlain
+from myagent.settings import Settings
+
+
+def run(arguments: argparse.Namespace) -> int:
+    urls = nats_urls(arguments.nats)
+    if not urls:
+        arguments.usage_error(f"give --nats, or ${NATS_VARIABLE}")
+    if bool(arguments.tls_cert) != bool(arguments.tls_key):
+        arguments.usage_error("--tls-cert and --tls-key belong together")
+    raise_open_files()
+    log_to_stderr(Redactor(()))
+    settings = Settings(
+        host=arguments.host,
+        port=arguments.port,
+        allowed_origins=tuple(arguments.allow_origin),
+        allowed_hosts=tuple(arguments.allowed_host),
+        base_path=arguments.base_path,
+        open_metrics=arguments.metrics_open,
+        max_connections=arguments.max_connections,
+        tls_cert=Path(arguments.tls_cert) if arguments.tls_cert else None,
+        tls_key=Path(arguments.tls_key) if arguments.tls_key else None,
+        insecure_plain=arguments.insecure_plain,
+    )
+    try:
+        asyncio.run(_relay(Relay(urls, Path(arguments.data), settings)))
+    except MyagentError as error:
+        say(str(error))
+        return 2 if isinstance(error, ExposedPlain) else 3
+    return 0
+
+
+async def _relay(relay: Relay) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+    def shows(name: str) -> None:
+        say(f"shows {relay.url}{relay.settings.base_path}/{name}/", error=False)
+
+    async with relay:
+        say(f"listening {relay.url}", error=False)
+        for name in relay.shown:
+            shows(name)
+        relay.on_name = shows
+        await stop.wait()
+        say("stopping", error=False)

@@ -1,0 +1,132 @@
+"""What clients send."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+from myagent.core.messages.shared import ClientId, PermissionMode, QuestionOutcome, SessionId
+from myagent.core.rule import Remember
+
+OptionName = Annotated[str, Meta(min_length=1, max_length=256)]
+OptionValue = bool | Annotated[str, Meta(max_length=1024)]
+
+
+class Command(Struct, frozen=True, rename="camel", tag_field="type", kw_only=True):
+    """What somebody wants; may be refused. `id` is the client's own and comes back in the answer."""
+
+    id: ClientId
+
+
+class UserMessage(Command, frozen=True, kw_only=True, tag="user_message"):
+    prompt: str
+    session_id: SessionId | None = None
+    permission_mode: PermissionMode | None = None
+    skill_names: Annotated[tuple[Annotated[str, Meta(max_length=128)], ...], Meta(max_length=64)] = ()
+    options: Annotated[dict[OptionName, OptionValue], Meta(max_length=16)] | None = (
+        None  # chosen for the session before
+    )
+
+
+class DecisionBody(Struct, frozen=True, rename="camel"):
+    kind: Literal["allow", "deny"]
+    reason: Annotated[str, Meta(max_length=4096)] | None = None
+    option_id: Annotated[str, Meta(max_length=256)] | None = None
+    digest: Annotated[str, Meta(max_length=128)] | None = None
+    remember: Remember | None = None
+
+
+class PermissionDecision(Command, frozen=True, kw_only=True, tag="permission_decision"):
+    permission_request_id: Annotated[str, Meta(max_length=128)]
+    decision: DecisionBody
+
+
+class Resume(Command, frozen=True, kw_only=True, tag="resume"):
+    session_id: SessionId
+    after_seq: Annotated[int, Meta(ge=0, lt=2**53)] | None = None
+
+
+class Ping(Command, frozen=True, kw_only=True, tag="ping"):
+    pass
+
+
+class ClientInfo(Struct, frozen=True):
+    name: Annotated[str, Meta(max_length=128)]
+    version: Annotated[str, Meta(max_length=128)] = ""
+
+
+class Hello(Command, frozen=True, kw_only=True, tag="hello"):
+    client: ClientInfo
+    label: Annotated[str, Meta(max_length=128)] | None = None
+    wants: tuple[str, ...] = ()
+    reclaim_token: Annotated[str, Meta(max_length=256)] | None = None
+
+
+class Cancel(Command, frozen=True, kw_only=True, tag="cancel"):
+    session_id: SessionId
+    turn_id: ClientId | None = None
+
+
+class Claim(Command, frozen=True, kw_only=True, omit_defaults=True, tag="claim"):
+    force: bool = False  # also from an owner of the same credential
+
+
+class RequestControl(Command, frozen=True, kw_only=True, tag="request_control"):
+    pass
+
+
+class Release(Command, frozen=True, kw_only=True, tag="release"):
+    pass
+
+
+class Handover(Command, frozen=True, kw_only=True, tag="handover"):
+    to: Annotated[str, Meta(max_length=128)]
+
+
+class Who(Command, frozen=True, kw_only=True, tag="who"):
+    pass
+
+
+class AnswerMessage(Command, frozen=True, kw_only=True, tag="answer"):
+    question_id: Annotated[str, Meta(max_length=128)]
+    action: QuestionOutcome
+    content: dict[str, Any] | None = None
+
+
+# Rules instead of repeated questions: these two, `Rules`, and what a decision and a request say of them.
+
+
+class ListRules(Command, frozen=True, kw_only=True, tag="list_rules"):
+    pass
+
+
+class RevokeRule(Command, frozen=True, kw_only=True, tag="revoke_rule"):
+    rule_id: Annotated[str, Meta(max_length=128)]
+
+
+class SetOption(Command, frozen=True, kw_only=True, tag="set_option"):
+    """An owner's choice of what the agent offers for a session; `name` is an option's id, or its category."""
+
+    session_id: SessionId
+    name: OptionName
+    value: OptionValue
+
+
+ClientMessage = (
+    UserMessage
+    | PermissionDecision
+    | Resume
+    | Ping
+    | Hello
+    | Cancel
+    | Claim
+    | RequestControl
+    | Release
+    | Handover
+    | Who
+    | AnswerMessage
+    | ListRules
+    | RevokeRule
+    | SetOption
+)

@@ -1,0 +1,69 @@
+"""A question of the agent's in the page: a form, filled in by the owner; an address, which opens nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from browser import PATIENCE, expect, stage
+from puppet import Puppet
+
+from myagent.core.questions import asked_form, asked_url
+
+FORM = {
+    "properties": {
+        "name": {"type": "string", "title": "Your name"},
+        "colour": {"oneOf": [{"const": "r", "title": "Red"}, {"const": "b", "title": "Blue"}]},
+        "many": {"type": "array", "items": {"enum": ["x", "y"]}},
+        "count": {"type": "integer", "minimum": 1, "maximum": 3, "default": 2},
+        "sure": {"type": "boolean"},
+    },
+    "required": ["name"],
+}
+
+
+async def test_a_form_is_filled_in_and_sent(tmp_path: Path) -> None:
+    puppet = Puppet()
+    async with stage(tmp_path, puppet) as scene:
+        owner, follower = await scene.open(), await scene.open()
+        await owner.join(scene.link())
+        await follower.join(scene.link(scene.invite()[0]))
+        await owner.prompt("go")
+        play = await puppet.begun()
+        answer = asyncio.create_task(play.io.question(asked_form("Who \u202eare you?", FORM)))
+        dialog = owner.at("#question")
+        await expect(dialog).to_be_visible()
+        await expect(dialog).to_contain_text("Who \\u{202e}are you?")
+        await owner.until("page.questions._open()")
+        await dialog.get_by_label("colour").select_option("Blue")
+        await dialog.get_by_label("y", exact=True).check()
+        await dialog.get_by_label("sure").select_option("Yes")
+        await dialog.get_by_role("button", name="Send").click()  # its name is required
+        assert not answer.done()
+        await dialog.get_by_label("Your name").fill("Ann")
+        await dialog.get_by_role("button", name="Send").click()
+        given = await asyncio.wait_for(answer, PATIENCE)
+        assert given.action == "accept"
+        assert given.content == {"name": "Ann", "colour": "b", "many": ["y"], "count": 2, "sure": True}
+        await expect(dialog).to_be_hidden()
+        await expect(follower.at("#stream")).to_contain_text("Question answered by")
+        await expect(follower.at("#question")).to_be_hidden()
+        play.end()
+
+
+async def test_an_address_is_shown_whole_with_its_host_and_can_be_declined(tmp_path: Path) -> None:
+    puppet = Puppet()
+    async with stage(tmp_path, puppet) as scene:
+        owner = await scene.open()
+        await owner.join(scene.link())
+        await owner.prompt("go")
+        play = await puppet.begun()
+        url = "https://example.org:8443/login?a=b"
+        answer = asyncio.create_task(play.io.question(asked_url("Sign in", url)))
+        dialog = owner.at("#question")
+        await expect(dialog).to_contain_text(url)
+        await expect(dialog).to_contain_text("Host: example.org")
+        await owner.until("page.questions._open()")
+        await dialog.get_by_role("button", name="Decline").click()
+        assert (await asyncio.wait_for(answer, PATIENCE)).action == "decline"
+        play.end()
