@@ -163,6 +163,11 @@ def test_nothing_can_be_changed_through_a_relay(tmp_path: Path) -> None:
     asyncio.run(script())
 
 
+def is_open(relay: Relay, session: str) -> bool:
+    """Whether a relay knows of an open request."""
+    return bool(relay.shown["team/web"].host.sessions[SessionId(session)].open)
+
+
 def test_an_open_request_is_shown_to_whoever_comes_until_it_is_answered(tmp_path: Path) -> None:
     async def script() -> None:
         async with NatsServer(tmp_path / "nats") as nats, host(tmp_path / "host", nats.url()) as hosted:
@@ -172,12 +177,8 @@ def test_an_open_request_is_shown_to_whoever_comes_until_it_is_answered(tmp_path
                 asked = await next_of(owner, "permission_request")
                 for _ in range(2):  # the second relay has it from its own copy
                     async with relay(tmp_path / "copies", nats.url()) as shown:
-                        await until(
-                            lambda: (
-                                shown.shown
-                                and any(each.open for each in shown.shown["team/web"].host.sessions.values())
-                            )
-                        )
+                        await until(lambda: has(shown, asked["sessionId"], asked["seq"]))
+                        await until(lambda: is_open(shown, asked["sessionId"]))
                         async with follow(f"{shown.url}/team/web", token) as late:
                             told = await next_of(late, "permission_request")
                             assert told == {**asked, "pending": True}

@@ -36,6 +36,7 @@ CONNECT_SECONDS = 5.0
 CLOSE_SECONDS = 2.0  # for what is left, when the server stops
 OVERHEAD_BYTES = 4096  # of the engine's largest message, for what is not the event
 
+_OUTPUT = (b'{"type":"agent_stdout"', b'{"type":"agent_stderr"')
 _SEQ = re.compile(rb',"seq":(\d+)}$')
 _log = logging.getLogger(__name__)
 
@@ -246,6 +247,8 @@ class Publisher:
             )
             await self._engine.tell(moved(self.name), b"%d" % self._last)
         self.published[session_id] = rows[-1].seq if rows else head  # retention took the rest: whoever reads on sees it
+        if any(not row.body.startswith(_OUTPUT) for row in rows):  # what is open and what runs is another now
+            await self._tell_session(session_id)
 
     async def _publish_states(self) -> None:
         host, window = self._host, self._host.fanout.window
