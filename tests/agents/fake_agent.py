@@ -44,12 +44,16 @@ class Agent:
         self.reading = True
         self.signed_in = not options.auth
         self.environment = dict(os.environ)
-        self.chosen: JSON = {"m1": "big", "effort": "low", "fast": False, "model": "big"}
+        self.chosen: JSON = {"m1": "big", "effort": "low", "fast": False, "model": "big", "auto_approve": False}
+        self.set: list[list[Any]] = []  # what it was told to set
 
     # --- the connection ---------------------------------------------------------------------------------------------
 
     def serve(self) -> None:
         for line in sys.stdin.buffer:
+            if self.options.heard:
+                with Path(self.options.heard).open("ab") as heard:
+                    heard.write(line)
             if not self.reading:
                 threading.Event().wait()
             message = json.loads(line)
@@ -112,14 +116,17 @@ class Agent:
 
     def on_initialize(self, params: JSON) -> JSON:
         self.capabilities: JSON = params["clientCapabilities"]
-        ways = {"load", "resume", "close"} - {*self.options.never} if self.options.store else set()
+        ways = {"load", "resume", "close", "delete"} - {*self.options.never} if self.options.store else set()
         methods = [{"id": self.options.auth, "name": "Key", "description": "set FAKE_KEY"}] if self.options.auth else []
+        if self.options.auth_terminal:
+            terminal = {"type": "terminal", "args": ["--login", "a b"], "env": {"PLACE": "here"}}
+            methods = [{"id": "terminal", "name": "In a terminal", **terminal}]
         return {
             "protocolVersion": self.options.version,
             "agentInfo": {"name": self.options.name, "version": "7.1"},
             "agentCapabilities": {
                 "loadSession": "load" in ways,
-                "sessionCapabilities": {name: {} for name in ("close", "resume") if name in ways},
+                "sessionCapabilities": {name: {} for name in ("close", "resume", "delete") if name in ways},
             },
             "authMethods": methods,
         }
@@ -166,6 +173,11 @@ class Agent:
         self.log("closed " + params["sessionId"])
         return {}
 
+    def on_session_delete(self, params: JSON) -> JSON:
+        self.cwd.pop(params["sessionId"], None)
+        (Path(self.options.store) / params["sessionId"]).unlink(missing_ok=True)
+        return {}
+
     def log(self, line: str) -> None:
         with (Path(self.options.store) / "log").open("a") as log:
             log.write(line + "\n")
@@ -186,8 +198,14 @@ class Agent:
                 {"id": "m1", "category": "model", "type": "select", "currentValue": self.chosen["m1"], "options": rows},
                 {"id": "effort", "type": "select", "currentValue": self.chosen["effort"], "options": levels},
                 {"id": "fast", "type": "boolean", "currentValue": self.chosen["fast"]},
+                *([self.told_approving()] if self.options.offer == "approving" else []),
             ]
         }
+
+    def told_approving(self) -> JSON:
+        """A switch by which it would ask nobody."""
+        name = {"id": "auto_approve", "name": "Auto-approve"}
+        return {**name, "type": "boolean", "currentValue": self.chosen["auto_approve"]}
 
     def on_session_set_model(self, params: JSON) -> JSON:
         self.chosen["model"] = params["modelId"]
@@ -214,6 +232,7 @@ class Agent:
         if params["modeId"] == self.options.refuse_mode:
             raise Refused(-32603, "Internal error", {"details": "not here"})
         self.mode = params["modeId"]
+        self.set.append(["mode", self.mode])
         return {}
 
     def on_session_set_config_option(self, params: JSON) -> JSON:
@@ -223,6 +242,7 @@ class Agent:
             self.chosen[params["configId"]] = params["value"]
         else:
             self.mode = params["value"]
+        self.set.append([params["configId"], params["value"]])
         return self.told_modes()
 
     def on_session_prompt(self, params: JSON) -> JSON:
@@ -479,6 +499,15 @@ class Agent:
         self.mode = rest
         self.update(session, "current_mode_update", currentModeId=rest)
 
+    def do_reconfigure(self, session: str, rest: str) -> None:
+        """Change an option by itself."""
+        self.chosen[rest] = True
+        self.update(session, "config_option_update", **self.told_modes())
+
+    def do_told(self, session: str, rest: str) -> None:
+        """Say what it was told to set."""
+        self.say(session, json.dumps(self.set))
+
     def do_refuse(self, session: str, rest: str) -> None:
         raise Refused(-32603, "Internal error", {"details": "the model is asleep"})
 
@@ -499,6 +528,8 @@ def main() -> None:
     parser.add_argument("--refuse-mode", default="")
     parser.add_argument("--store", default="")
     parser.add_argument("--auth", default="")
+    parser.add_argument("--auth-terminal", action="store_true", help="signs in in a terminal")
+    parser.add_argument("--heard", default="", help="a file for all that the client sends")
     parser.add_argument("--never", action="append", default=[], help="load, resume, close: not offered")
     parser.add_argument("--refuse-close", action="store_true")
     parser.add_argument("--name", default="fake")

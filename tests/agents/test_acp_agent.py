@@ -111,7 +111,7 @@ async def test_the_protocols_own_client_understands_every_message(tmp_path: Path
             await connection.prompt(session_id=session.session_id, prompt=[acp.text_block("help")])
     assert set(seen) == {
         *("tool_call", "tool_call_update", "agent_message_chunk", "agent_thought_chunk"),
-        *("available_commands_update", "current_mode_update"),
+        *("available_commands_update", "current_mode_update", "session_info_update"),
     }
     assert (tmp_path / "a.txt").read_text() == "hello"
 
@@ -172,10 +172,10 @@ def _line(message: dict[str, Any]) -> bytes:
 
 
 @asynccontextmanager
-async def client(agent: Agent | None = None) -> AsyncIterator[Wire]:
+async def client(agent: Agent | None = None, wire: Any = None) -> AsyncIterator[Any]:
     agent = agent or CommandAgent()
     await agent.start()
-    wire = Wire()
+    wire = wire or Wire()
     serving = asyncio.create_task(AcpSide(agent, wire.reader, wire.write).run())
     try:
         yield wire
@@ -428,6 +428,7 @@ async def test_kept_sessions_are_listed_and_resumed_without_being_told_again(tmp
             "list",
             "resume",
             "close",
+            "delete",
         }
         rows = (await wire.result("session/list", cwd=str(tmp_path)))["sessions"]
         assert {(row["sessionId"], row["title"]) for row in rows} == set(

@@ -10,7 +10,8 @@ import pytest
 from tests.agents.test_acp import Hosted, hosting
 
 from myagent.agents.acp.directory import NOT_KNOWN
-from myagent.agents.acp.offers import NotOffered, offer_named, offers_of
+from myagent.agents.acp.offers import offer_named, offers_of
+from myagent.agents.choosing import NotOffered
 from myagent.exceptions import AgentUnavailable
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"

@@ -67,6 +67,7 @@ def test_read(tmp_path: Path) -> None:
         "title": "read with space",
         "kind": "read",
         "status": "in_progress",
+        "locations": [{"path": str(tmp_path / "with space")}],
         "rawInput": {"path": "with space"},
     }
 

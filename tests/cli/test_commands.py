@@ -30,7 +30,7 @@ SERVE_OPTIONS = {
 CLIENT_OPTIONS = {
     "--help", "--remote", "--url", "--host", "--port", "--token", "--ca", "--insecure-plain", "--prompt", "--session",
     "--after", "--role", "--label", "--permission-mode", "--raw", "--reconnect", "--no-reconnect", "--take-over",
-    "--timestamps", "--continue",
+    "--timestamps", "--continue", "--option",
 }  # fmt: skip
 SESSIONS_OPTIONS = {
     "--help", "--remote", "--url", "--host", "--port", "--token", "--ca", "--insecure-plain", "--json", "--all",
@@ -97,14 +97,14 @@ def test_version(myagent: Any) -> None:
         ["remote", "client", "--url", "ws://127.0.0.1:1", "--port", "1"],
         ["remote", "client", "--after", "3"],
         ["remote", "client", "--prompt", " "],
-        ["remote", "client", "--permission-mode", "plan"],
+        ["remote", "client", "--permission-mode", "--option", "plan"],
         ["remote", "client", "--token", "x", "--url", "ftp://127.0.0.1:1"],
         ["remote", "client", "--port", "70000"],
         ["remote", "sessions", "--token", "x", "--url", "ws://"],
         ["remote", "serve", "--port", "-1"],
         ["remote", "serve", "--cwd", "nowhere"],
         ["remote", "serve", "--tls-cert", "cert.pem"],
-        ["remote", "serve", "--permission-mode", "bypassPermissions"],
+        ["remote", "serve", "--permission-mode", "--option", "bypassPermissions"],
         ["remote", "serve", "--owner-grace", "soon"],
         ["remote", "serve", "--host", "0.0.0.0", "--port", "0"],
         ["remote", "serve", "--agent", "acp"],

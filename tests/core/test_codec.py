@@ -32,6 +32,7 @@ WHOLE: dict[str, dict[str, Any]] = {
         "sessionId": "s",
         "permissionMode": "plan",
         "skillNames": ["a", "b"],
+        "options": {"model": "m", "fast": True},
     },
     "permission_decision": {
         "permissionRequestId": "p",
@@ -51,6 +52,7 @@ WHOLE: dict[str, dict[str, Any]] = {
     "request_control": {},
     "release": {},
     "handover": {"to": "c"},
+    "set_option": {"sessionId": "s", "name": "model", "value": "m"},
     "who": {},
     "open_session": {},
     "rename": {"sessionId": "s", "title": "t"},
@@ -90,7 +92,7 @@ def test_a_whole_message_is_read_and_written_alike(kind: str) -> None:
 @pytest.mark.parametrize("kind", WHOLE)
 def test_fields_that_are_not_known_are_ignored(kind: str) -> None:
     fields = json.loads(json.dumps(WHOLE[kind]))
-    for part in (fields, *(fields[name] for name in fields.keys() - {"content"} if isinstance(fields[name], dict))):
+    for part in (fields, *(fields[name] for name in fields.keys() - NAMED_BY_OTHERS if isinstance(fields[name], dict))):
         part["fromTheFuture"] = {"deep": [1, None, "x"]}
     assert decode(text_of(kind, **fields)) == decode(text_of(kind, **WHOLE[kind]))
 
@@ -208,14 +210,19 @@ def test_bad_ids_are_refused_and_not_told_back(bad: Any) -> None:
     assert refusal.message_id is None
 
 
+NAMED_BY_OTHERS = {"content", "options"}  # what is in them has the names of a form, or of the agent's options
+
+
 @pytest.mark.parametrize("kind", WHOLE)
 def test_every_field_is_held_to_its_type(kind: str) -> None:
     """Put what no field takes in the place of each, at the top and inside."""
     for name, value in WHOLE[kind].items():
         values: tuple[Any, ...] = (1.5, 0 if isinstance(value, bool) else True, [[]], {"x": []})
+        if (kind, name) == ("set_option", "value"):  # a text, or a switch
+            values = (1.5, None, [[]], {"x": []})
         for wrong in values[:-1] if name == "content" else values:  # the form says what is in it
             assert refusal_of(text_of(kind, **{**WHOLE[kind], name: wrong})).code == "bad_message"
-        for inner in value if isinstance(value, dict) and name != "content" else ():
+        for inner in value if isinstance(value, dict) and name not in NAMED_BY_OTHERS else ():
             body = {**WHOLE[kind], name: {**value, inner: [7]}}
             refusal = refusal_of(text_of(kind, **body))
             assert isinstance(refusal, BadMessage)
@@ -255,6 +262,8 @@ def test_after_seq_is_a_whole_number_that_every_client_can_write(number: str) ->
         ("hello", "client.version", 128),
         ("hello", "reclaimToken", 256),
         ("handover", "to", 128),
+        ("set_option", "name", 256),
+        ("set_option", "value", 1024),
         ("cancel", "turnId", 128),
         ("revoke_rule", "ruleId", 128),
         ("seen", "permissionRequestId", 128),

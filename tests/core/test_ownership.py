@@ -27,6 +27,7 @@ from myagent.core.messages import (
     Scope,
     Seen,
     SessionId,
+    SetOption,
     UserMessage,
     Who,
 )
@@ -387,6 +388,7 @@ OWNERS: list[ClientMessage] = [
     Rename(id="m", session_id=SessionId("s"), title="t"),
     Archive(id="m", session_id=SessionId("s")),
     Delete(id="m", session_id=SessionId("s")),
+    SetOption(id="m", session_id=SessionId("s"), name="model", value="m"),
     ListRules(id="m"),
     RevokeRule(id="m", rule_id="r"),
     AnswerMessage(id="m", question_id="q", action="cancel"),

@@ -71,6 +71,7 @@ class Client:
 
     def refuse(self, message_id: str | None, refusal: Refused) -> None:
         self.received.append({"type": "error", "id": message_id, "code": refusal.code})
+        self._news.set()
 
     def fence(self) -> None: ...
 
@@ -85,6 +86,11 @@ class Client:
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         return [message for message in self.received if message["type"] == kind]
+
+    async def news(self) -> None:
+        """Return when something more was received."""
+        self._news.clear()
+        await self._news.wait()
 
     async def until(self, kind: str, count: int = 1) -> list[dict[str, Any]]:
         async with asyncio.timeout(30):  # only so that a broken host fails here, and not never

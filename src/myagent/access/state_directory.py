@@ -216,6 +216,10 @@ class PrivateFiles:
         _make(self.path)
         write_private(self.path / name, data)
 
+    def delete(self, name: str) -> None:
+        """Have a file there no more, if it was. Raises `OSError`."""
+        (self.path / name).unlink(missing_ok=True)
+
     def names(self) -> list[tuple[str, float]]:
         """The regular files there, and when each was written (seconds since 1970); none where nobody can look."""
         try:

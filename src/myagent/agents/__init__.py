@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from myagent.core.choices import Choice
 from myagent.core.messages import PermissionMode
 from myagent.core.permissions import Answer, ToolCall
 from myagent.core.questions import Asked, Given
@@ -45,6 +46,8 @@ class Turn:
     agent_session_id: str | None = None
     skill_names: tuple[str, ...] = ()
     credential_places: tuple[str, ...] = ()  # what the operator changed of those that our own tools know
+    choices: tuple[Choice, ...] = ()  # what an owner chose of what the agent offers
+    allow_bypass: bool = False  # such as let it act unasked count
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ from myagent.core.messages import (
     Role,
     Seen,
     SessionId,
+    SetOption,
     UserMessage,
     Welcome,
     Who,
@@ -141,14 +142,22 @@ class Commands:
     # --- asking ----------------------------------------------------------------------------------------------
 
     async def prompt(
-        self, text: str, *, session: str | None = None, mode: PermissionMode | None = None, id: str | None = None
-    ) -> str:
-        """Submit a turn. A reconnecting client sends it again, with the same id, until it is answered.
+        self, text: str, *, session: str | None = None, mode: PermissionMode | None = None, id: str | None = None,
+        options: Mapping[str, str | bool] | None = None,
+    ) -> str:  # fmt: skip
+        """Submit a turn. A reconnecting client sends it again, with the same id, until it is answered. `options` are
+        chosen for the session before, as by `set_option`.
 
         Raises `PromptTooLarge` before anything is sent.
         """
         session_id = None if session is None else SessionId(session)
-        message = UserMessage(id=id or new_id(), prompt=text, session_id=session_id, permission_mode=mode)
+        message = UserMessage(
+            id=id or new_id(),
+            prompt=text,
+            session_id=session_id,
+            permission_mode=mode,
+            options=dict(options) if options else None,
+        )
         return await self._submit(message)
 
     async def _submit(self, message: UserMessage) -> str:
@@ -214,6 +223,10 @@ class Commands:
     async def delete(self, session: str) -> str:
         """As the owner; acknowledged when nothing of the session is left at the server."""
         return await self._send(Delete(id=new_id(), session_id=SessionId(session)))
+
+    async def set_option(self, session: str, name: str, value: str | bool) -> str:
+        """Choose one of what the agent offers for a session (`agentState.options`), by an option's id or category."""
+        return await self._send(SetOption(id=new_id(), session_id=SessionId(session), name=name, value=value))
 
     async def claim(self, *, force: bool = False) -> str:
         """Take the free slot; with `force` also from an owner with the same credential."""

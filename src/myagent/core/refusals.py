@@ -243,6 +243,33 @@ class StateGone(Refused):
         )
 
 
+class OptionNotOffered(Refused):
+    """The agent offers no such option, or no such value of it; `offered` is what it has instead."""
+
+    code = "not_offered"
+
+    def __init__(self, offered: tuple[str, ...]) -> None:
+        super().__init__(offered)
+        self.offered = offered
+
+    def __str__(self) -> str:
+        offers = f"; it offers {', '.join(self.offered)}" if self.offered else ", nor anything else"
+        return f"the agent does not offer that{offers}"
+
+
+class AgentRefused(Refused):
+    """What was chosen was offered, and the agent refused it all the same."""
+
+    code = "agent_refused"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+    def __str__(self) -> str:
+        return self.why
+
+
 CODES = tuple(
     sorted(
         kind.code
@@ -269,6 +296,8 @@ CODES = tuple(
             DiskFull,
             Internal,
             StateGone,
+            OptionNotOffered,
+            AgentRefused,
         )
     )
 )

@@ -25,6 +25,7 @@ import msgspec
 from msgspec.structs import replace
 
 from myagent.core import approvals
+from myagent.core.choices import Choice
 from myagent.core.forms import Matches
 from myagent.core.messages import (
     Activity,
@@ -92,6 +93,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""  # that a person gave it
     archived: bool = False
     imported: bool = False  # made elsewhere: it is read, and not gone on with
+    choices: tuple[Choice, ...] = ()  # what an owner chose of what the agent offers
+    option_ids: tuple[str, ...] = ()  # of the latest `set_option`s
 
     @property
     def state(self) -> SessionState:

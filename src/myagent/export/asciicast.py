@@ -21,6 +21,7 @@ from myagent.core.messages import (
     Event,
     Gap,
     Metadata,
+    OptionSet,
     PermissionAllowed,
     PermissionRequest,
     PermissionResolved,
@@ -130,6 +131,8 @@ def _told(event: Message) -> Iterator[str]:
             yield f"{_BOLD}{facts.resolved(event)}{RESET}"
         case PermissionAllowed():
             yield f"{_BOLD}{facts.allowed(event)}{RESET}"
+        case OptionSet():
+            yield facts.chosen(event)
         case Question():
             yield f"{_BOLD}{_YELLOW}{facts.question(event)}{RESET}"
         case QuestionResolved():

@@ -9,6 +9,7 @@ from myagent.core.messages import (
     Event,
     Gap,
     Metadata,
+    OptionSet,
     PermissionAllowed,
     PermissionRequest,
     PermissionResolved,
@@ -17,6 +18,7 @@ from myagent.core.messages import (
     QuestionResolved,
     TerminalState,
 )
+from myagent.text.options import told
 from myagent.text.times import utc
 from myagent.text.wording import (
     ANSWERED,
@@ -70,6 +72,10 @@ def resolved(event: PermissionResolved) -> str:
 
 def allowed(event: PermissionAllowed) -> str:
     return f"Permission allowed so far by {allowed_by(event.allowed_by, event.people)}"
+
+
+def chosen(event: OptionSet) -> str:
+    return f"Option {told(event)}"
 
 
 def question(event: Question) -> str:

@@ -11,6 +11,7 @@ from myagent.core.messages import (
     Activity,
     Gap,
     Metadata,
+    OptionSet,
     PermissionAllowed,
     PermissionRequest,
     PermissionResolved,
@@ -79,6 +80,8 @@ def _part(part: Part) -> Iterator[str]:
             yield f'<p class="told">{escape(facts.resolved(part))}{facts.when(part)}</p>\n'
         case PermissionAllowed():
             yield f'<p class="told">{escape(facts.allowed(part))}{facts.when(part)}</p>\n'
+        case OptionSet():
+            yield f'<p class="end">{escape(facts.chosen(part))}{facts.when(part)}</p>\n'
         case Question():
             yield f'<p class="told">{escape(facts.question(part))}{facts.when(part)}</p>\n'
         case QuestionResolved():

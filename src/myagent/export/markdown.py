@@ -9,6 +9,7 @@ from myagent.core.messages import (
     Activity,
     Gap,
     Metadata,
+    OptionSet,
     PermissionAllowed,
     PermissionRequest,
     PermissionResolved,
@@ -49,6 +50,8 @@ def _part(part: Part) -> Iterator[str]:
             yield f"**{_plain(facts.resolved(part))}**{facts.when(part)}\n"
         case PermissionAllowed():
             yield f"**{_plain(facts.allowed(part))}**{facts.when(part)}\n"
+        case OptionSet():
+            yield f"*{_plain(facts.chosen(part))}*{facts.when(part)}\n"
         case Question():
             yield f"**{_plain(facts.question(part))}**{facts.when(part)}\n"
         case QuestionResolved():

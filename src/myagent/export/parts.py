@@ -12,6 +12,7 @@ from myagent.core.messages import (
     AgentStderr,
     AgentStdout,
     Gap,
+    OptionSet,
     PermissionAllowed,
     PermissionRequest,
     PermissionResolved,
@@ -44,6 +45,7 @@ Told = (
     | PermissionResolved
     | Question
     | QuestionResolved
+    | OptionSet
     | TerminalState
     | Gap
 )

@@ -45,6 +45,7 @@ from myagent.core.messages import (
     RevokeRule,
     Seen,
     SessionId,
+    SetOption,
     UserMessage,
     Who,
 )
@@ -61,6 +62,7 @@ from myagent.host.epochs import EPOCHS, Epochs
 from myagent.host.gone_state import GoneState
 from myagent.host.keeping import Keeping
 from myagent.host.notifications import Notifications
+from myagent.host.options import Options
 from myagent.host.peer import Peer, clean_label, name_of, watches
 from myagent.host.permission_requests import PermissionRequests
 from myagent.host.prompts import Prompts
@@ -106,7 +108,6 @@ class Host:
         self._announcements: Announcements
         self._attention: Attention
         self._stopping = False
-        self._gone: GoneState
         self.failure: LogFailed | None = None  # once set, nothing can be stored until the server is started again
         self.on_failure: Callable[[], None] = lambda: None  # called when it is
 
@@ -134,6 +135,8 @@ class Host:
         chunk_bytes = settings.limits.chunk_frame_bytes
         self._turns = Turns(self.agent, self.workspace, self.store, self._requests, chunk_bytes, self.redactor)
         self._turns.credential_places = settings.credential_places
+        self._turns.allow_bypass = settings.allow_bypass
+        self._options = Options(self.agent, self.store, allow_bypass=settings.allow_bypass)
         self._turns.activities.attend(self.agent, settings.activity_quiet)
         self.store.begins = self._turns.begin
         self.store.resolved = self._requests.resolved
@@ -144,7 +147,7 @@ class Host:
         first = await self.log.reserve_epochs(EPOCHS)
         self.ownership = Ownership(epoch=first - 1, ceiling=first + EPOCHS - 1, grace=settings.owner_grace)
         self._epochs = Epochs(self.log, self.ownership, self.store)
-        self._prompts = Prompts(self.agent, self.workspace, self.store, self.redactor, settings)
+        self._prompts = Prompts(self.agent, self.workspace, self.store, self.redactor, settings, self._options)
         self._keeping = Keeping(self.store, self.redactor)
         self._announcements = Announcements(self.peers, self.ownership, self.store, self._requests, settings)
         self._succession = Succession(
@@ -322,6 +325,9 @@ class Host:
                 self._slot.refuse_the_agent(peer)
                 work = partial(self._keeping.carry_out, peer, message, self._actor(peer))
                 self._in_order(peer, message.id, work, frees=self._keeping.frees(message))
+            case SetOption():
+                self._check_session(peer, message.session_id)
+                self._in_order(peer, message.id, partial(self._options.set, peer, message, self._actor(peer)))
             case _:
                 assert_never(message)
 

@@ -18,6 +18,7 @@ from myagent.core.refusals import BadMessage, Conflict, NotAllowed, TooLarge, Un
 from myagent.core.session import Session, Step
 from myagent.core.turn import prompt_digest
 from myagent.eventlog import PromptKey
+from myagent.host.options import Options
 from myagent.host.peer import Peer, name_of
 from myagent.host.session_store import METADATA, SessionStore, iso, now
 from myagent.redaction.redactor import Redactor
@@ -28,13 +29,15 @@ class Prompts:
     """What becomes of the prompts of one workspace."""
 
     def __init__(
-        self, agent: Agent, workspace: Path, store: SessionStore, redactor: Redactor, settings: Settings
-    ) -> None:
+        self, agent: Agent, workspace: Path, store: SessionStore, redactor: Redactor, settings: Settings,
+        options: Options,
+    ) -> None:  # fmt: skip
         self._agent = agent
         self._workspace = workspace
         self._store = store
         self._redactor = redactor
         self._settings = settings
+        self._options = options
 
     def check(self, peer: Peer, message: UserMessage | OpenSession) -> None:
         """What needs nothing stored. That its session exists is the caller's. Raises `Refused`."""
@@ -71,15 +74,22 @@ class Prompts:
             return
         session = self._new_session() if message.session_id is None else self._session(message.session_id)
         mode = message.permission_mode or self._settings.permission_mode
-        step = session.accept(message, by=name_of(peer), mode=mode, now=self._store.stamp())
+        step = self._options.chosen_for(session, message, by=name_of(peer))
+        begun = step.session.accept(message, by=name_of(peer), mode=mode, now=self._store.stamp())
+        step = Step(begun.session, (*step.events, *begun.events), begun.begins)
         ack = encode(Ack(id=message.id, session_id=session.session_id, duplicate=False))
+
+        def stored(_: object) -> None:
+            self._options.keep(step)
+            peer.send(ack)
+
         key = PromptKey(session.session_id, message.id, digest, opened=message.session_id is None)
         fields = {**actor, "session": session.session_id, "turn": message.id, "digest": digest.hex(), "mode": mode}
         await self._store.commit(
             step,
             (METADATA, *step.events),
             prompts=(key,),
-            on_stored=lambda _: peer.send(ack),
+            on_stored=stored,
             audit=(entry("prompt", now(), fields),),
         )
 

@@ -43,6 +43,7 @@ class Turns:
         self.activities = Activities(store, self._run)
         self.on_unasked: Callable[[str, str], None] | None = None  # set before the first turn
         self.credential_places: tuple[str, ...] = ()  # as above
+        self.allow_bypass = False  # as above
 
     def begin(self, session: Session, turn: QueuedTurn) -> None:
         """Run a turn whose `prompt` has just been shown; when the server stops, `close_open` ends it instead."""
@@ -57,6 +58,8 @@ class Turns:
             session.agent_session_id,
             turn.skill_names,
             self.credential_places,
+            session.choices,
+            self.allow_bypass,
         )
         self._run(session.session_id, turn.id, lambda io: self._agent.run(asked, io))
 

@@ -16,6 +16,7 @@ from myagent.text.wording import one_line
 from myagent.tui import lists
 from myagent.tui.copying import copies, copy
 from myagent.tui.keys import OVER_QUESTION
+from myagent.tui.options import OptionPicker
 from myagent.tui.outbox import Outbox
 from myagent.tui.ownership import OwnershipKeys
 from myagent.tui.palette import Palette
@@ -28,7 +29,7 @@ from myagent.tui.sessions import Sessions
 from myagent.tui.timeline import Timeline
 
 
-class Actions(App[int]):
+class Actions(OptionPicker, App[int]):
     """The half of `app.Attach` that acts; what it acts on is made there."""
 
     client: Client

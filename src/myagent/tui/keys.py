@@ -15,6 +15,7 @@ KEYS: list[BindingType] = [
     Binding("f8", "copy", "Copy", show=False, priority=True),
     Binding("f9", "question", "Request", show=False, priority=True),
     Binding("ctrl+t", "times", "Times", show=False, priority=True),
+    Binding("ctrl+o", "options", show=False, priority=True),
     Binding("f10", "give", "Give", show=False, priority=True),
     Binding("ctrl+p", "palette", "All", priority=True),
     Binding("ctrl+c", "stop", "Stop", priority=True),

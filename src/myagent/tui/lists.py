@@ -31,6 +31,7 @@ F6, Ctrl+T      raw text, or Markdown and tool calls; times, or not
 F7              find: Enter, Up, Down go on; #120, @14:05 go there
 F8              copy: the agent's words, a request, a prompt, the screen
 F9              the open permission request
+Ctrl+O          the agent's mode, model and other options
 F1, Ctrl+P      this page (? too, in an empty box); all, found by typing
 PgUp, PgDn      scroll; Ctrl+Home, End, Up, Down: the ends, each prompt
 

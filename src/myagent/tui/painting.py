@@ -17,6 +17,7 @@ from myagent.core.messages import (
     Activity,
     Diff,
     Gap,
+    OptionSet,
     PermissionAllowed,
     PermissionRequest,
     PermissionResolved,
@@ -153,6 +154,8 @@ def _told(item: Told, manner: Manner) -> Iterator[RenderableType]:
         case PermissionResolved() as event:
             good = event.outcome == "allow"
             yield Text(f"{'✓' if good else '✗'} {facts.resolved(event)}", style="bold green" if good else "bold red")
+        case OptionSet() as event:
+            yield Text(f"― {facts.chosen(event)}", style="bold magenta" if event.guarded else "dim")
         case Question() as event:
             yield Text(f"? {facts.question(event)}", style="bold yellow")
         case QuestionResolved() as event:

@@ -21,6 +21,7 @@ ACTIONS = (
     ("take the ownership, over too, or release it", "F4", "ownership"),
     ("say yes to who asked to be the owner", "F10", "give"),
     ("show the prompts that wait, and cancel one", "F5", "queue"),
+    ("choose the mode, the model and what else the agent offers", "Ctrl+O", "options"),
     ("show raw text, or Markdown and tool calls", "F6", "raw"),
     ("search in this session", "F7", "search"),
     ("copy what was said, asked, prompted, or shown", "F8", "copy"),

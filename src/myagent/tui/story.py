@@ -18,6 +18,7 @@ from myagent.core.messages import (
     AgentStdout,
     Event,
     Gap,
+    OptionSet,
     PermissionAllowed,
     PermissionRequest,
     PermissionResolved,
@@ -142,6 +143,7 @@ class Told:
         | PermissionResolved
         | Question
         | QuestionResolved
+        | OptionSet
         | TerminalState
         | Gap
     )
@@ -165,7 +167,7 @@ class Told:
                 return event.reason or ""
             case TerminalState() as event:
                 return event.message or ""
-            case Gap() | Activity() | PermissionAllowed():
+            case Gap() | Activity() | PermissionAllowed() | OptionSet():
                 return ""
 
 
@@ -303,7 +305,7 @@ class Story:
         match event:
             case AgentStdout() | AgentStderr():
                 self._said(event, seq)
-            case Prompt() | Activity() | PermissionAllowed() | Question() | QuestionResolved():
+            case Prompt() | Activity() | PermissionAllowed() | Question() | QuestionResolved() | OptionSet():
                 self._add(Told(seq, event))
             case TerminalState():
                 self._settle(event.id)

@@ -14,6 +14,7 @@ import { drawEmpty } from "./views/empty.js";
 import { escapeLine } from "./parsing/escape.js";
 import { Notices } from "./views/notice.js";
 import * as panels from "./views/panels.js";
+import { OptionsBox } from "./views/options.js";
 import { OwnershipButtons } from "./views/ownership.js";
 import { askToPair, deviceName, takePairing } from "./views/pairing.js";
 import { PeopleDialog } from "./views/people.js";
@@ -53,6 +54,7 @@ class Page {
     this.rules = new RulesDialog((...what) => this.ask(...what));
     this.questions = new QuestionDialog(this.workspace.questions, (message, failed) => this.ask(message, () => {}, failed), () => this.now());
     this.people = new PeopleDialog((to) => this.ask({ type: "handover", to }, () => this.people.hide(), (why) => this.people.failed(why)));
+    this.options = new OptionsBox((name, value, failed) => this.ask({ type: "set_option", sessionId: this.session, name, value }, () => {}, failed));
     this.ownership = new OwnershipButtons(this.workspace, (...asked) => this.ask(...asked), (text) => this._say(text));
     this.notices = new Notices();
     this.answers = new Answers();
@@ -294,6 +296,7 @@ class Page {
     this._drawSessions(workspace);
     const session = workspace.sessions.get(this.session);
     panels.drawSessionHead(this.session === null && !owns ? { title: "No session yet", sessionId: "" } : session);
+    this.options.draw(session, owns);
     const nothing = connected && this.view.window.head === 0;
     drawEmpty({ empty: nothing, owns, workspace, cwd: escapeLine(session?.cwd ?? "") }, (text) => this.prompts.propose(text));
     panels.drawQueue(session, owns, (turnId) => this._cancel(turnId));

@@ -11,7 +11,6 @@ import itertools
 import logging
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,18 @@ import msgspec
 
 from myagent import __version__
 from myagent.agents import Agent, Turn, TurnEnd
+from myagent.agents.acp.agent_session import (
+    Forget,
+    History,
+    Session,
+    directory_of,
+    forget_of,
+    history_of,
+    now,
+    title_of,
+)
 from myagent.agents.acp.agent_turn import Side
-from myagent.agents.acp.rpc import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, RpcError
+from myagent.agents.acp.rpc import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, REQUEST_CANCELLED, RpcError
 from myagent.agents.processes.ndjson import READ_BYTES, Lines
 from myagent.agents.rendering import JSON
 from myagent.agents.rendering.blocks import content_text
@@ -32,7 +41,6 @@ logger = logging.getLogger(__name__)
 PARSE_ERROR, INVALID_REQUEST = -32700, -32600
 ACP_VERSION = 1
 SESSIONS = 50  # in one answer that lists them
-TITLE_CHARACTERS = 80
 
 _MODES: dict[PermissionMode, str] = {
     "default": "asks before it changes or runs anything",
@@ -41,31 +49,20 @@ _MODES: dict[PermissionMode, str] = {
 }
 
 
-@dataclass(slots=True)
-class _Session:
-    """`agent_session_id` is what its last turn ended with."""
-
-    session_id: str
-    cwd: Path
-    mode: PermissionMode = "default"
-    agent_session_id: str | None = None
-    title: str = ""  # its first prompt
-    running: asyncio.Task[TurnEnd] | None = None
-    ended: asyncio.Event = field(default_factory=asyncio.Event)  # no turn runs
-    turns: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
-
-
 class AcpSide:
     """One client. `write` takes whole lines, one after another."""
 
     def __init__(self, agent: Agent, read: asyncio.StreamReader, write: Callable[[bytes], Awaitable[None]]) -> None:
         self._agent, self._read, self._write = agent, read, write
-        self._sessions: dict[str, _Session] = {}
+        self._sessions: dict[str, Session] = {}
         self._ids = itertools.count()
         self.elicits: frozenset[str] = frozenset()  # how the client can put a question
         self._asked: dict[int, asyncio.Future[Any]] = {}  # our requests that have no answer yet
         self._answering: set[asyncio.Task[None]] = set()
         self._prompts: dict[int | str, str] = {}  # requests that are being answered, and of which session they are
+        self._requests: dict[int | str, asyncio.Task[None]] = {}  # all that are being answered
+        self._taken_back: set[int | str] = set()  # those of them that the client wants no more
+        self._directories: dict[Path, None] = {}  # that it named
 
     async def run(self) -> None:
         """Serve the client until it closes its side; then everything that runs is stopped. Raises `LineTooLong`."""
@@ -94,12 +91,13 @@ class AcpSide:
             case {"method": str(method), "id": int() | str() as number}:
                 task = asyncio.create_task(self._answer(number, method, message.get("params")), name=f"acp {method}")
                 self._answering.add(task)
+                self._requests[number] = task
                 task.add_done_callback(self._answering.discard)
             case {"method": "session/cancel", "params": {"sessionId": str(session_id)}}:
                 # In its turn: the prompt that came just before it begins first.
                 asyncio.get_running_loop().call_soon(self._cancel, session_id)
             case {"method": "$/cancel_request", "params": {"requestId": int() | str() as number}}:
-                asyncio.get_running_loop().call_soon(self._cancel, self._prompts.get(number, ""))
+                asyncio.get_running_loop().call_soon(self._take_back, number)
             case {"method": str()}:
                 pass  # a notification that is news to us
             case {"id": int(number)} if number in self._asked:
@@ -116,6 +114,14 @@ class AcpSide:
         if session is not None and session.running is not None:
             session.running.cancel()
 
+    def _take_back(self, number: int | str) -> None:
+        """The client wants no answer any more: a prompt ends as cancelled, anything else as an error."""
+        if number in self._prompts:
+            self._cancel(self._prompts[number])
+        elif (task := self._requests.get(number)) is not None:
+            self._taken_back.add(number)
+            task.cancel()
+
     async def _answer(self, number: int | str, method: str, params: Any) -> None:
         params = params if isinstance(params, dict) else {}
         if method == "session/prompt":
@@ -124,6 +130,10 @@ class AcpSide:
             result = await self._result(method, params)
         except RpcError as error:
             await self._refuse(number, error)
+        except asyncio.CancelledError:
+            if number not in self._taken_back:
+                raise  # the talk is over
+            await self._refuse(number, RpcError(REQUEST_CANCELLED, "request cancelled"))
         except Exception:  # a mistake of ours ends this request, and no other
             logger.exception("request %s could not be handled", method)
             await self._refuse(number, RpcError(INTERNAL_ERROR, "internal error"))
@@ -133,6 +143,8 @@ class AcpSide:
                 await self._tell_commands(str(result.get("sessionId", params.get("sessionId"))))
         finally:
             self._prompts.pop(number, None)
+            self._requests.pop(number, None)
+            self._taken_back.discard(number)
 
     async def _result(self, method: str, params: JSON) -> JSON:
         match method:
@@ -140,8 +152,8 @@ class AcpSide:
                 self.elicits = _elicits(params)
                 return self._introduced()
             case "session/new":
-                return await self._opened(_Session(str(uuid.uuid4()), _directory(params)))
-            case "session/load" | "session/resume" if history := _history(self._agent):
+                return await self._opened(Session(str(uuid.uuid4()), directory_of(params)))
+            case "session/load" | "session/resume" if history := history_of(self._agent):
                 return await self._reopened(params, history, is_told=method == "session/load")
             case "session/list":
                 return await self._listed(params)
@@ -151,6 +163,8 @@ class AcpSide:
                 await session.ended.wait()
                 self._sessions.pop(session.session_id, None)
                 return {}
+            case "session/delete" if forget := forget_of(self._agent):
+                return await self._deleted(str(params.get("sessionId")), forget)
             case "session/set_mode":
                 session, mode = self._session(params), params.get("modeId")
                 session.mode = _mode(mode)
@@ -167,21 +181,23 @@ class AcpSide:
         return {
             "protocolVersion": ACP_VERSION,
             "agentCapabilities": {
-                "loadSession": _history(self._agent) is not None,
+                "loadSession": history_of(self._agent) is not None,
                 "promptCapabilities": {"embeddedContext": True},
                 "sessionCapabilities": {
                     "list": {},
                     "close": {},
-                    **({"resume": {}} if _history(self._agent) is not None else {}),
+                    **({"resume": {}} if history_of(self._agent) is not None else {}),
+                    **({"delete": {}} if forget_of(self._agent) is not None else {}),
                 },
             },
             "agentInfo": {"name": "myagent", "title": f"myagent {info.name}", "version": __version__},
             "authMethods": [],
         }
 
-    async def _opened(self, session: _Session) -> JSON:
+    async def _opened(self, session: Session) -> JSON:
         session.ended.set()
         self._sessions[session.session_id] = session
+        self._directories[session.cwd] = None
         modes = [{"id": mode, "name": mode, "description": what} for mode, what in _MODES.items()]
         return {
             "sessionId": session.session_id,
@@ -192,20 +208,35 @@ class AcpSide:
     async def _reopened(self, params: JSON, history: History, *, is_told: bool) -> JSON:
         """A session that was kept, open again; `is_told`: what was said in it is said again."""
         session_id = str(params.get("sessionId"))
-        session = _Session(session_id, _directory(params), agent_session_id=session_id)
+        session = Session(session_id, directory_of(params), agent_session_id=session_id)
         updates = await history(session_id, session.cwd)
         if updates is None or session_id in self._sessions:
             raise RpcError(INVALID_PARAMS, "there is no such session to load")
         prompts = (each["content"]["text"] for each in updates if each["sessionUpdate"] == "user_message_chunk")
-        session.title = _title(next(prompts, ""))
+        session.title = title_of(next(prompts, ""))
         if is_told:
             for update in updates:
-                await self.tell(session_id, update)
+                await self.tell(
+                    session_id, update | {"messageId": str(uuid.uuid4())} if "content" in update else update
+                )
         return {key: value for key, value in (await self._opened(session)).items() if key != "sessionId"}
+
+    async def _deleted(self, session_id: str, forget: Forget) -> JSON:
+        """A session ended and forgotten; one that does not exist is that already."""
+        session = self._sessions.get(session_id)
+        if session is not None:
+            self._cancel(session_id)
+            await session.ended.wait()
+            self._sessions.pop(session_id, None)
+        for directory in self._directories:
+            await forget(session_id, directory)
+        return {}
 
     async def _listed(self, params: JSON) -> JSON:
         """The sessions that are open here, and those of a directory that were kept, the latest first."""
-        cwd = _directory(params) if params.get("cwd") is not None else None
+        cwd = directory_of(params) if params.get("cwd") is not None else None
+        if cwd is not None:
+            self._directories[cwd] = None
         open_here = [each for each in self._sessions.values() if cwd is None or each.cwd == cwd]
         rows = [{"sessionId": each.session_id, "cwd": str(each.cwd), "title": each.title} for each in open_here]
         directories = [cwd] if cwd is not None else list(dict.fromkeys(each.cwd for each in self._sessions.values()))
@@ -215,7 +246,7 @@ class AcpSide:
                 break
             known = {row["sessionId"] for row in rows}
             rows += [
-                {"sessionId": name, "cwd": str(directory), "title": _title(title), "updatedAt": updated}
+                {"sessionId": name, "cwd": str(directory), "title": title_of(title), "updatedAt": updated}
                 for name, title, updated in await conversations(directory)
                 if name not in known
             ]
@@ -224,7 +255,7 @@ class AcpSide:
         more = {"nextCursor": str(start + SESSIONS)} if len(rows) > start + SESSIONS else {}
         return {"sessions": rows[start : start + SESSIONS], **more}
 
-    async def _options(self, session: _Session) -> list[JSON]:
+    async def _options(self, session: Session) -> list[JSON]:
         """What can be chosen for a session: its mode, and the model, where there is one."""
         modes = [{"value": mode, "name": mode, "description": what} for mode, what in _MODES.items()]
         options: list[JSON] = [
@@ -240,7 +271,7 @@ class AcpSide:
             )
         return options
 
-    async def _configured(self, session: _Session, name: Any, value: Any) -> JSON:
+    async def _configured(self, session: Session, name: Any, value: Any) -> JSON:
         """Choose an option of a session."""
         option = next((each for each in await self._options(session) if each["id"] == name), None)
         if option is None or not any(row["value"] == value for row in option["options"]):
@@ -261,19 +292,22 @@ class AcpSide:
             update = {"sessionUpdate": "available_commands_update", "availableCommands": commands}
             await self.tell(session_id, update)
 
-    def _session(self, params: JSON) -> _Session:
+    def _session(self, params: JSON) -> Session:
         session = self._sessions.get(str(params.get("sessionId")))
         if session is None:
             raise RpcError(INVALID_PARAMS, "there is no such session")
         return session
 
-    async def _prompted(self, session: _Session, blocks: Any) -> JSON:
+    async def _prompted(self, session: Session, blocks: Any) -> JSON:
         if session.running is not None:
             raise RpcError(INVALID_REQUEST, "a prompt of this session is being answered")
         texts = [content_text(block) for block in blocks] if isinstance(blocks, list) else []
         turn_id = f"{session.session_id}-{next(session.turns)}"
         prompt = "\n".join(texts)
-        session.title = session.title or _title(prompt)
+        if not session.title and (title := title_of(prompt)):
+            session.title = title
+            info = {"sessionUpdate": "session_info_update", "title": title, "updatedAt": now()}
+            await self.tell(session.session_id, info)
         turn = Turn(session.session_id, turn_id, prompt, session.mode, session.cwd, session.agent_session_id)
         side = Side(self, turn)
         session.ended.clear()
@@ -305,6 +339,10 @@ class AcpSide:
         try:
             await self._send({"id": number, "method": method, "params": params})
             return await answer
+        except asyncio.CancelledError:
+            if number in self._asked:
+                await self._send({"method": "$/cancel_request", "params": {"requestId": number}})
+            raise
         finally:
             self._asked.pop(number, None)
 
@@ -313,21 +351,6 @@ class AcpSide:
 
     async def _send(self, message: JSON) -> None:
         await self._write(msgspec.json.encode({"jsonrpc": "2.0", **message}) + b"\n")
-
-
-History = Callable[[str, Path], Awaitable[list[JSON] | None]]
-
-
-def _history(agent: Agent) -> History | None:
-    """How to have an earlier session of the agent told again, where it remembers any."""
-    return getattr(agent, "history", None)
-
-
-def _directory(params: JSON) -> Path:
-    cwd = params.get("cwd")
-    if not isinstance(cwd, str) or "\0" in cwd or not Path(cwd).is_absolute() or not Path(cwd).is_dir():
-        raise RpcError(INVALID_PARAMS, "cwd must be the absolute path of a directory")
-    return Path(cwd).resolve()
 
 
 def _elicits(params: JSON) -> frozenset[str]:
@@ -344,8 +367,3 @@ def _mode(given: Any) -> PermissionMode:
         if given == mode:
             return mode
     raise RpcError(INVALID_PARAMS, f"there is no such mode; there are {', '.join(_MODES)}")
-
-
-def _title(prompt: str) -> str:
-    line = prompt.strip().partition("\n")[0]
-    return line if len(line) <= TITLE_CHARACTERS else f"{line[: TITLE_CHARACTERS - 1]}…"

@@ -13,6 +13,7 @@ from myagent.core.permissions import policy
 BESIDE = {"myagent": {"stream": "stderr"}}  # `_meta` of a thought that is none: a command's output, a line of ours
 CONTEXT_TOKENS = 100_000  # what a model is taken to read, where nobody knows: the update has to name a number
 
+_SAID = ("agent_message_chunk", "agent_thought_chunk")
 _OPTIONS = (Option("allow", "Allow", "allow_once"), Option("reject", "Reject", "reject_once"))
 
 
@@ -48,6 +49,7 @@ class Side:
         self._client, self._turn = client, turn
         self._call_id = turn.turn_id  # of the tool call that was announced last
         self._usage: JSON | None = None  # that has not been told
+        self._message = ("", "")  # what is being said, and the id of that message
 
     async def ended(self, end: TurnEnd) -> JSON:
         """Say what is left to say; the result of the prompt. Whatever came of it, the prompt was answered."""
@@ -57,7 +59,8 @@ class Side:
             return result
         words = end.message or (f"exit code {end.exit_code}" if end.exit_code is not None else "it failed")
         content = {"type": "text", "text": f"{words}\n"}
-        await self._client.tell(self._turn.session_id, {"sessionUpdate": "agent_message_chunk", "content": content})
+        update = self._in_message({"sessionUpdate": "agent_message_chunk", "content": content})
+        await self._client.tell(self._turn.session_id, update)
         stop = "refusal" if end.stop_reason == "failed" else end.stop_reason
         code = 1 if end.exit_code is None else end.exit_code
         return {"stopReason": stop, "_meta": {"myagent": {"exitCode": code, "message": words}}}
@@ -78,7 +81,14 @@ class Side:
             self._call_id = update["toolCallId"]
         if isinstance(update.get("content"), list):
             update = {**update, "content": [self._absolute(item) for item in update["content"]]}
-        await self._client.tell(self._turn.session_id, update)
+        await self._client.tell(self._turn.session_id, self._in_message(update))
+
+    def _in_message(self, update: JSON) -> JSON:
+        """A piece of text with the id of its message: another one begins with what is no piece of this."""
+        kind = str(update.get("sessionUpdate"))
+        if kind != self._message[0]:
+            self._message = (kind, str(uuid.uuid4()))
+        return {"messageId": self._message[1], **update} if kind in _SAID else update
 
     async def ask(self, call: ToolCall) -> Answer:
         given = policy(self._turn.mode)

@@ -21,6 +21,7 @@ from typing import Any
 from myagent.agents import Agent, AgentInfo, Outside, Turn, TurnEnd, TurnIO, UnaskedCall
 from myagent.agents.acp.agent_turn import end_of
 from myagent.agents.acp.asking import permission
+from myagent.agents.acp.choosing import Choices
 from myagent.agents.acp.elicitation import elicited
 from myagent.agents.acp.operator import NOTHING_SAID, Operator
 from myagent.agents.acp.own_turn import OwnTurn
@@ -38,6 +39,7 @@ from myagent.agents.rendering.bounds import fit
 from myagent.agents.rendering.state import state_of
 from myagent.agents.showing import Showing
 from myagent.agents.tripwire import OnUnasked, RanUnasked, Tripwire
+from myagent.core.choices import Choice, Value
 from myagent.core.messages import PermissionMode
 from myagent.exceptions import AgentUnavailable
 
@@ -107,6 +109,7 @@ class AcpAgent(Agent):
             on_notification=self._notified,
             on_request=self._requested,
         )
+        self._choices = Choices(self._rules, self._sessions, self._process)
 
     @property
     def info(self) -> AgentInfo:
@@ -130,6 +133,7 @@ class AcpAgent(Agent):
             version=self._process.info.version,
             note=self._rules.note(session, self._process.env()),
             state={key: session.state[key] for key in ("mode", "config") if key in session.state}
+            | ({"options": options} if (options := self._choices.told(session)) else {})
             | {"supervision": self._rules.verdict(session)},
         )
 
@@ -137,7 +141,7 @@ class AcpAgent(Agent):
         try:
             connection = await self._process.connected()
             session = await self._sessions.of_turn(self._process, connection, turn, io)
-            await self._rules.supervise(session, turn.mode, partial(self._process.call, connection))
+            not_held = await self._choices.before_prompt(session, turn, partial(self._process.call, connection))
         except (AgentGone, RpcError, AgentUnavailable) as error:
             return self._failed(error, turn.agent_session_id)
         text, left_out = with_skills(turn, self._sessions.commands())
@@ -150,7 +154,11 @@ class AcpAgent(Agent):
             name=f"acp-prompt-{turn.turn_id}",
         )
         try:
-            io.tell(**session.state, supervision=self._rules.verdict(session))
+            io.tell(
+                **session.state, supervision=self._rules.verdict(session), options=self._choices.told(session) or None
+            )
+            for line in not_held:
+                await io.stderr(line)
             if turn.mode == "plan" and self._rules.verdict(session) != "verified":
                 await io.stderr("plan mode: whether this agent changes nothing in it was not verified\n")
             if left_out:
@@ -202,6 +210,27 @@ class AcpAgent(Agent):
         tripwire = Tripwire(sandboxed=self._rules.preset.sandboxed, standing=session.standing)
         return Running(io, Showing(io, tripwire, unasked, prompt=prompt), failed)
 
+    def choose(
+        self, session_id: str, name: str, value: Value, choices: Sequence[Choice], *, allow_bypass: bool
+    ) -> Choice:
+        return self._choices.choose(session_id, name, value, choices, allow_bypass=allow_bypass)
+
+    async def apply(self, session_id: str, choice: Choice) -> None:
+        await self._choices.apply(session_id, choice)
+
+    async def forget_session(self, session_id: str, agent_session_id: str | None) -> None:
+        """Have the agent delete its side of a session of ours, where it can. Raises `AgentUnavailable`."""
+        session = self._sessions.ours(session_id)
+        agent_id = session.agent_id if session is not None else agent_session_id
+        connection = await self._process.connected()
+        if agent_id is None or "session/delete" not in self._process.methods:
+            return
+        try:
+            await self._process.call(connection, "session/delete", {"sessionId": agent_id})
+        except (AgentGone, RpcError) as error:
+            raise self._process.unavailable(error) from error
+        self._sessions.drop(session_id)
+
     async def close(self) -> None:
         self._sessions.forget()
         await self._process.close()
@@ -225,12 +254,17 @@ class AcpAgent(Agent):
         running = session.running
         if state_of(update) is not None:
             self.tally["state"] += 1
-            before = session.modes.current if session.modes else None
+            before, offers = session.modes.current if session.modes else None, session.offers
             state = session.follow(update)
             if running is not None:
+                if state.keys() & {"mode", "config"}:
+                    state = {**state, "options": self._choices.told(session)}
                 running.io.tell(**state)
-                if session.modes is not None and session.modes.current != before:
-                    await running.showing.line(f"the agent changed its mode: {before} → {session.modes.current}")
+                now = session.modes.current if session.modes is not None else before
+                if now != before and (session.setting is None or session.setting[1] != now):
+                    await running.showing.line(f"the agent changed its mode: {before} → {now}")
+                for line in self._choices.changed_itself(session, offers):
+                    await running.showing.line(line)
         elif session.replaying:
             self.tally["replayed"] += 1
         else:

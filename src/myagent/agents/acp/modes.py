@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from myagent.agents.acp.presets import UNKNOWN, Preset
+from myagent.agents.rendering.bounds import cut
+from myagent.agents.rendering.state import STATE_CHARS
 from myagent.core.messages import PermissionMode
 
 # Ids under which agents that we do not know offer a mode that asks: ACP's own example, then what most agents use.
@@ -21,19 +23,31 @@ class Modes:
     current: str
     available: tuple[str, ...]
     config_id: str | None = None  # set with `session/set_config_option`; `None`: with `session/set_mode`
+    labels: tuple[str, ...] = ()  # of `available`, for humans
 
     @classmethod
     def of(cls, result: Mapping[str, Any]) -> Modes | None:
         """The modes in the result of `session/new` or `session/load`; `None` for an agent without any."""
         match result.get("modes"):
             case {"currentModeId": str(current), "availableModes": list(rows)} if rows:
-                return cls(current, tuple(str(row.get("id")) for row in rows if isinstance(row, dict)))
+                return cls._of(current, rows, "id", None)
         options = result.get("configOptions")
         for option in options if isinstance(options, list) else []:
             match option:
                 case {"category": "mode", "id": str(ident), "currentValue": str(current), "options": list(rows)}:
-                    return cls(current, tuple(str(row.get("value")) for row in rows if isinstance(row, dict)), ident)
+                    return cls._of(current, rows, "value", ident)
         return None
+
+    @classmethod
+    def _of(cls, current: str, rows: list[Any], key: str, config_id: str | None) -> Modes:
+        rows = [row for row in rows if isinstance(row, dict)]
+        labels = tuple(cut(str(row.get("name", "")), STATE_CHARS) for row in rows)
+        return cls(current, tuple(str(row.get(key)) for row in rows), config_id, labels)
+
+    def asks(self, preset: Preset) -> frozenset[str]:
+        """Those of which is known that the agent asks in them, or changes nothing."""
+        known = (self.wanted("default", preset), self._first(preset.plan))
+        return frozenset(mode for mode in known if mode is not None)
 
     def wanted(self, mode: PermissionMode, preset: Preset) -> str | None:
         """The agent's mode for ours; `None` when no mode that asks is known, and so none may be used."""

@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from myagent.agents.acp.modes import Modes
+from myagent.agents.choosing import NotOffered
 from myagent.agents.rendering import JSON
-from myagent.agents.rendering.bounds import cut
-from myagent.agents.rendering.state import STATE_CHARS, option_values
-from myagent.exceptions import MyagentError
-
-SHOWN_VALUES = 12  # of an option, in an error
+from myagent.agents.rendering.bounds import cut, dicts
+from myagent.agents.rendering.state import STATE_CHARS, STATE_ITEMS, option_rows
+from myagent.core.choices import Described, Value
 
 _BOOLEANS = {"true": True, "on": True, "false": False, "off": False}
 
 
-class NotOffered(MyagentError):
-    """The operator wants an option, or a value of one, that the agent does not have; `offered` says what it has."""
-
-    def __init__(self, wanted: str, offered: Iterable[str]) -> None:
-        self.wanted, self.offered = wanted, tuple(offered)
-        super().__init__(wanted, self.offered)
-
-    def __str__(self) -> str:
-        more = len(self.offered) - SHOWN_VALUES
-        shown = [*self.offered[:SHOWN_VALUES], *([f"{more} more"] if more > 0 else [])]
-        return f"it does not offer {self.wanted}" + (
-            f"; it offers {', '.join(shown)}" if shown else ", nor anything else"
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One thing to choose. `method` sets it, with its value as the parameter `field`; `names` are what it goes by."""
+    """One thing to choose. `method` sets it, with its value as the parameter `field`; `names` are what it goes by.
+    `title` and `labels` (one for each of `values`) are for humans."""
 
     names: tuple[str, ...]
     current: Any
@@ -41,13 +27,49 @@ class Offer:
     boolean: bool = False
     method: str = "session/set_config_option"
     field: str = "value"
+    category: str | None = None
+    title: str = ""
+    labels: tuple[str, ...] = ()
 
-    def params(self, value: str, *, called: str) -> JSON:
-        """What to send, beside the session's id; raises `NotOffered`, in which the offer is `called` so."""
-        chosen: Any = _BOOLEANS.get(value) if self.boolean else value
-        if chosen is None or (not self.boolean and value not in self.values):
-            raise NotOffered(f"{called}={value}", self.values)
-        return {self.field: chosen, **({"configId": self.names[0]} if self.field == "value" else {})}
+    @property
+    def option_id(self) -> str:
+        return self.names[0]
+
+    def value_of(self, given: Value, *, called: str) -> Value:
+        """The value that somebody names; raises `NotOffered`, in which the offer is `called` so."""
+        chosen = _BOOLEANS.get(str(given).lower()) if self.boolean else given
+        if not isinstance(chosen, bool if self.boolean else str) or (not self.boolean and chosen not in self.values):
+            raise NotOffered(f"{called}={given}", self.values)
+        return chosen
+
+    def params(self, value: Value, *, called: str) -> JSON:
+        """What to send, beside the session's id. Raises as `value_of`."""
+        chosen = self.value_of(value, called=called)
+        told = {"configId": self.option_id} if self.field == "value" else {}
+        return {self.field: chosen, **told, **({"type": "boolean"} if self.boolean else {})}
+
+    def label(self, value: Value) -> str:
+        return dict(zip(self.values, self.labels, strict=False)).get(str(value), "")
+
+    def described(self, asks: Iterable[str], before: Value | None) -> Described:
+        return Described((*self.names, self.title), self.category, frozenset(asks), before)
+
+    def told(self, describes: Described) -> JSON:
+        """As `agentState.options` tells it: what can be chosen, and what of it is guarded."""
+        values: list[Value] = [True, False] if self.boolean else list(self.values[:STATE_ITEMS])
+        rows = [
+            {"value": value if isinstance(value, bool) else cut(value, STATE_CHARS), "name": self.label(value)}
+            | ({"guarded": True} if describes.guards(value, self.label(value)) else {})
+            for value in values
+        ]
+        return {
+            "id": cut(self.option_id, STATE_CHARS),
+            "name": self.title or cut(self.option_id, STATE_CHARS),
+            "category": self.category or "",
+            "type": "boolean" if self.boolean else "select",
+            "value": self.current,
+            "values": rows,
+        }
 
     def state(self) -> JSON:
         """As `rendering.state.config_state` makes it of a config option."""
@@ -68,18 +90,39 @@ def offers_of(result: Mapping[str, Any]) -> tuple[Offer, ...]:
         match option:
             case {"category": "mode"}:
                 continue
-            case {"id": str(ident), "type": "boolean"}:
-                found.append(Offer((ident,), option.get("currentValue"), ("true", "false"), boolean=True))
-            case {"id": str(ident), "options": list()}:
-                names = dict.fromkeys((ident, *(str(option[key]) for key in ("category",) if option.get(key))))
-                found.append(Offer(tuple(names), option.get("currentValue"), tuple(option_values(option))))
+            case {"id": str(ident)}:
+                found += _offer(ident, option)
     match result.get("models"):  # of agents before config options: gemini-cli 0.61
         case {"availableModels": list(rows), **rest} if not any("model" in offer.names for offer in found):
             values = tuple(str(row["modelId"]) for row in rows if isinstance(row, dict) and "modelId" in row)
-            found.append(
-                Offer(("model",), rest.get("currentModelId"), values, method="session/set_model", field="modelId")
-            )
+            labels = tuple(cut(str(row.get("name", "")), STATE_CHARS) for row in dicts(rows) if "modelId" in row)
+            model = Offer(("model",), rest.get("currentModelId"), values, category="model", title="Model")
+            found.append(replace(model, method="session/set_model", field="modelId", labels=labels))
     return tuple(found)
+
+
+def mode_offer(modes: Modes) -> Offer:
+    """The modes as one thing to choose."""
+    if modes.config_id is None:
+        offer = Offer(("mode",), modes.current, modes.available, method="session/set_mode", field="modeId")
+    else:
+        offer = Offer(tuple(dict.fromkeys((modes.config_id, "mode"))), modes.current, modes.available)
+    return replace(offer, category="mode", title="Mode", labels=modes.labels)
+
+
+def _offer(ident: str, option: JSON) -> list[Offer]:
+    category = option["category"] if isinstance(option.get("category"), str) else None
+    names = tuple(dict.fromkeys((ident, category))) if category else (ident,)
+    title = cut(str(option.get("name", "")), STATE_CHARS)
+    if option.get("type") == "boolean":
+        switch = Offer(names, option.get("currentValue"), ("true", "false"), boolean=True)
+        return [replace(switch, category=category, title=title)]
+    if not isinstance(option.get("options"), list):
+        return []
+    rows = option_rows(option)
+    labels = tuple(cut(str(row.get("name", "")), STATE_CHARS) for row in rows)
+    select = Offer(names, option.get("currentValue"), tuple(row["value"] for row in rows))
+    return [replace(select, category=category, title=title, labels=labels)]
 
 
 def offer_named(offers: Iterable[Offer], name: str) -> Offer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -22,7 +23,11 @@ from myagent.exceptions import AgentUnavailable
 
 ACP_VERSION = 1
 # We lend neither files nor terminals. What an agent tells only to those who can show it, we can.
-CAPABILITIES: JSON = {"session": {"notices": {}, "compaction": {}}, "elicitation": {"form": {}, "url": {}}}
+CAPABILITIES: JSON = {
+    "session": {"notices": {}, "compaction": {}, "configOptions": {"boolean": {}}},
+    "elicitation": {"form": {}, "url": {}},
+    "auth": {"terminal": True},  # whoever starts the server is told what to run in one
+}
 START_SECONDS = 60.0  # for an answer to anything but a prompt; opencode takes 3 on two busy cores
 
 
@@ -168,14 +173,29 @@ class Process:
         self._rules.version = self.info.version
         methods = result.get("authMethods")
         methods = [row for row in methods if isinstance(row, dict)] if isinstance(methods, list) else []
-        self._login = self._rules.preset.login or "; or ".join(
-            str(row.get("description") or row.get("name") or row.get("id")) for row in methods
-        )
-        ids = [str(row.get("id")) for row in methods]
+        self._login = self._rules.preset.login or "; or ".join(self._how_to_sign_in(row) for row in methods)
+        wanted = self._rules.operator.auth_method
+        for row in methods:
+            if row.get("type") == "terminal" and wanted is not None and row.get("id") == wanted:
+                raise AgentUnavailable(self._rules.label, "it signs in in a terminal", self._how_to_sign_in(row))
+        ids = [str(row.get("id")) for row in methods if row.get("type") != "terminal"]
         method = self._rules.operator.method(self._rules.label, ids) or self._rules.preset.auth_method(before, ids)
         if method is not None:
             await self.call(connection, "authenticate", {"methodId": method})
         return False
+
+    def _how_to_sign_in(self, method: JSON) -> str:
+        """What a human does for one of the agent's methods: of one for a terminal, the command to run there."""
+        if method.get("type") != "terminal":
+            return str(method.get("description") or method.get("name") or method.get("id"))
+        args, env = method.get("args"), method.get("env")
+        words = [*self._argv, *(str(each) for each in (args if isinstance(args, list) else []))]
+        given = env.items() if isinstance(env, dict) else ()
+        return f"run `{' '.join([*(_assignment(str(k), str(v)) for k, v in given), shlex.join(words)])}` in a terminal"
+
+
+def _assignment(name: str, value: str) -> str:
+    return f"{name}={shlex.quote(value)}"
 
 
 def _offered(capabilities: Any) -> set[str]:
@@ -185,4 +205,4 @@ def _offered(capabilities: Any) -> set[str]:
     found = {"session/load"} if capabilities.get("loadSession") is True else set()
     of_sessions = capabilities.get("sessionCapabilities")
     rows = of_sessions if isinstance(of_sessions, dict) else {}
-    return found | {f"session/{name}" for name in ("close", "resume") if isinstance(rows.get(name), dict)}
+    return found | {f"session/{name}" for name in ("close", "delete", "resume") if isinstance(rows.get(name), dict)}

@@ -14,6 +14,7 @@ from myagent.agents.rendering import JSON
 from myagent.agents.rendering.bounds import cut, dicts
 from myagent.agents.rendering.state import STATE_CHARS, config_state, state_of
 from myagent.agents.showing import Showing
+from myagent.core.choices import Value
 from myagent.core.messages import PermissionMode
 
 REPLAY_QUIET_SECONDS = 0.1  # without an update after session/load: gemini-cli answers first and replays after
@@ -65,6 +66,10 @@ class Session:
     mode_options: set[str] = field(default_factory=set)  # ids of options that say the mode
     unasked: bool = False  # it ran something that nobody was asked about
     standing: bool = False  # a human chose an answer of the agent's that allows more than one call
+    before: dict[str, Value] = field(default_factory=dict)  # what each option was before an owner chose
+    turn_mode: PermissionMode | None = None  # of the last turn
+    unguarded: str = ""  # a choice that is in force by which it may act unasked
+    setting: tuple[str, Value] | None = None  # what we are having it set right now
 
     async def attend(self, running: Running) -> None:
         """Let a turn have what is said here from now on, after what was said before it."""
@@ -123,6 +128,12 @@ class Session:
             if row["id"] == offer.names[0]:
                 row["value"] = value
 
+    def opened(self) -> None:
+        """Remember what its options are before an owner chooses."""
+        for offer in self.offers:
+            if isinstance(offer.current, str | bool):
+                self.before.setdefault(offer.option_id, offer.current)
+
     def follow(self, update: JSON) -> JSON:
         """Take over what an update tells of its state; what is to be told of that. An agent that changed its mode by
         itself is changed back by the next turn."""
@@ -130,6 +141,8 @@ class Session:
         self.state |= state
         if "config" in state:
             self._configure(update.get("configOptions"))
+            kept = (each for each in self.offers if each.method != "session/set_config_option")
+            self.offers = (*offers_of(update), *kept)
             if (modes := Modes.of({"configOptions": update.get("configOptions")})) is not None:
                 self.set_mode(modes.current)
         elif "mode" in state:

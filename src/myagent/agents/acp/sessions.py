@@ -40,6 +40,20 @@ class Sessions:
         self._resting = Resting(idle_seconds, self._close)
         self._process: Process | None = None
         self.spare: Session | None = None
+        self._latest: Session | None = None  # what any other session is taken to offer
+
+    def ours(self, session_id: str) -> Session | None:
+        """What is at hand of a session of ours."""
+        return self._ours.get(session_id)
+
+    def like(self, session_id: str) -> Session | None:
+        """One that offers what a session of ours offers, also where that is not at hand."""
+        return self._ours.get(session_id) or self.spare or self._latest
+
+    def drop(self, session_id: str) -> None:
+        """The agent has deleted its session of one of ours."""
+        if (session := self._ours.pop(session_id, None)) is not None:
+            self._by_agent_id.pop(session.agent_id, None)
 
     def forget(self) -> None:
         """The process is another one, or none."""
@@ -51,7 +65,8 @@ class Sessions:
 
     def rest(self, session: Session, process: Process) -> None:
         """No turn runs in it any more: it is closed after a while, if the agent can do that and have it again."""
-        if {"session/close"} < process.methods and process.connection is not None:
+        again = process.methods & {*_CLOSED_BY_US}
+        if again and "session/close" in process.methods and process.connection is not None:
             self._process = process
             self._resting.rest(session)
 
@@ -104,6 +119,8 @@ class Sessions:
         session = self._by_agent_id.setdefault(agent_id, Session(agent_id, cwd))
         session.settle(result)
         await self._rules.choose(session, partial(process.call, connection))
+        session.opened()
+        self._latest = session
         return session
 
     async def _again(
@@ -139,6 +156,8 @@ class Sessions:
         session.is_closed = False
         session.settle(result)
         await self._rules.choose(session, partial(process.call, connection))
+        session.opened()
+        self._latest = session
         return session
 
     async def _close(self, session: Session) -> None:

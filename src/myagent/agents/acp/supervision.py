@@ -10,11 +10,12 @@ from typing import Literal
 
 from myagent.agents.acp.directory import StartsPrograms, programs, untold
 from myagent.agents.acp.modes import Modes
-from myagent.agents.acp.offers import NotOffered, offer_named
+from myagent.agents.acp.offers import offer_named
 from myagent.agents.acp.operator import NOTHING_SAID, Operator
 from myagent.agents.acp.presets import NOBODY, Preset, hosted_env
 from myagent.agents.acp.rpc import RpcError
 from myagent.agents.acp.session import Session
+from myagent.agents.choosing import NotOffered
 from myagent.agents.rendering import JSON
 from myagent.agents.tripwire import OnUnasked
 from myagent.core.messages import PermissionMode
@@ -89,6 +90,8 @@ class Supervision:
             return f", as {', '.join(given)} says"
         if self.allow_unsupervised and self.preset.session_meta:
             return ", as its own settings say"
+        if session.unguarded:
+            return f", as its owner chose {session.unguarded}"
         return ", as it did before" if session.unasked else None
 
     def verdict(self, session: Session) -> Verdict:
@@ -141,10 +144,18 @@ class Supervision:
             except RpcError as error:
                 raise AgentUnavailable(self.label, f"it refused {name}={value}: {error}") from error
 
-    async def supervise(self, session: Session, mode: PermissionMode, call: Call) -> None:
-        """Put the session into the agent's mode for ours; raises `AgentUnavailable` when it would not ask."""
+    async def supervise(self, session: Session, mode: PermissionMode, call: Call, *, chosen: str | None = None) -> None:
+        """Put the session into the agent's mode for ours; raises `AgentUnavailable` when it would not ask. `chosen` is
+        the one that its owner chose, and may, instead of the one that is meant by `default`."""
         modes = session.modes
         self._check_modes(modes)
+        if chosen is not None and modes is not None and mode == "default":
+            if chosen != modes.current:
+                try:
+                    await _set_mode(session, modes, chosen, call)
+                except RpcError as error:
+                    raise AgentUnavailable(self.label, f"it refused the mode {chosen}: {error}") from error
+            return
         wanted = modes.wanted(mode, self.preset) if modes else None
         if mode == "plan" and not self.allow_unsupervised and not self._may_plan(session):
             raise PlanUnverified(self.label)

@@ -12,6 +12,7 @@ from typing import Any
 
 from myagent.agents import AgentInfo, Answer, ToolCall, Turn, TurnEnd, TurnIO
 from myagent.agents.acp.skills import with_skills
+from myagent.agents.rendering.blocks import located
 from myagent.agents.tools import asking
 from myagent.agents.tools.asking import Ask
 from myagent.agents.tools.credentials import Places
@@ -110,7 +111,7 @@ class _Turn:
         self._prompt, self._io = turn.prompt.lstrip(), io
         _, self._left_out = with_skills(turn)
         self._call_id = f"{turn.turn_id}-1"
-        self._tools = Tools(turn.cwd, Places(turn.credential_places))
+        self._root, self._tools = turn.cwd, Tools(turn.cwd, Places(turn.credential_places))
 
     async def answer(self) -> TurnEnd:
         if self._left_out:
@@ -231,7 +232,9 @@ class _Turn:
 
     async def _announce(self, title: str, kind: str, given: Any, status: str, **more: Any) -> None:
         update = {"sessionUpdate": "tool_call", "toolCallId": self._call_id, "title": title, "kind": kind}
-        await self._io.stderr("", update=update | {"status": status, "rawInput": given} | more)
+        await self._io.stderr(
+            "", update=update | {"status": status, "rawInput": given} | located(self._root, given) | more
+        )
 
     async def _update(self, status: str, **more: Any) -> None:
         update = {"sessionUpdate": "tool_call_update", "toolCallId": self._call_id, "status": status}

@@ -24,6 +24,9 @@ class Files(Protocol):
     def write(self, name: str, data: bytes) -> None:
         """Put a file in place, whole or not at all."""
 
+    def delete(self, name: str) -> None:
+        """Have a file there no more, if it was."""
+
     def names(self) -> list[tuple[str, float]]:
         """What there is, and when it was written (seconds since 1970)."""
 
@@ -41,6 +44,10 @@ class InMemory:
     def write(self, name: str, data: bytes) -> None:
         self._files[name] = data
         self._times[name] = time.time()
+
+    def delete(self, name: str) -> None:
+        self._files.pop(name, None)
+        self._times.pop(name, None)
 
     def names(self) -> list[tuple[str, float]]:
         return list(self._times.items())
@@ -68,6 +75,12 @@ def save(files: Files, name: str, turns: list[bytes], cover: Callable[[Any], Any
     covered = [msgspec.json.encode(cover(msgspec.json.decode(turn))) for turn in turns]
     files.write(f"{name}.jsonl", b"".join(turn + b"\n" for turn in covered))
     return True
+
+
+def forget(files: Files, name: str) -> None:
+    """Keep a conversation no more. Blocks."""
+    if _NAME.fullmatch(name) is not None:
+        files.delete(f"{name}.jsonl")
 
 
 def within(turns: list[bytes], characters: int) -> list[bytes]:

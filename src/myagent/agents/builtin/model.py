@@ -178,6 +178,12 @@ class ModelAgent(Agent):
         except ValueError:
             return None
 
+    async def forget(self, name: str, cwd: Path) -> None:
+        """Keep a conversation no more, here and on disk."""
+        self._models.pop(name, None)
+        self._shown.pop(name, None)
+        await asyncio.to_thread(conversation.forget, self._files(cwd), name)
+
     async def conversations(self, cwd: Path) -> list[tuple[str, str, str]]:
         """Those that are kept of a directory, the latest first: name, first prompt, time of the last turn."""
         return await asyncio.to_thread(self._conversations, self._files(cwd))

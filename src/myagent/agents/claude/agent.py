@@ -19,10 +19,12 @@ from pathlib import Path
 
 from myagent.agents import Agent, AgentInfo, Outside, Turn, TurnEnd, TurnIO, UnaskedCall
 from myagent.agents.acp.directory import untold
-from myagent.agents.acp.offers import NotOffered, Offer, offer_named
+from myagent.agents.acp.offers import Offer, offer_named
 from myagent.agents.acp.presets import CLAUDE_ASKS, Preset, hosted_env, version_of
 from myagent.agents.acp.skills import with_skills
 from myagent.agents.acp.supervision import PlanUnverified
+from myagent.agents.choosing import NotOffered
+from myagent.agents.claude.choosing import Choices, Started
 from myagent.agents.claude.conversation import Conversation, Running
 from myagent.agents.claude.own_turn import OwnTurn
 from myagent.agents.claude.stream import end_of
@@ -32,6 +34,7 @@ from myagent.agents.rendering import JSON
 from myagent.agents.showing import Showing
 from myagent.agents.tripwire import OnUnasked, RanUnasked, Tripwire
 from myagent.agents.work import Work
+from myagent.core.choices import Choice, Value
 from myagent.exceptions import AgentUnavailable
 
 START_SECONDS = 60.0  # for the answer to `initialize`; it takes half of one
@@ -72,10 +75,9 @@ class ClaudePrintAgent(Agent):
     ) -> None:
         self._cwd, self._preset, self._options = cwd, preset, dict(options or {})
         self._env = hosted_env(os.environ, env)
-        chosen = (part for name, value in self._options.items() for part in (f"--{name}", value))
-        self._argv = (*argv, *_STREAM, *(() if allow_unsupervised else _ASKING))
-        self._chosen = tuple(chosen)
+        self._argv = (*argv, *_STREAM)
         self._supervised = not allow_unsupervised
+        self._choices = Choices(self._options, self._supervised)
         self._start_seconds, self._cancel_seconds = start_seconds, cancel_seconds
         self._info = AgentInfo(name=preset.name)
         self._verified = False
@@ -94,20 +96,20 @@ class ClaudePrintAgent(Agent):
     async def start(self) -> None:
         """Start it once, to hear what it offers."""
         try:
-            talk = await self._open((), _passed_over, _denied)
+            talk = await self._open(Started(()), (), _passed_over, _denied)
             try:
                 said = await self._initialize(talk)
             finally:
                 await talk.close()
         except (AgentGone, Refused) as error:
             raise AgentUnavailable(self._preset.name, str(error).rstrip("."), self._preset.login) from error
-        offers = _offers(said)
+        offers = self._choices.offers = _offers(said)
         for name, value in self._options.items():
             try:
                 offer_named(offers, name).params(value, called=name)
             except NotOffered as error:
                 raise AgentUnavailable(self._preset.name, str(error)) from error
-        alone = len(self._argv) - len(_STREAM) - (len(_ASKING) if self._supervised else 0) == 1
+        alone = len(self._argv) - len(_STREAM) == 1
         version = await asyncio.to_thread(version_of, self._argv[0], self._env) if alone else ""
         version = version.partition(" ")[0]
         self._verified = self._preset.is_verified(version)
@@ -119,7 +121,7 @@ class ClaudePrintAgent(Agent):
         chosen = (f"{name}={value}" for name, value in self._options.items())
         note = "; ".join(part for part in (asks, *chosen, untold(self._preset, version)) if part)
         config = [offer.state() | {"value": self._options.get(offer.names[0])} for offer in offers]
-        state = {"mode": "default", "config": config, "supervision": self._verdict()}
+        state = {"mode": "default", "config": config, "options": self._choices.told(), "supervision": self._verdict()}
         self._info = AgentInfo(name="Claude Code", version=version, note=note, state=state)
 
     def _verdict(self) -> str:
@@ -155,18 +157,19 @@ class ClaudePrintAgent(Agent):
     async def _answer(self, turn: Turn, io: TurnIO, *, resume: tuple[str, ...] = ()) -> TurnEnd | None:
         """Let one process answer the prompt, the one that still goes on if there is one; `None` when it could not begin
         the session that it was to."""
+        started = self._choices.start(turn)
         kept = self._going_on.pop(turn.session_id, None)
-        if kept is not None and (kept.talk.over.is_set() or kept.session_id != turn.agent_session_id):
+        if kept is not None and not kept.serves(turn.agent_session_id, started):
             await kept.talk.close()
             kept = None
         conversation = kept or Conversation(turn, None if self._outside is None else self._speaks)
-        conversation.turn = turn
+        conversation.turn, conversation.started = turn, started
         running = self._begin(conversation, io)
         failed, showing = running.failed, running.showing
         if kept is None:
-            arguments = (*self._chosen, *resume)
+            take, may_use = conversation.take, conversation.may_use
             try:
-                conversation.talk = await self._open(arguments, conversation.take, conversation.may_use, cwd=turn.cwd)
+                conversation.talk = await self._open(started, resume, take, may_use, cwd=turn.cwd)
             except AgentUnavailable as error:
                 return TurnEnd("failed", 1, str(error), turn.agent_session_id)
         talk, prompted, result = conversation.talk, False, None
@@ -174,7 +177,11 @@ class ClaudePrintAgent(Agent):
             await conversation.attend(running)
             if kept is None:
                 conversation.initialized(await self._initialize(talk))
-            io.tell(mode="default", commands=conversation.commands, supervision=self._verdict())
+            options = self._choices.told(turn.choices)
+            verdict = self._verdict() if started.asks else "unsupervised"
+            io.tell(mode=started.mode, commands=conversation.commands, supervision=verdict, options=options)
+            for line in started.said:
+                await io.stderr(line)
             prompt, left_out = with_skills(turn, {row["name"] for row in conversation.commands})
             if left_out:
                 await io.stderr(left_out)
@@ -252,11 +259,19 @@ class ClaudePrintAgent(Agent):
 
     def _begin(self, conversation: Conversation, io: TurnIO) -> Running:
         failed: asyncio.Future[JSON] = asyncio.get_running_loop().create_future()
-        return Running(io, self._showing(conversation.turn, io, failed), failed)
+        return Running(io, self._showing(conversation.turn, io, failed, asks=conversation.started.asks), failed)
 
-    def _showing(self, turn: Turn, io: TurnIO, failed: asyncio.Future[JSON]) -> Showing:
+    def choose(
+        self, session_id: str, name: str, value: Value, choices: Sequence[Choice], *, allow_bypass: bool
+    ) -> Choice:
+        return self._choices.choose(session_id, name, value, choices, allow_bypass=allow_bypass)
+
+    async def apply(self, session_id: str, choice: Choice) -> None:
+        """Each turn is started with what was chosen."""
+
+    def _showing(self, turn: Turn, io: TurnIO, failed: asyncio.Future[JSON], *, asks: bool) -> Showing:
         """A turn's side of what is shown; what runs unasked in it is told, where anybody would have been asked."""
-        if turn.mode == "bypassPermissions" or not self._supervised:
+        if turn.mode == "bypassPermissions" or not self._supervised or not asks:
             return Showing(io)
 
         def unasked(call: UnaskedCall) -> None:
@@ -268,10 +283,12 @@ class ClaudePrintAgent(Agent):
         return Showing(io, Tripwire(), unasked)
 
     async def _open(
-        self, arguments: tuple[str, ...], take: Taken, may_use: Judged, *, cwd: Path | None = None
+        self, started: Started, resume: tuple[str, ...], take: Taken, may_use: Judged, *, cwd: Path | None = None
     ) -> ClaudeTalk:
+        asking = _ASKING if self._supervised and started.asks else ()
+        argv = (*self._argv, *asking, *started.arguments, *resume)
         try:
-            child = await connected((*self._argv, *arguments), cwd=cwd or self._cwd, env=self._env)
+            child = await connected(argv, cwd=cwd or self._cwd, env=self._env)
         except OSError as error:
             reason = f"{self._argv[0]}: {error.strerror or error}"
             raise AgentUnavailable(self._preset.name, reason, f"install it with: {self._preset.install}") from error

@@ -13,6 +13,7 @@ from typing import Any
 
 from myagent.agents import Answer, Turn, TurnIO
 from myagent.agents.claude.asking import ASKS, answered, question
+from myagent.agents.claude.choosing import Started
 from myagent.agents.claude.stream import Stream, tool_call
 from myagent.agents.claude.talk import ClaudeTalk
 from myagent.agents.rendering import JSON
@@ -46,6 +47,7 @@ class Conversation:
     work, `result` how its last turn ended."""
 
     talk: ClaudeTalk  # set when the process runs
+    started: Started  # how it was
 
     def __init__(self, turn: Turn, speaks: Callable[[Conversation], None] | None) -> None:
         self.turn = turn  # the last that was prompted
@@ -66,6 +68,10 @@ class Conversation:
 
     def initialized(self, said: JSON) -> None:
         self.commands = commands_state(said.get("commands"))
+
+    def serves(self, session_id: str | None, started: Started) -> bool:
+        """Whether the next prompt can go to this process: the same conversation, started as it would be now."""
+        return not self.talk.over.is_set() and self.session_id == session_id and self.started == started
 
     @property
     def goes_on(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -97,3 +98,9 @@ def unified(diff: Diff) -> str:
 
 def _text_or_none(value: Any) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def located(root: Path, given: Any) -> JSON:
+    """The `locations` of a call, from the root as ACP wants them: the file that its input names, if any."""
+    path = given.get("path") if isinstance(given, dict) else None
+    return {"locations": [{"path": str(root / path)}]} if isinstance(path, str) and path not in ("", ".") else {}

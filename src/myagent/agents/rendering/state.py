@@ -54,8 +54,12 @@ def config_state(options: Any) -> list[JSON]:
     ]
 
 
-def option_values(option: JSON) -> list[str]:
-    """The values that a select option offers, also where they come in groups."""
+def option_rows(option: JSON) -> list[JSON]:
+    """What a select option offers, each with its `value`, also where they come in groups."""
     rows = dicts(option.get("options"))
     flat = [row for group in rows for row in (dicts(group["options"]) if "options" in group else [group])]
-    return [row["value"] for row in flat if isinstance(row.get("value"), str)]
+    return [row for row in flat if isinstance(row.get("value"), str)]
+
+
+def option_values(option: JSON) -> list[str]:
+    return [row["value"] for row in option_rows(option)]

@@ -202,6 +202,8 @@ def _is_beside(update: JSON) -> bool:
 
 
 def _where(call: JSON) -> str:
-    title = call_title(call)
-    paths = [path for path in paths_of(call) if path not in title]
+    title, given = call_title(call), call.get("rawInput")
+    named = given.get("path") if isinstance(given, dict) else None  # as the title may have it, from where it works
+    known = f"/{named}" if isinstance(named, str) and named and named in title else None
+    paths = [path for path in paths_of(call) if path not in title and not (known and path.endswith(known))]
     return f" ({', '.join(paths[:3])}{', …' if len(paths) > 3 else ''})" if paths else ""

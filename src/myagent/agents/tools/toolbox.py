@@ -20,6 +20,7 @@ from msgspec import Meta, Struct
 
 from myagent.agents import Answer, Asked, Given, ToolCall
 from myagent.agents.rendering import JSON
+from myagent.agents.rendering.blocks import located
 from myagent.agents.rendering.bounds import cut
 from myagent.agents.showing import Showing
 from myagent.agents.tools import asking
@@ -161,7 +162,13 @@ class Toolbox:
         kinds = (*READING, Ask) if mode == "plan" else (*READING, Ask, *CHANGING)
         self._kinds: dict[str, type[Request]] = {kind.__name__: kind for kind in kinds}
         self._externals = {} if mode == "plan" else dict(externals or {})
-        self._tools, self._showing, self._ask, self._question = Tools(root, places), showing, ask, question
+        self._root, self._tools, self._showing, self._ask, self._question = (
+            root,
+            Tools(root, places),
+            showing,
+            ask,
+            question,
+        )
         self._ids = (f"{turn_id}-{number}" for number in itertools.count(1))
 
     def offers(self) -> list[Offer]:
@@ -308,7 +315,7 @@ class Toolbox:
     ) -> None:
         if not self._showing.knows(shown_as):
             update = {"sessionUpdate": "tool_call", "toolCallId": shown_as, "title": title, "kind": kind}
-            await self._showing.show(update | {"status": status, "rawInput": given} | more)
+            await self._showing.show(update | {"status": status, "rawInput": given} | located(self._root, given) | more)
 
     async def _failed(self, shown_as: str, sentence: str) -> str:
         content = [{"type": "content", "content": {"type": "text", "text": sentence}}]

@@ -363,6 +363,11 @@ def _add_client(parser: argparse.ArgumentParser) -> None:
         help="of the prompt (default: the server's)",
     )
     add(
+        "--option", metavar="NAME=VALUE", type=option, action="append", default=[],
+        help="choose of what the agent offers for the session before the prompt, such as model=haiku, effort=low or "
+        "mode=plan; may be repeated; it holds until another is chosen",
+    )  # fmt: skip
+    add(
         "--take-over",
         action="store_true",
         help="take the ownership from another connection with the same credential (see --takeover of serve)",

@@ -24,6 +24,8 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.usage_error("--after needs --session: events are numbered in their session")
     if arguments.permission_mode is not None and arguments.prompt is None:
         arguments.usage_error("--permission-mode belongs to a --prompt")
+    if arguments.option and arguments.prompt is None:
+        arguments.usage_error("--option belongs to a --prompt")
     has_terminal = sys.stdin is not None and sys.stdin.isatty()
     if arguments.prompt == "-":
         try:
@@ -61,6 +63,7 @@ async def _run(arguments: argparse.Namespace, screen: Screen, has_terminal: bool
         prompt=arguments.prompt,
         session=arguments.session,
         mode=arguments.permission_mode,
+        options=dict(arguments.option),
         take_over=arguments.take_over,
     )
     driver = Driver(wanted, screen, Keyboard(sys.stdin.fileno()) if has_terminal else None)

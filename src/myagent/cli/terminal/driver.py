@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,7 @@ from myagent.core.messages import (
     Event,
     Gap,
     HostLink,
+    OptionSet,
     OwnerChanged,
     PermissionAllowed,
     PermissionMode,
@@ -37,6 +39,7 @@ from myagent.core.messages import (
     TerminalState,
 )
 from myagent.export import facts
+from myagent.text.options import told
 from myagent.text.wording import ANSWERED, OUTCOMES, allowed_by, attention, name_line, one_line, request_name
 
 CANCEL_WAIT = 5.0  # seconds for a turn that was cancelled to end
@@ -54,6 +57,7 @@ class Wanted:
     prompt: str | None = None
     session: str | None = None
     mode: PermissionMode | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
     take_over: bool = False
 
 
@@ -101,7 +105,10 @@ class Driver:
                     await client.claim(force=True)
                 if self._wanted.prompt is not None:
                     self._progress.turn = await client.prompt(
-                        self._wanted.prompt, session=self._wanted.session, mode=self._wanted.mode
+                        self._wanted.prompt,
+                        session=self._wanted.session,
+                        mode=self._wanted.mode,
+                        options=self._wanted.options,
                     )
                 else:
                     watched = "all sessions" if self._wanted.session is None else f"session {self._wanted.session}"
@@ -218,6 +225,8 @@ class Driver:
             case PermissionResolved() if event.permission_request_id not in self._progress.answered:
                 reason = f": {one_line(event.reason)}" if event.reason else ""
                 self._screen.say(f"permission {OUTCOMES[event.outcome]} by {name_line(event.by)}{reason}")
+            case OptionSet():
+                self._screen.say(told(event))
             case Question() if not self._may_ask(client) and event.question_id not in self._progress.told:
                 self._progress.told.add(event.question_id)
                 self._screen.say(f"the agent asks: {name_line(event.message)}; waiting for the owner to answer")

@@ -28,12 +28,16 @@ from myagent.core.messages import Ack, Connections, Error, TerminalState
 from myagent.exceptions import MyagentError
 from myagent.export.asciicast import steps
 from myagent.export.parts import uncoloured
+from myagent.text import options as offers
+from myagent.text.options import Option, lines, offered
 from myagent.text.overwriting import overwritten
 from myagent.text.wording import name_line, one_line
 
 HISTORY = 50  # events that /history shows, unless told
 LINE_BYTES = 4 << 20  # of one line of a pipe; a prompt may have a quarter of it
 BLOCK = '"""'  # a line of its own before and after a prompt of several lines
+
+CATEGORIES = {"effort": "thought_level"}  # what a command is called, and ACP's category where that differs
 
 HELP = f"""\
 /help            this list
@@ -44,6 +48,7 @@ HELP = f"""\
 /takeover        take it from an owner   /ask          ask the owner to hand over
 /handover ID     give it to a follower   /stop         stop the turn that runs here
 /queue           prompts that wait       /cancel ID    take one of them back
+/options         what the agent offers   /option NAME VALUE, /mode, /model, /effort VALUE   choose
 /quit            leave; the agent goes on
 Any other line is a prompt; {BLOCK} on a line of its own begins and ends one of several lines."""
 
@@ -235,6 +240,12 @@ class Sitting(Driver):
             case "cancel" if rest and self._shown is not None:
                 session = self._shown
                 await self._try(lambda client: client.cancel(session, rest))
+            case "options" | "option" | "mode" | "model" | "effort" if name == "options" or not rest:
+                self._say_options("" if name in ("options", "option") else name)
+            case "option" | "mode" | "model" | "effort" if self._shown is not None:
+                session = self._shown
+                option, _, value = rest.partition(" ") if name == "option" else (name, "", rest)
+                await self._try(lambda client: client.set_option(session, self._option(option), value.strip()))
             case "quit":
                 assert self._work is not None
                 self.interrupted = True
@@ -312,6 +323,21 @@ class Sitting(Driver):
         for each in sorted(sessions, key=lambda each: each.updated_at):
             mark = "shown" if each.session_id == self._shown else ""
             self._screen.say(f"{each.session_id} {each.state} {mark} {one_line(each.title)}")
+
+    def _offered(self) -> list[Option]:
+        return offered(self._client.sessions.get(self._shown) if self._client and self._shown else None)
+
+    def _option(self, name: str) -> str:
+        """The id of the option that goes by that name, else the name: the server says what is wrong with it."""
+        found = offers.named(self._offered(), name) or offers.named(self._offered(), CATEGORIES.get(name, name))
+        return name if found is None else found.option_id
+
+    def _say_options(self, name: str) -> None:
+        options = [each for each in self._offered() if not name or each.option_id == self._option(name)]
+        for line in lines(options):
+            self._screen.say(line)
+        if not options:
+            self._screen.say("the agent offers nothing of that here")
 
     def _say_queue(self) -> None:
         metadata = self._client.sessions.get(self._shown) if self._client and self._shown else None

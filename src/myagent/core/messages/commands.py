@@ -9,6 +9,9 @@ from msgspec import Meta, Struct
 from myagent.core.messages.shared import ClientId, PermissionMode, QuestionOutcome, SessionId
 from myagent.core.rule import Remember
 
+OptionName = Annotated[str, Meta(min_length=1, max_length=256)]
+OptionValue = bool | Annotated[str, Meta(max_length=1024)]
+
 
 class Command(Struct, frozen=True, rename="camel", tag_field="type", kw_only=True):
     """What somebody wants; may be refused. `id` is the client's own and comes back in the answer."""
@@ -21,6 +24,9 @@ class UserMessage(Command, frozen=True, kw_only=True, tag="user_message"):
     session_id: SessionId | None = None
     permission_mode: PermissionMode | None = None
     skill_names: Annotated[tuple[Annotated[str, Meta(max_length=128)], ...], Meta(max_length=64)] = ()
+    options: Annotated[dict[OptionName, OptionValue], Meta(max_length=16)] | None = (
+        None  # chosen for the session before
+    )
 
 
 class DecisionBody(Struct, frozen=True, rename="camel"):
@@ -105,6 +111,14 @@ class RevokeRule(Command, frozen=True, kw_only=True, tag="revoke_rule"):
     rule_id: Annotated[str, Meta(max_length=128)]
 
 
+class SetOption(Command, frozen=True, kw_only=True, tag="set_option"):
+    """An owner's choice of what the agent offers for a session; `name` is an option's id, or its category."""
+
+    session_id: SessionId
+    name: OptionName
+    value: OptionValue
+
+
 class OpenSession(Command, frozen=True, kw_only=True, tag="open_session"):
     pass
 
@@ -150,4 +164,5 @@ ClientMessage = (
     | RevokeRule
     | Seen
     | KeepMessage
+    | SetOption
 )

@@ -130,6 +130,17 @@ class QuestionResolved(Event, frozen=True, kw_only=True, tag="question_resolved"
     reason: str | None = None
 
 
+class OptionSet(Event, frozen=True, kw_only=True, tag="option_set"):
+    """An option of the agent's was chosen; `id` is that of the `set_option`, and no turn's."""
+
+    option_id: str
+    value: str | bool
+    before: str | bool | None = None
+    by: str
+    reason: str | None = None  # why the server set it back
+    guarded: bool = False  # the agent may act unasked by it
+
+
 SessionEvent = (
     Prompt
     | Activity
@@ -140,5 +151,6 @@ SessionEvent = (
     | PermissionResolved
     | Question
     | QuestionResolved
+    | OptionSet
     | TerminalState
 )

@@ -2,7 +2,7 @@
 
 const EVENTS = new Set([
   "prompt", "activity", "agent_stdout", "agent_stderr", "permission_request", "permission_allowed", "permission_resolved", "question",
-  "question_resolved", "terminal_state",
+  "question_resolved", "terminal_state", "option_set",
 ]);
 
 export function isEvent(message) {

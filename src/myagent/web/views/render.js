@@ -5,6 +5,7 @@ import { copy, el, flowing, setText } from "./dom.js";
 import { addressOf } from "../state/address.js";
 import { escapeLine, visible } from "../parsing/escape.js";
 import { MarkdownView } from "./markdown.js";
+import { chosenText } from "./options.js";
 import { clock, lasted, moment } from "./times.js";
 import { DrawnReads, DrawnTool } from "./tool.js";
 
@@ -129,6 +130,14 @@ class DrawnGap {
   update() {}
 }
 
+class DrawnChosen { // an option of the agent's
+  constructor({ event }) {
+    this.node = el("div", { class: `item end ${event.guarded ? "failed" : "done"}` }, el("span", { text: chosenText(event) }));
+  }
+
+  update() {}
+}
+
 class DrawnPlan {
   constructor() {
     this._rows = el("ul", { class: "plan-rows" });
@@ -173,4 +182,5 @@ const DRAWN = {
   resolution: DrawnResolution,
   end: DrawnEnd,
   gap: DrawnGap,
+  chosen: DrawnChosen,
 };

@@ -52,6 +52,8 @@ export class Timeline {
         return [this._add(event, { kind: "asked", text: answeredText(event) })];
       case "terminal_state":
         return this._ended(event);
+      case "option_set":
+        return [this._add(event, { kind: "chosen", event })];
       case "gap":
         return [this._add({ ...event, seq: event.from, id: "" }, { kind: "gap", from: event.from, to: event.to })];
       default:
