@@ -191,3 +191,22 @@ async def test_hostile_lines_leave_the_program_and_its_session_as_they_were(tmp_
             await side.process.stdin.drain()
         assert (await side.prompt(session, "read a.txt")).stop_reason == "end_turn"
         assert side.said() == "hello\n"
+
+
+async def test_an_editor_that_was_killed_takes_its_slot_back_when_it_is_started_again(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("hello\n")
+    async with process(tmp_path) as (_, here):
+        watcher = await here.join("?role=follower")
+        async with editor(tmp_path) as side:
+            session = await side.open(tmp_path)
+            side.process.kill()
+            await side.process.wait()
+        await watcher.until("owner_changed", why="lost")
+        async with editor(tmp_path) as side:
+            await side.connection.load_session(cwd=str(tmp_path), session_id=session)
+            with pytest.raises(acp.RequestError, match="nobody owns this session now; /claim takes the slot"):
+                await side.prompt(session, "read a.txt")
+            await side.prompt(session, "/claim")
+            assert side.said() == "you own this session now"
+            await side.prompt(session, "read a.txt")
+            assert side.said().endswith("hello\n")

@@ -454,8 +454,17 @@ def test_the_lines_that_show_and_move_ownership() -> None:
     assert texts(desk.says(ack(ask, None))) == [("agent_message_chunk", "the owner was asked for it")]
     desk.says(OwnerChanged(owner_epoch=4, owner=None, why="lost"))
     line(desk, "/claim")
-    refused = desk.says(Error(id=desk.command().id, message="the slot is kept", code="not_claimable"))
+    assert desk.says(Error(id=desk.command().id, message="kept", code="not_claimable")) == []
+    takes = desk.command()
+    assert takes.force
+    refused = desk.says(Error(id=takes.id, message="the slot is kept", code="not_claimable"))
     assert texts(refused) == [("agent_message_chunk", "the slot is kept")]
+    line(desk, "/claim force")
+    takes = desk.command()
+    assert takes.force
+    assert told(desk.says(ack(takes, None)))["stopReason"] == "end_turn"
+    line(desk, "at once, before the role is told")
+    assert isinstance(desk.command(), UserMessage)
 
 
 def test_who_asks_for_control_is_shown_to_the_owner() -> None:

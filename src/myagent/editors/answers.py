@@ -19,7 +19,7 @@ MODES: dict[PermissionMode, tuple[str, str]] = {
 # Ours, beside the agent's; each with what it is for, and the hint for what may follow.
 COMMANDS = {
     "who": ("say who owns this session and who else is here", ""),
-    "claim": ("take the free slot, or ask its owner for it", ""),
+    "claim": ("take the free slot, or ask its owner for it; with force: take over your own", "force"),
     "release": ("let go of the slot, and watch", ""),
     "handover": ("give the slot to somebody who is here", "name or connection"),
 }

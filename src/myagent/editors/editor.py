@@ -237,7 +237,7 @@ class Editor:
         blocks = params.get("prompt")
         typed = answers.ours(prompts.commanded(blocks), board.sessions.get(session_id))
         if typed is not None:
-            command = board.here.command(typed[0], board.new_id)
+            command = board.here.command(*typed, board.new_id)
             if command is None:
                 board.end(number, session_id, board.here.told())
             else:

@@ -9,6 +9,7 @@ from myagent.core.messages import (
     Activity,
     AgentStderr,
     AgentStdout,
+    Claim,
     Connections,
     Error,
     Gap,
@@ -34,6 +35,8 @@ from myagent.editors.board import Board
 from myagent.editors.permits import Permits
 from myagent.editors.rpc import JSON, RpcError, RpcId
 from myagent.editors.waiting import Asking, Coming, Deciding, Open, Opening, Prompting, Sent
+
+FORCE = "force"  # after /claim: take over
 
 STOP_REASONS = ("end_turn", "max_tokens", "max_turn_requests", "refusal", "cancelled")
 
@@ -147,6 +150,7 @@ class Following:
             case Opening() as opening if ack.session_id is not None:
                 self._opens(opening.id, ack.session_id, opening.cwd, {"sessionId": ack.session_id})
             case Asking() as wait:
+                board.here.did(wait.name)
                 board.end(wait.id, wait.session_id, people.done(wait.name, is_so_already=ack.duplicate))
             case _:
                 pass
@@ -177,10 +181,14 @@ class Following:
             case Prompting(accepted=True) as prompting if error.code != "state_gone":
                 prompting.failure = error.message  # its terminal_state comes next
                 return
-            case Asking(name="claim") as wait if error.code == "not_claimable" and board.here.owner is not None:
-                del board.sent[error.id]  # it is somebody's, who can be asked
-                command = RequestControl(id=board.new_id())
-                board.send(command, Asking(wait.id, wait.session_id, "ask", ""))
+            case Asking(name="claim") as wait if error.code == "not_claimable" and wait.rest != FORCE:
+                del board.sent[error.id]
+                if board.here.owner is None:  # kept for who was lost: perhaps this very editor, before it was restarted
+                    again = Asking(wait.id, wait.session_id, "claim", FORCE)
+                    board.send(Claim(id=board.new_id(), force=True), again)
+                else:  # it is somebody's, who can be asked
+                    asking = Asking(wait.id, wait.session_id, "ask", "")
+                    board.send(RequestControl(id=board.new_id()), asking)
                 return
             case Asking() as wait:
                 board.end(wait.id, wait.session_id, error.message)

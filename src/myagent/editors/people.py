@@ -96,11 +96,11 @@ class Here:
 
     # --- the commands -----------------------------------------------------------------------------------------------
 
-    def command(self, name: str, new_id: Callable[[], str]) -> Command | None:
+    def command(self, name: str, rest: str, new_id: Callable[[], str]) -> Command | None:
         """What a line of ours asks of the server; `None` where the answer is known here. Raises `RpcError`."""
         match name:
             case "claim":
-                return Claim(id=new_id())
+                return Claim(id=new_id(), force=rest == "force")
             case "release" if self.role == "owner":
                 return Release(id=new_id())
             case "handover" if self.role == "owner":
@@ -121,6 +121,11 @@ class Here:
             return Handover(id=new_id, to=found[0].connection_id)
         why = "whom to? say /handover and a name" if not rest else "nobody here" if not found else "several here"
         raise RpcError(INVALID_PARAMS, f"{why}{f' go by {rest!r}' if rest else ''}:\n{self.listed(others)}")
+
+    def did(self, name: str) -> None:
+        """A line of ours was carried out: what it means for the role is told only after its ack."""
+        if name != "ask":
+            self.role = "owner" if name == "claim" else "follower"
 
     def told(self) -> str:
         """Who owns, from what every connection is told."""
