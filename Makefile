@@ -10,12 +10,13 @@ STAMP := $(VENV)/.installed
 AGENTS := node@22 @google/gemini-cli@0.61.0 opencode-linux-x64@1.18.34 @qwen-code/qwen-code@0.24.4 \
   @agentclientprotocol/claude-agent-acp@0.101.0 @anthropic-ai/claude-code@2.1.332 \
   @agentclientprotocol/codex-acp@2.6.0 @moonshot-ai/kimi-code@2.1.0 @github/copilot@1.0.102
+EDITORS := @agentclientprotocol/sdk@2.4.0 acpx@0.19.1 ws@8  # clients of ACP, for tests/editors and tests/e2e
 ZED_AGENTS := @zed-industries/codex-acp@0.16.0
 VIBE := mistral-vibe==3.0.2
 NEWER_PYTHON ?= python3.13
 
 .DEFAULT_GOAL := help
-.PHONY: help test demo lint types coverage mutation faults agents conformance fuzz audit bench screenshots constraints \
+.PHONY: help test demo lint types coverage mutation faults agents editors conformance fuzz audit bench screenshots constraints \
   release clean
 
 help:  ## this list
@@ -67,6 +68,11 @@ agents: $(STAMP)  ## every real agent that can be installed in .cache/agents, wi
 	MYAGENT_TEST_EVERY_AGENT=1 $(BIN)/python -m pytest -rs tests/agents/test_real_agents.py \
 	  tests/agents/test_real_hostile.py tests/e2e/test_real_agents.py tests/e2e/test_agent_steps.py; \
 	  status=$$?; $(BIN)/python scripts/agents_table.py && exit $$status
+
+editors: $(STAMP)  ## clients of the Agent Client Protocol in .cache/editors, and the tests that use them
+	@mkdir -p .cache/editors
+	npm install --silent --no-audit --no-fund --prefix .cache/editors $(EDITORS)
+	$(BIN)/python -m pytest -rs tests/editors tests/e2e/test_editors.py tests/e2e/test_editors_elsewhere.py
 
 conformance: $(STAMP)  ## RFC 6455: the Autobahn cases through our own listener
 	$(BIN)/python -m pytest tests/conformance

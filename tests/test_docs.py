@@ -57,6 +57,7 @@ ROUTES = {
     "events": "`/sessions/<sessionId>/events`",
     "ticket": "`/ticket`",
     "device": "`/device`",
+    "acp": "`/acp` as an upgrade",
 }
 SENT_BY_THE_LIBRARY = {1000, 1002, 1007, 1009}  # `websockets` closes with these by itself
 
@@ -167,6 +168,7 @@ def test_numbers_that_cannot_be_set() -> None:
 # Of the process, of the choice of an agent (docs/agents.md), and of being called (docs/terminal.md): not of the server.
 NOT_SETTINGS = {
     "--quiet",
+    "--stop-with-stdin",
     "--cwd",
     "--invite",
     "--pair",

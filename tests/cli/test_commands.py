@@ -24,7 +24,7 @@ SERVE_OPTIONS = {
     "--max-connections", "--retain-events", "--max-log", "--base-path", "--metrics-open", "--invite",
     "--approve-by", "--owner-away",
     "--notify", "--notify-after", "--notify-details", "--quiet", "--redact", "--credential-place",
-    "--redact-known", "--no-redact-known", "--activity-quiet",
+    "--redact-known", "--no-redact-known", "--activity-quiet", "--stop-with-stdin",
     "--publish", "--name", "--publish-replicas", "--name-wait",
 }  # fmt: skip
 CLIENT_OPTIONS = {

@@ -23,7 +23,7 @@ from myagent.core.messages import (
     UserMessage,
 )
 from myagent.core.permissions import Allow, OpenRequest, ToolCall
-from myagent.core.refusals import AlreadyResolved, BadMessage, DigestMismatch, Refused
+from myagent.core.refusals import AlreadyResolved, BadMessage, DigestMismatch, OptionRequired, Refused
 from myagent.core.rule import Offer, Remember, Rule
 from myagent.core.session import Session, Step
 
@@ -98,11 +98,21 @@ def test_both_name_the_digest_of_what_was_shown() -> None:
 
 
 def test_both_choose_the_same_answer_of_the_agents() -> None:
-    first = decide(asked(2), "owner", option_id="a")
+    two = replace(asked(2).open[0], options=(*OPTIONS, Option("c", "Allow elsewhere", "allow_once")))
+    first = decide(replace(asked(2), open=(two,)), "owner", option_id="a")
     assert first is not None
     with pytest.raises(BadMessage):
+        decide(first.session, "i-1", option_id="c")
+    with pytest.raises(OptionRequired):
         decide(first.session, "i-1")
     assert outcomes(decide(first.session, "i-1", option_id="a")) == ["allow"]
+
+
+@pytest.mark.parametrize("named", [("a", None), (None, "a")])
+def test_where_there_is_one_answer_that_allows_it_need_not_be_named(named: tuple[str | None, str | None]) -> None:
+    first = decide(asked(2), "owner", option_id=named[0])
+    assert first is not None
+    assert outcomes(decide(first.session, "i-1", option_id=named[1])) == ["allow"]
 
 
 def test_no_rule_stands_in_for_a_person_and_none_is_made() -> None:

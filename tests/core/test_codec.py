@@ -52,6 +52,7 @@ WHOLE: dict[str, dict[str, Any]] = {
     "release": {},
     "handover": {"to": "c"},
     "who": {},
+    "open_session": {},
     "list_rules": {},
     "revoke_rule": {"ruleId": "r"},
     "seen": {"permissionRequestId": "p"},
@@ -225,7 +226,7 @@ def test_required_fields_are_required(kind: str) -> None:
     for name in required:
         fields = {key: value for key, value in WHOLE[kind].items() if key != name}
         assert refusal_of(text_of(kind, **fields)).code == "bad_message"
-    assert required or kind in {"ping", "claim", "request_control", "release", "who", "list_rules"}
+    assert required or kind in {"ping", "claim", "request_control", "release", "who", "list_rules", "open_session"}
 
 
 _KINDS = {kind.__struct_config__.tag: kind for kind in get_args(ClientMessage)}

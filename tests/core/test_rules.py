@@ -218,6 +218,15 @@ def test_a_link_does_not_lead_out_of_a_path() -> None:
     assert not allows(made(bash("make"), "prefix"), bash("make x/y"), links={f"{CWD}/x": f"{CWD}/.git"})
 
 
+def test_control_a_rule_that_follows_no_link_would_lead_out_of_its_path() -> None:
+    rule = made(edit("src/a.py"), "path")
+    for target in (f"{CWD}/.git/hooks", "/etc", f"{CWD}/other"):
+        links = {f"{CWD}/src/link": target}
+        assert not allows(rule, edit("src/link/x"), links=links)
+        unfollowed, _ = rules.judge(edit("src/link/x"), [rule], cwd=CWD, session_id="s1", now=NOW)
+        assert unfollowed is not None
+
+
 def test_all_that_a_call_touches_must_be_below_the_path() -> None:
     rule = made(edit("src/a.py"), "path")
     assert not allows(rule, edit("src/a.py", paths=("Makefile",)))

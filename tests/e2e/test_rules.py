@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from asking import ask, of, trail
+from asking import ask, invite, of, trail
 from puppet import Puppet
 from wire import Client, Message, decide, scene
 
-from myagent.access.registry import AskRules, EndRules, RotateToken
-from myagent.core import rules
-from myagent.core.messages import Diff, Option
+from myagent.access.registry import AskRules, EndRules, RevokeInvites, RotateToken
+from myagent.access.rule_book import RuleBook
+from myagent.core import ownership, rules
+from myagent.core.messages import Diff, ListRules, Option, RevokeRule
+from myagent.exceptions import MyagentError
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
 
@@ -135,6 +139,66 @@ async def test_what_a_stolen_token_has_remembered_ends_with_it(tmp_path: Path) -
         await remembered(await here.join(), "!touch one", PREFIX)
         await ask(here.server, RotateToken())
         assert (await ask(here.server, AskRules()))["rules"] == []
+
+
+@pytest.mark.parametrize("ending", ["rotated", "revoked"])
+async def test_a_full_disk_while_a_credentials_rules_end_is_said_and_made_good(
+    tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rules count no more at once; the file says so as soon as it can, whatever the operator does then."""
+    true_save = RuleBook._save
+
+    def full(self: RuleBook, rules: dict[str, Any]) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async with scene(tmp_path) as here:
+        invite_id, shown = await invite(here.server, scope="owner")
+        await remembered(await here.join(headers=shown if ending == "revoked" else {}), "!touch one", PREFIX)
+        file = tmp_path / ".myagent" / "remote" / "rules.json"
+        monkeypatch.setattr(RuleBook, "_save", full)
+        what = RotateToken() if ending == "rotated" else RevokeInvites(invite_ids=[invite_id])
+        with pytest.raises(MyagentError, match=r"its rules until the server stops.*No space left"):
+            await ask(here.server, what)
+        assert (await ask(here.server, AskRules()))["rules"] == []
+        assert json.loads(file.read_text())["rules"]  # what a restart now would find
+        monkeypatch.setattr(RuleBook, "_save", true_save)
+        here.server._look_for_expired()
+        assert json.loads(file.read_text())["rules"] == []
+
+
+async def test_control_without_another_try_the_file_would_keep_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RuleBook, "store_again", lambda self: None)
+    with pytest.raises(AssertionError):
+        await test_a_full_disk_while_a_credentials_rules_end_is_said_and_made_good(tmp_path, "rotated", monkeypatch)
+
+
+async def test_control_a_revoked_rule_that_stays_in_memory_would_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control of the test that a revoked rule allows nothing more."""
+    monkeypatch.setattr(RuleBook, "revoke", lambda self, ids: [rule for rule in self.live() if rule.rule_id in ids])
+    async with scene(tmp_path) as here:
+        owner = await here.join()
+        await remembered(owner, "!touch one", PREFIX)
+        [rule] = await listed(owner)
+        await owner.acked(await owner.send("revoke_rule", ruleId=rule["ruleId"]))
+        assert (await here.turn(owner, "!touch two"))["exitCode"] == 0
+        assert not owner.of("permission_request")[-1]["request"].get("remembers")
+
+
+async def test_control_messages_that_are_open_to_all_would_let_a_follower_end_rules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control of the test that a follower neither sees nor ends rules."""
+    monkeypatch.setattr(ownership, "OPEN_TO_ALL", (*ownership.OPEN_TO_ALL, ListRules, RevokeRule))
+    async with scene(tmp_path) as here:
+        owner, follower = await here.join(), await here.join()
+        await remembered(owner, "!touch one", PREFIX)
+        [rule] = await listed(follower)
+        await follower.acked(await follower.send("revoke_rule", ruleId=rule["ruleId"]))
+        assert await listed(owner) == []
 
 
 async def test_a_follower_neither_sees_nor_ends_rules(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ MESSAGES = [
         {"type": "release", "id": "j"},
         {"type": "handover", "id": "k", "to": "c_0123456789ab"},
         {"type": "who", "id": "l"},
+        {"type": "open_session", "id": "m"},
     )
 ]  # fmt: skip
 JSON_WORDS = [

@@ -204,6 +204,7 @@ WRITES: dict[str, dict[str, Any]] = {
     "F5-release": {"type": "release", "id": "x"},
     "F6-handover": {"type": "handover", "id": "x", "to": "$FOLLOWER"},
     "F7-who": {"type": "who", "id": "x"},
+    "F7-open-session": {"type": "open_session", "id": "x"},
 }
 
 

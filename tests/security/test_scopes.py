@@ -35,6 +35,7 @@ def every_message(session: str, request: dict[str, Any], turn: str) -> list[dict
         "release": {},
         "handover": {"to": "self"},
         "who": {},
+        "open_session": {},
         "answer": {"questionId": "unknown", "action": "accept", "content": {"x": 1}},
         "list_rules": {},
         "revoke_rule": {"ruleId": "unknown"},

@@ -53,6 +53,20 @@ def test_a_request_and_its_answer_say_what_it_was_about() -> None:
     ]
 
 
+def test_of_several_people_each_is_told() -> None:
+    request = {"kind": "request", "request": "r1", "session": "s_abcdefgh", "target": "make"}
+    allowed = {"kind": "allowed", "request": "r1", "allows": 1, "people": 2, "session": "s"}
+    decision = {"kind": "decision", "request": "r1", "outcome": "allow", "connection": "c_1", "session": "s"}
+    lines = told(
+        joined("c_1", label="ann"), request, {**allowed, "connection": "c_1"}, {**allowed, "allows": 0}, decision
+    )
+    assert lines[2:] == [
+        "allowed by ann, 1 of 2 people: make",
+        "allowed by 0 of 2 people now, since a credential has ended: make",
+        "allowed by ann: make",
+    ]
+
+
 @pytest.mark.parametrize("kind", ["prompt", "by_mode", "reads", "cancel", "something of tomorrow"])
 def test_what_nobody_waits_for_is_not_told(kind: str) -> None:
     assert told({"kind": kind}) == [None]
@@ -70,6 +84,7 @@ def test_hostile_names_stay_in_one_visible_line() -> None:
         joined("c_1", label=HOSTILE),
         joined("c_2", credential=HOSTILE, device=HOSTILE),
         {"kind": "request", "request": "r", "session": HOSTILE, "target": HOSTILE * 100},
+        {"kind": "allowed", "request": "r", "allows": 1, "people": HOSTILE, "connection": "c_1", "session": ""},
         {"kind": "decision", "request": "r", "outcome": HOSTILE, "reason": HOSTILE, "connection": "c_1", "session": ""},
     )
     for line in lines:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 
@@ -15,10 +16,16 @@ async def test_an_allow_is_remembered_used_and_ended(room: Any) -> None:
         for wanted in ("exactly this (this session)", "make all … (this session)", "make … (this session)"):
             await anna.press("m")
             await anna.until(f"m remembered: {wanted}")
+        for wanted in ("u for an hour", "u for a day", "u until revoked", "u for an hour"):
+            await anna.press("u")
+            await anna.until(wanted)
         await anna.press("y")
         assert (await answer).kind == "allow"
         assert (await play.ask("make test", kind="execute")).kind == "allow"
         assert anna.app.requests.question is None
+        [rule] = here.server.host.rules.live()
+        left = datetime.fromisoformat(rule.until) - datetime.fromisoformat(rule.made_at)
+        assert timedelta(minutes=59) < left <= timedelta(hours=1)
         await anna.until("allowed by rule")
         await anna.app.run_action("rules")
         await anna.until("Rules that answer for the owner")

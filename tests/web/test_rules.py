@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from browser import expect, stage
@@ -26,9 +27,14 @@ async def test_an_allow_is_remembered_used_and_ended(tmp_path: Path) -> None:
             "Commands that begin with: touch one (in all sessions)",
             "Commands that begin with: touch (in all sessions)",
         ]
+        await expect(owner.at("#permission-until")).to_be_hidden()
         await remember(owner.page, "Commands that begin with: touch (in all sessions)")
+        await owner.at("#permission-until").select_option(label="for an hour")
         await owner.answer("Allow")
         await expect(owner.at(".item.end")).to_contain_text("exit 0")
+        [rule] = scene.server.host.rules.live()
+        left = datetime.fromisoformat(rule.until) - datetime.fromisoformat(rule.made_at)
+        assert timedelta(minutes=59) < left <= timedelta(minutes=61)
         await owner.prompt("!touch two")
         await expect(owner.at(".item.end")).to_have_count(2)
         await expect(owner.at("#permission")).to_be_hidden()

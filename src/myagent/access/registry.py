@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -90,6 +90,9 @@ class BadRequest(MyagentError):
 
     def __str__(self) -> str:
         return self.why
+
+
+_log = logging.getLogger(__name__)
 
 
 class NotStored(MyagentError):
@@ -250,6 +253,7 @@ class Access:
         """End what has expired; called at least twice a second. Raises `OSError`, having ended it."""
         gone = [each for each in self.invites.ids() if not self.invites.is_live(each)]
         try:
+            self.rules.store_again()
             if gone:
                 self.invites.expire()
         finally:
@@ -259,14 +263,19 @@ class Access:
                 self.record("expired", {"credential": invite_id})
                 self.end(invite_id, "expired")
 
-    def _end_rules_of(self, credential_id: str) -> None:
-        """What somebody gave leave for ends with their credential."""
+    def _end_rules_of(self, credential_id: str) -> NotStored | None:
+        """What somebody gave leave for ends with their credential. What cannot be stored of that is said, and tried
+        again with each `expire`: a restart before it can be would find them in the file."""
         made = [rule.rule_id for rule in self.rules.live() if rule.credential == credential_id]
-        if made:
-            with contextlib.suppress(
-                NotStored
-            ):  # the credential is gone from the file of those, and its rules from memory
+        try:
+            if made:
                 self.end_rules(made, {"credential": credential_id})
+        except NotStored as error:
+            _log.warning("rules of %s have ended, and that could not be stored yet: %s", credential_id, error.reason)
+            return NotStored(
+                "it has ended, and its rules until the server stops; that is stored when it can be", error.reason
+            )
+        return None
 
     def _create(self, request: CreateInvite) -> dict[str, Any]:
         if not 1 <= request.lifetime <= LIFETIME:
@@ -302,9 +311,10 @@ class Access:
         except OSError as error:
             failed = error
         closed = {each: self.connected(each) for each in chosen}
+        unstored: NotStored | None = None
         for each in chosen:
             self.readers.forget(each)
-            self._end_rules_of(each)
+            unstored = self._end_rules_of(each) or unstored
             self.record("revoked", {"device" if each in devices else "credential": each})
             self.end(each, "revoked")
         if failed is not None:
@@ -312,6 +322,8 @@ class Access:
                 "revoked until the server stops, but that could not be stored: revoke again when it can",
                 failed.strerror or str(failed),
             )
+        if unstored is not None:
+            raise unstored
         return {"revoked": chosen, "closed": sum(closed.values())}
 
     def _rotate(self) -> dict[str, Any]:
@@ -324,8 +336,10 @@ class Access:
         self.rotated(old, self.token)
         closed = self.connected(OWNER)
         self.record("rotated", {"credential": OWNER})
-        self._end_rules_of(OWNER)
+        unstored = self._end_rules_of(OWNER)
         self.end(OWNER, "revoked")
+        if unstored is not None:
+            raise unstored
         return {"closed": closed, "authFile": str(self.auth_path)}
 
     def _describe(self, invite: Invite) -> dict[str, Any]:

@@ -44,6 +44,7 @@ class RuleBook:
         self.seal = seal
         self._wall = wall
         self._rules: dict[str, Rule] = {}
+        self._unstored = False  # rules have ended, which the file does not say yet
 
     def load(self) -> None:
         """Read the file, if there is one. Raises `UnsafeState`, and `Foreign` for rules that were not made here."""
@@ -80,8 +81,14 @@ class RuleBook:
         chosen = [*self._rules] if rule_ids is None else [each for each in rule_ids if each in self._rules]
         gone = [self._rules.pop(each) for each in dict.fromkeys(chosen)]
         if gone:
+            self._unstored = True
             self._save(self._rules)
         return gone
+
+    def store_again(self) -> None:
+        """Store what could not be when it ended, if there is such a thing. Raises `OSError`."""
+        if self._unstored:
+            self._save(self._rules)
 
     def _read(self, path: Path) -> RulesFile | None:
         data = read_private(path, FILE_BYTES)
@@ -99,3 +106,4 @@ class RuleBook:
         mark = self.seal.mark("rules", msgspec.json.encode([*rules.values()]))
         write_private(self.path, msgspec.json.encode(RulesFile(1, [*rules.values()], mark)) + b"\n")
         self._rules = rules
+        self._unstored = False

@@ -7,6 +7,7 @@ import argparse
 from myagent import __version__
 from myagent.cli.arguments import remote
 from myagent.cli.arguments.agent import add_agent_parser
+from myagent.cli.arguments.editor import add_editor_parser
 from myagent.cli.arguments.parsing import Parser, command
 
 DESCRIPTION = """\
@@ -22,6 +23,7 @@ commands (those of every day are short for `myagent remote …`):
   myagent sessions          list the sessions of a server
   myagent remote --help     all of them: invites, connections by name, export, audit, …
   myagent agent PROMPT      one turn of an agent here, without a server
+  myagent acp               a shared session for an editor (Zed, JetBrains, Neovim, Emacs, …)
   myagent completion SHELL  make bash, zsh or fish complete all this
 
 example, in two terminals in the same directory:
@@ -55,6 +57,7 @@ def _add_groups(parser: Parser) -> None:
     remote.add_parsers(commands)
     remote.add_everyday(commands)
     add_agent_parser(commands)
+    add_editor_parser(commands)
     command(
         commands, "completion", "make a shell complete this program's words", COMPLETION, COMPLETION_EPILOG,
         "generators.completion:run", _add_completion,

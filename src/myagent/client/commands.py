@@ -146,6 +146,9 @@ class Commands:
         """
         session_id = None if session is None else SessionId(session)
         message = UserMessage(id=id or new_id(), prompt=text, session_id=session_id, permission_mode=mode)
+        return await self._submit(message)
+
+    async def _submit(self, message: UserMessage) -> str:
         self._check_size(message)
         self._view.unacked[message.id] = message
         try:
@@ -223,6 +226,15 @@ class Commands:
 
     async def ping(self) -> str:
         return await self._send(Ping(id=new_id()))
+
+    async def send(self, message: Command) -> str:
+        """Send a message of one's own making, as the methods above do theirs."""
+        match message:
+            case UserMessage():
+                return await self._submit(message)
+            case Resume(after_seq=int(after_seq)) if self._socket is not None:
+                self._view.cursors.asked(message.id, message.session_id, after_seq, moved=True)
+        return await self._send(message)
 
     # --- sending ---------------------------------------------------------------------------------------------
 

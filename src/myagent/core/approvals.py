@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from myagent.core.messages import PermissionAllowed, SessionId
-from myagent.core.permissions import Allow, OpenRequest, ToolCall
+from myagent.core.permissions import Allow, OpenRequest, ToolCall, allowed_once
 from myagent.core.refusals import BadMessage
 from myagent.exceptions import MyagentError
 
@@ -67,6 +67,8 @@ def allowed(request: OpenRequest, new: Allow, *, digest: str | None, message_id:
         raise BadMessage("several people must allow this: an allow names the digest of what was shown", message_id)
     if any(each.credential == new.credential for each in request.allows):
         return None
+    if new.option_id is None and (only := allowed_once(request.options)):
+        new = replace(new, option_id=only[0])  # there is one: of several, one had to be named
     if any(each.option_id != new.option_id for each in request.allows):
         raise BadMessage("somebody else has allowed this with another option: it must be the same one", message_id)
     return replace(request, allows=(*request.allows, new))

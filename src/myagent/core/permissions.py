@@ -44,6 +44,7 @@ class ToolCall:
     plan: Any = None
     flags: tuple[str, ...] = ()
     in_every_mode: bool = False  # no permission mode allows it, and none denies a look
+    call_id: str | None = None  # under which the agent's updates tell of the same call
     paths: tuple[str, ...] = ()  # that an agent says it touches, beside those in the input and of the diffs
     plan_repeats: bool = True  # the plan holds facts of what runs: the same call has the same one while those hold
 
@@ -123,6 +124,7 @@ def request_body(
         digest=digest_of(call, cwd),
         asked_at=asked_at,
         expires_at=expires_at,
+        tool_call_id=call.call_id,
         remembers=remembers,
         missed=missed,
         rule_id=rule_id,

@@ -33,6 +33,7 @@ from myagent.core.messages import (
     Handover,
     Hello,
     ListRules,
+    OpenSession,
     PermissionDecision,
     Ping,
     Pong,
@@ -277,8 +278,8 @@ class Host:
                 self._moved(peer, message.id, self.ownership.release(peer.connection_id))
             case Handover():
                 self._moved(peer, message.id, self._slot.handover(message))
-            case UserMessage():
-                if message.session_id is not None:
+            case UserMessage() | OpenSession():
+                if isinstance(message, UserMessage) and message.session_id is not None:
                     self._check_session(peer, message.session_id)
                 self._prompts.check(peer, message)
                 self._in_order(peer, message.id, partial(self._prompts.accept, peer, message, self._actor(peer)))

@@ -13,9 +13,9 @@ from msgspec.structs import replace
 from myagent.agents import Agent
 from myagent.core.audit import entry
 from myagent.core.codec import encode
-from myagent.core.messages import Ack, SessionId, SessionMetadata, UserMessage
+from myagent.core.messages import Ack, OpenSession, SessionId, SessionMetadata, UserMessage
 from myagent.core.refusals import BadMessage, Conflict, NotAllowed, TooLarge
-from myagent.core.session import Session
+from myagent.core.session import Session, Step
 from myagent.core.turn import prompt_digest
 from myagent.eventlog import PromptKey
 from myagent.host.peer import Peer, name_of
@@ -36,21 +36,26 @@ class Prompts:
         self._redactor = redactor
         self._settings = settings
 
-    def check(self, peer: Peer, message: UserMessage) -> None:
+    def check(self, peer: Peer, message: UserMessage | OpenSession) -> None:
         """What needs nothing stored. That its session exists is the caller's. Raises `Refused`."""
-        if len(message.prompt.encode()) > self._settings.limits.prompt_bytes:
+        if isinstance(message, UserMessage) and len(message.prompt.encode()) > self._settings.limits.prompt_bytes:
             raise TooLarge("the prompt", self._settings.limits.prompt_bytes)
         if self._redactor.text(message.id) != message.id:
             raise BadMessage("the id holds a secret")
-        if not message.prompt.strip():
-            raise BadMessage("the prompt is blank", message.id)
-        if message.permission_mode == "bypassPermissions" and not self._settings.allow_bypass:
-            raise NotAllowed("bypassPermissions needs a server that was started with --allow-bypass")
-        if message.session_id is None and peer.cursor.session_id is not None:
+        if isinstance(message, UserMessage):
+            if not message.prompt.strip():
+                raise BadMessage("the prompt is blank", message.id)
+            if message.permission_mode == "bypassPermissions" and not self._settings.allow_bypass:
+                raise NotAllowed("bypassPermissions needs a server that was started with --allow-bypass")
+        is_new = isinstance(message, OpenSession) or message.session_id is None
+        if is_new and peer.cursor.session_id is not None:
             raise NotAllowed("this connection watches one session and cannot open another")
 
-    async def accept(self, peer: Peer, message: UserMessage, actor: Mapping[str, Any]) -> None:
+    async def accept(self, peer: Peer, message: UserMessage | OpenSession, actor: Mapping[str, Any]) -> None:
         """Store a prompt once, whatever is sent again; the store's lock is held. Raises `Refused`."""
+        if isinstance(message, OpenSession):
+            await self._open(peer, message, actor)
+            return
         digest = prompt_digest(message.prompt)
         message = replace(message, prompt=self._redactor.text(message.prompt))
         if message.session_id is None:
@@ -76,6 +81,26 @@ class Prompts:
             prompts=(key,),
             on_stored=lambda _: peer.send(ack),
             audit=(entry("prompt", now(), fields),),
+        )
+
+    async def _open(self, peer: Peer, message: OpenSession, actor: Mapping[str, Any]) -> None:
+        """Store a session in which nothing runs, once, whatever is sent again; the store's lock is held. It is kept
+        as if a blank prompt had opened it, which no prompt is. Raises `Refused`."""
+        digest = prompt_digest("")
+        earlier = await self._store.log.find_opening(message.id, digest)
+        if earlier is not None:
+            session = self._store.sessions[SessionId(earlier.session_id)]
+            peer.send(encode(Ack(id=message.id, session_id=session.session_id, duplicate=True)))
+            peer.send(encode(SessionMetadata(session=self._store.metadata(session))))
+            return
+        session = replace(self._new_session(), updated_at=self._store.stamp())
+        ack = encode(Ack(id=message.id, session_id=session.session_id, duplicate=False))
+        await self._store.commit(
+            Step(session),
+            (METADATA,),
+            prompts=(PromptKey(session.session_id, message.id, digest, opened=True),),
+            on_stored=lambda _: peer.send(ack),
+            audit=(entry("session", now(), {**actor, "session": session.session_id}),),
         )
 
     def _new_session(self) -> Session:

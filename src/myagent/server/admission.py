@@ -23,7 +23,7 @@ from myagent.server.addresses import is_loopback
 from myagent.server.rate_limit import Failures, network
 from myagent.server.static import page_files
 
-Route = Literal["stream", "page", "healthz", "metrics", "sessions", "events", "ticket", "device"]
+Route = Literal["stream", "page", "healthz", "metrics", "sessions", "events", "ticket", "device", "acp"]
 
 SUBPROTOCOL = "myagent.v1"
 NONCE_HEADER = "X-Myagent-Device"
@@ -39,6 +39,7 @@ _SECRET_PARAMETERS = ("token", "access_token", "auth", "authorization", "key", "
 
 
 PARAMETERS = 32  # in one query; the contract has four
+ACP_WEBSOCKET = "the Agent Client Protocol is spoken here over WebSocket alone: GET with Upgrade: websocket"
 NO_CREDENTIAL = "a credential is needed"  # whatever is wrong with it
 
 NOT_STORED = "nothing can be stored now; try again"
@@ -96,7 +97,9 @@ class Admission:
         credential = None
         if route not in _OPEN_ROUTES and not (route == "metrics" and self.open_metrics):
             credential = self._check_credential(request, route, query, address)
-        if route == "stream" and request.headers.get_all("Sec-WebSocket-Version") != ["13"]:
+        if route == "acp" and not is_upgrade(request):
+            raise Rejected(426, ACP_WEBSOCKET)
+        if route in ("stream", "acp") and request.headers.get_all("Sec-WebSocket-Version") != ["13"]:
             raise Rejected(426, "WebSocket version 13 is needed")
         nonce = _nonce(request) if route == "device" else ""
         if route == "device" and not nonce:
@@ -132,8 +135,8 @@ class Admission:
         """A right credential passes whatever was wrong before; wrong ones are slowed down."""
         names = {name.lower() for name, _ in parse_qsl(query, keep_blank_values=True)}
         headers = [value.encode("latin-1", "replace") for value in request.headers.get_all("Authorization")]
-        offered = _subprotocols(request) if route == "stream" else []
-        tickets = [each for each in offered if each.startswith(_TICKET)]
+        offered = _subprotocols(request) if route in ("stream", "acp") else []
+        tickets = [each for each in offered if each.startswith(_TICKET)] if route == "stream" else []
         if tickets:
             credential = self._redeem(request, offered, tickets, headers)
         else:
@@ -221,6 +224,10 @@ def _route(request: Request, base_path: str) -> tuple[Route, str, str | None, st
         route = "ticket"
     elif path == "/device":
         route = "device"
+    elif path == "/acp":
+        if request.method != "GET":
+            raise Rejected(405, ACP_WEBSOCKET)
+        route = "acp"
     elif matched := _EVENTS.fullmatch(path):
         if request.method != "GET":
             raise Rejected(405, "GET only")

@@ -1,9 +1,8 @@
 """One WebSocket: bytes in, frames out, closing.
 
 `websockets` keeps the protocol (its sans-I/O `ServerProtocol`: handshake, framing, ping, close); what is delivered is
-finished frames, written to the socket directly while nothing waits there, else to the transport. Both only ever write
-whole frames, so control frames fall between them wherever they come, and no extension is negotiated that would change
-a frame.
+finished frames, written to the socket directly while nothing waits there, else to the transport. Both write only whole
+frames, so control frames fall between them wherever they come; no extension is negotiated that would change one.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from myagent.delivery.cursor import Cursor
 from myagent.delivery.window import frame as finished_frame
 from myagent.server import process_origin
 from myagent.server.assembly import Assembly, Breach
+from myagent.server.editor import EditorSide
 from myagent.server.heartbeat import Heartbeat
 from myagent.server.keep_alive import asks_to_stay, stays
 from myagent.server.limits import Allowance
@@ -43,8 +43,8 @@ class Connection(asyncio.BufferedProtocol):
     __slots__ = (
         "_allowance", "_credential", "_front", "_half_closed", "_head", "_heartbeat", "_key", "_listener", "_loop",
         "_outbox", "_protocol", "_seated", "_stays", "_taken", "_text", "_timer", "_transport", "answer", "answered",
-        "connection_id", "credential_id", "credential_label", "cursor", "device_id", "label", "paused", "scope",
-        "shown", "since", "socket", "write",
+        "connection_id", "credential_id", "credential_label", "cursor", "device_id", "editor", "label", "paused",
+        "scope", "shown", "since", "socket", "write",
     )  # fmt: skip
 
     def __init__(self, listener: Listener) -> None:
@@ -72,6 +72,7 @@ class Connection(asyncio.BufferedProtocol):
         self.label = identity.label
         self.since = identity.since
         self.shown: set[str] = set()
+        self.editor = EditorSide(self, self._listener.host) if identity.is_editor else None  # on `/acp`
         self.cursor = Cursor(self._listener.host.fanout, self, session_id=identity.session_id)
 
     def pass_to(self, listener: Listener) -> None:
@@ -275,7 +276,8 @@ class Connection(asyncio.BufferedProtocol):
             self.close(breach.code, breach.reason)
             return
         if data is not None and self._seated:
-            self._message_received(data)
+            allowed = self._allowance.message(self._heartbeat.heard, owns=self._owns())
+            receive(self, self._listener.host, data, wait=None if allowed else self._allowance.retry_after)
 
     def _count_unfinished(self) -> None:
         """Count what is held of a message whose end has not come, here and where its last frame is read."""
@@ -284,10 +286,6 @@ class Connection(asyncio.BufferedProtocol):
             self._listener.places.messages.put(self, size)
         else:
             self._listener.places.messages.drop(self)
-
-    def _message_received(self, data: bytes) -> None:
-        allowed = self._allowance.message(self._heartbeat.heard, owns=self._owns())
-        receive(self, self._listener.host, data, wait=None if allowed else self._allowance.retry_after)
 
     def _owns(self) -> bool:
         return self._listener.host.ownership.role(self.connection_id) == "owner"

@@ -172,6 +172,7 @@ def rejection(rejected: Rejected) -> Response:
         extra["Allow"] = "GET"
     if rejected.status == 426:
         extra["Sec_WebSocket_Version"] = "13"
+        extra["Upgrade"] = "websocket"
     if rejected.status in (429, 503):
         extra["Retry_After"] = str(rejected.retry_after)
     return _response(rejected.status, body, "text/plain; charset=utf-8", **extra)

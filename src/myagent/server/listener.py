@@ -28,6 +28,7 @@ class Identity:
     label: str
     since: datetime
     session_id: SessionId | None
+    is_editor: bool = False  # it speaks the Agent Client Protocol
 
 
 class Listener(Protocol):

@@ -18,6 +18,9 @@ _log = logging.getLogger(__name__)
 
 def receive(connection: Connection, host: Workspace, data: bytes, *, wait: float | None) -> None:
     """`wait`: seconds, if it is one message too many; it is read all the same, since its answer bears its id."""
+    if connection.editor is not None:
+        connection.editor.received(data, wait=wait)
+        return
     message_id = None
     try:
         message = decode(data)

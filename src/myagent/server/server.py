@@ -245,7 +245,7 @@ class Server:
         self.acceptor.asked(connection)
         try:
             call = self._admission.judge(request, address)
-            if call.route == "stream":
+            if call.route in ("stream", "acp"):
                 self._upgrades.accept(connection, request, call)
                 return
         except Rejected as rejected:

@@ -63,6 +63,7 @@ class Upgrades:
                 label=clean_label(self._host.redactor.text(call.parameters.get("label", ""))),
                 since=datetime.now(UTC),
                 session_id=session_id,
+                is_editor=call.route == "acp",
             )
         )
         connection.accept(

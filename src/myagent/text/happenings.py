@@ -55,6 +55,8 @@ class Happenings:
                 what = _text(record.get("target") or record.get("title") or record.get("tool") or "a tool call")
                 _remember(self._asked, str(record["request"]), what)
                 return f"waits for the owner, in session {_short(record['session'])}: {what}"
+            case "allowed":
+                return self._allowed(record)
             case "decision" | "resolved":
                 return self._answered(record)
             case "invite":
@@ -86,6 +88,13 @@ class Happenings:
         if said is None:
             said = "{who} owns the session" if connection else "nobody owns the session"
         return said.format(who=who, lost=loser)
+
+    def _allowed(self, record: Mapping[str, Any]) -> str:
+        what = self._asked.get(str(record["request"]), "a request")
+        who = f"{_text(record['allows'])} of {_text(record['people'])} people"
+        if not record.get("connection"):
+            return f"allowed by {who} now, since a credential has ended: {what}"
+        return f"allowed by {self._who(record['connection'])}, {who}: {what}"
 
     def _answered(self, record: Mapping[str, Any]) -> str:
         what = self._asked.pop(str(record["request"]), "a request")

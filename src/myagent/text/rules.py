@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 from myagent.core.messages import RequestBody
 from myagent.core.rule import Offer, Remember, Rule
@@ -31,6 +32,19 @@ def choices(request: RequestBody) -> list[Remember]:
         for scope in ("session", "workspace")
         for each in found
     ]
+
+
+TIMES: dict[str, timedelta | None] = {
+    "until revoked": None,
+    "for an hour": timedelta(hours=1),
+    "for a day": timedelta(1),
+}
+
+
+def until(time: str, now: datetime) -> str | None:
+    """The end of a rule that is remembered for one of `TIMES`, ISO 8601."""
+    lasts = TIMES[time]
+    return None if lasts is None else (now + lasts).isoformat(timespec="milliseconds")
 
 
 def choice_line(remember: Remember) -> str:

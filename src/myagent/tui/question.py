@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import ClassVar, Literal
 
+from msgspec.structs import replace
 from rich.console import Group
 from rich.text import Text
 from textual import events
@@ -20,7 +21,7 @@ from textual.widgets import Input, Static
 from myagent.core.messages import Option, PermissionRequest, RequestSeen
 from myagent.core.permissions import allowed_once
 from myagent.core.rule import Remember
-from myagent.text.rules import choice_line, choices, missed_lines
+from myagent.text.rules import TIMES, choice_line, choices, missed_lines, until
 from myagent.text.wording import allowed_by, attention, escaped_line, option_name, request_name, time_left, whole_line
 from myagent.tui import painting
 from myagent.tui.dialog import Dialog
@@ -80,6 +81,7 @@ class Question(Dialog[Decision | Put | None]):
         self._accepted = False  # the warnings of a request with a choice
         self._choices: list[Remember | None] = [None, *(choices(request.request) if owns else [])]
         self._chosen = 0  # which of these an allow is remembered as
+        self._time = 0  # and for which of `TIMES`
         self._stray = ""  # the last key that was no answer
         self._timer: Timer | None = None  # runs until keys are taken, or until the answer held is given
         self._keys = Static(id="question-keys")
@@ -164,6 +166,9 @@ class Question(Dialog[Decision | Put | None]):
         elif self.armed and key == "m" and len(self._choices) > 1:
             self._chosen = (self._chosen + 1) % len(self._choices)
             self._wait()
+        elif self.armed and key == "u" and self._choices[self._chosen] is not None:
+            self._time = (self._time + 1) % len(TIMES)
+            self._wait()
         elif self.armed and key in self._answers:
             self._hold(key)
         elif not self._held or key != self._held:  # a key that bounces, or is kept down, is one key
@@ -203,7 +208,7 @@ class Question(Dialog[Decision | Put | None]):
             self._accepted = True
             self._wait()
         elif key == self._allowing:
-            self.dismiss(Decision("allow", remember=self._choices[self._chosen]))
+            self.dismiss(Decision("allow", remember=self._remembered()))
         elif key == "n":
             self.dismiss(Decision("deny"))
         elif key == "r":
@@ -259,12 +264,18 @@ class Question(Dialog[Decision | Put | None]):
             shown = Text("   ".join(keys), style="bold")
         self._keys.update(shown)
 
+    def _remembered(self) -> Remember | None:
+        chosen = self._choices[self._chosen]
+        return chosen and replace(chosen, until=until([*TIMES][self._time], datetime.now(UTC)))
+
     def _remembering(self) -> list[str]:
         """What an allow is remembered as, where it can be."""
         if len(self._choices) < 2 or self._allowing is None:
             return []
         chosen = self._choices[self._chosen]
-        return ["m remember…" if chosen is None else f"m remembered: {choice_line(chosen)}"]
+        if chosen is None:
+            return ["m remember…"]
+        return [f"m remembered: {choice_line(chosen)}", f"u {[*TIMES][self._time]}"]
 
     def _allowing_shown(self) -> list[str]:
         if not self._read:

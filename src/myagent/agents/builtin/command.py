@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -198,7 +199,7 @@ class _Turn:
         ]
         await self._announce(call.title, call.kind, call.input, "pending", **({"content": content} if content else {}))
         try:
-            answer = await self._io.ask(call)
+            answer = await self._io.ask(replace(call, call_id=self._call_id))
             if answer.kind != "allow":
                 await self._update("failed")
                 return await self._refused(answer)

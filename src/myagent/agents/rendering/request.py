@@ -53,6 +53,7 @@ def tool_call(call: JSON, options: tuple[Option, ...], said: Said | None = None)
         options=options,
         plan={"call": call, "said": said.data()},
         flags=said.flags(call_title(call), kind, texts_of(call)),
+        call_id=call["toolCallId"] if isinstance(call.get("toolCallId"), str) else None,
         paths=tuple(paths_of(call)),
         plan_repeats=False,  # it names the call itself
     )

@@ -292,6 +292,11 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         help="call when a permission request has waited so long (default 60)",
     )
     add("--notify-details", action="store_true", help="say in the call what the request asks for")
+    add(
+        "--stop-with-stdin",
+        action="store_true",
+        help="stop when standard input ends: for a program that starts this one, and may be killed",
+    )
     add("--quiet", action="store_true", help="do not say who joins and leaves, what waits, and how it was answered")
     add("--tls-cert", metavar="FILE", help="certificate chain, PEM: serve wss:// (with --tls-key)")
     add("--tls-key", metavar="FILE", help="private key, PEM")

@@ -8,6 +8,7 @@ import logging
 import os
 import resource
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
@@ -205,6 +206,12 @@ async def _serve(
         loop.add_signal_handler(number, told)
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # `nohup` means that it is to go on
         loop.add_signal_handler(signal.SIGHUP, stop.set)  # once or twice: a terminal and its shell both tell
+    if arguments.stop_with_stdin:
+        try:
+            stdin = sys.stdin.fileno()
+            loop.add_reader(stdin, _stop_at_the_end, stdin, stop)
+        except PermissionError:  # a file, or /dev/null: nobody is at its other end
+            stop.set()
     adoption.begin()
     reaping = asyncio.create_task(_reap(), name="reap orphans")
     server.host.on_failure = stop.set  # whoever restarts us gets a server that can tell how the turns ended
@@ -217,6 +224,13 @@ async def _serve(
         await caller.close()
     if server.host.failure is not None:
         raise server.host.failure
+
+
+def _stop_at_the_end(stdin: int, stop: asyncio.Event) -> None:
+    """Whoever started us holds the other end of standard input; what comes there means nothing, that it ends does."""
+    if not os.read(stdin, 4096):
+        asyncio.get_running_loop().remove_reader(stdin)
+        stop.set()
 
 
 async def _reap() -> None:

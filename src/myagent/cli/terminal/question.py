@@ -64,6 +64,8 @@ def _lines(request: PermissionRequest, cwd: str, now: datetime, paint: _Paint, m
     left = time_left(body.expires_at, now)
     if left:
         yield f"  expires  {left}"
+    if body.people > 1:
+        yield f"  people   {body.people} must allow it, each with a credential of their own; one deny denies"
     display = folded(visible(body.display))
     if len(display) > MANY_LINES:
         yield f"  {len(display)} lines: scroll up to read them all"

@@ -105,8 +105,13 @@ class RevokeRule(Command, frozen=True, kw_only=True, tag="revoke_rule"):
     rule_id: Annotated[str, Meta(max_length=128)]
 
 
+class OpenSession(Command, frozen=True, kw_only=True, tag="open_session"):
+    pass
+
+
 ClientMessage = (
     UserMessage
+    | OpenSession
     | PermissionDecision
     | Resume
     | Ping

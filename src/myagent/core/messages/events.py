@@ -74,6 +74,7 @@ class RequestBody(Struct, frozen=True, rename="camel", kw_only=True, omit_defaul
     missed: tuple[Missed, ...] = ()
     people: int = 1  # that must allow it
     rule_id: str | None = None  # of the rule that allows it: nobody is asked, its `permission_resolved` follows at once
+    tool_call_id: str | None = None
 
 
 class PermissionRequest(Event, frozen=True, kw_only=True, tag="permission_request"):

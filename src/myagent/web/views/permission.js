@@ -29,7 +29,7 @@ export class PermissionDialog {
     this._decide = decide;
     this._now = now;
     this._dialog = byId("permission");
-    this._remember = new Remember();
+    this._remember = new Remember(now);
     this._entry = null;
     this._quietSince = 0; // the last key or press, or the moment it appeared
     this._held = new Set(); // keys that went down before they could count

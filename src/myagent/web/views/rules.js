@@ -25,14 +25,19 @@ export function choiceText({ scope, match, words = [], path = "" }) {
 
 /** The part of the permission dialog about rules. */
 export class Remember {
-  constructor() {
+  constructor(now) {
+    this._now = now; // the server's time, in milliseconds
     this._choices = [];
     this._select = byId("permission-remember");
+    this._hours = byId("permission-until");
+    this._select.addEventListener("change", () => (this._hours.hidden = this._select.value === ""));
   }
 
   show(request) {
     this._choices = choices(request);
     const options = this._choices.map((each, index) => el("option", { value: String(index), text: choiceText(each) }));
+    this._hours.value = "0";
+    this._hours.hidden = true;
     this._select.replaceChildren(el("option", { value: "", text: "No, ask each time" }), ...options);
     const missed = (request.missed ?? []).map(({ ruleId, why }) =>
       el("li", { text: `Rule ${escapeLine(ruleId)} does not allow it: ${escapeLine(why)}` }));
@@ -48,7 +53,9 @@ export class Remember {
   /** What goes with an allow of a kind that is for this one time. */
   get chosen() {
     const remember = this._choices[Number(this._select.value || -1)];
-    return remember === undefined || byId("permission-remembering").hidden ? {} : { remember };
+    if (remember === undefined || byId("permission-remembering").hidden) return {};
+    const hours = Number(this._hours.value);
+    return { remember: hours > 0 ? { ...remember, until: new Date(this._now() + hours * 3_600_000).toISOString() } : remember };
   }
 }
 

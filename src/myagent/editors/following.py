@@ -1,0 +1,270 @@
+"""What the server says, told to the editor: answers to what it asked, and the sessions that it has open, live."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from myagent.core.messages import (
+    Ack,
+    Activity,
+    AgentStderr,
+    AgentStdout,
+    Connections,
+    Error,
+    Gap,
+    Metadata,
+    OwnerChanged,
+    PermissionRequest,
+    PermissionResolved,
+    Presence,
+    Prompt,
+    Question,
+    QuestionResolved,
+    Replayed,
+    RequestControl,
+    Resume,
+    RoleMessage,
+    SessionMetadata,
+    TerminalState,
+    UserMessage,
+    Welcome,
+)
+from myagent.editors import answers, people, refusals, rpc, updates
+from myagent.editors.board import Board
+from myagent.editors.permits import Permits
+from myagent.editors.rpc import JSON, RpcError, RpcId
+from myagent.editors.waiting import Asking, Coming, Deciding, Open, Opening, Prompting, Sent
+
+STOP_REASONS = ("end_turn", "max_tokens", "max_turn_requests", "refusal", "cancelled")
+
+_Turn = Prompt | Activity | AgentStdout | AgentStderr | TerminalState
+
+
+class Following:
+    def __init__(self, board: Board, permits: Permits, *, only_mine: bool) -> None:
+        self._board, self._permits, self._only_mine = board, permits, only_mine
+        self._welcomed = False
+
+    def take(self, message: Any) -> None:
+        """Take one message of the server's; what is not known is passed over."""
+        match message:
+            case Welcome():
+                self._greeted(message)
+            case RoleMessage() | OwnerChanged():
+                self._owner_moved(message)
+            case Presence():
+                self._board.here.followers = message.followers
+            case SessionMetadata(session=session):
+                self._told(session)
+            case Ack():
+                self._acked(message)
+            case Error():
+                self._refused(message)
+            case Connections():
+                self._who(message)
+            case Replayed():
+                self._reached(message.session_id, message.head)
+            case Gap():
+                self._missing(message)
+            case PermissionRequest() | Question():
+                self._permits.opened(message)
+                self._reached(message.session_id, None if message.pending else message.seq)
+            case PermissionResolved():
+                self._permits.closed(message.permission_request_id)
+                self._reached(message.session_id, message.seq)
+            case QuestionResolved():
+                self._permits.closed(message.question_id)
+                self._reached(message.session_id, message.seq)
+            case Prompt() | Activity() | AgentStdout() | AgentStderr() | TerminalState():
+                self._turn(message)
+            case _:
+                if text := self._board.here.heard(message):
+                    for session_id in self._board.open:
+                        self._board.tell(session_id, updates.beside(text))
+        self._permits.reconsider()
+
+    # --- how things stand -------------------------------------------------------------------------------------------
+
+    def _greeted(self, welcome: Welcome) -> None:
+        board = self._board
+        board.here.greeted(welcome)
+        told = {str(each.session_id): each for each in welcome.sessions}
+        board.sessions.update(told)
+        if not self._welcomed:
+            self._welcomed = True
+            return
+        for command_id, sent in list(board.sent.items()):
+            match sent:
+                case Sent(command=UserMessage()):
+                    pass  # whoever connects sends it again, until it is answered
+                case Sent(wait=Coming(begun=True, session_id=session_id) as wait) if session_id in told:
+                    # Whoever connects reads on where it was; that far the load goes.
+                    wait.head = told[session_id].head if wait.head is None else wait.head
+                    self._reached(session_id, wait.reached)
+                case Sent(wait=Coming(begun=True, session_id=session_id) as wait):
+                    del board.sent[command_id]
+                    wait.begun = False
+                    board.send(Resume(id=board.new_id(), session_id=session_id, after_seq=wait.reached), wait)
+                case _:
+                    board.commands.append(sent.command)
+
+    def _owner_moved(self, message: RoleMessage | OwnerChanged) -> None:
+        board = self._board
+        board.here.moved(message)
+        if isinstance(message, OwnerChanged):
+            for session_id in board.open:
+                board.tell(session_id, updates.noted(**board.here.facts(), why=message.why))
+
+    def _told(self, session: Metadata) -> None:
+        board = self._board
+        board.sessions[session.session_id] = session
+        loads = board.loads(session.session_id)
+        for _, wait in loads:
+            if wait.begun and wait.head is None:
+                wait.head = session.head
+        if session.session_id in board.open and not loads:
+            board.tell_state(session)
+
+    # --- answers ----------------------------------------------------------------------------------------------------
+
+    def _acked(self, ack: Ack) -> None:
+        board = self._board
+        sent = board.sent.get(ack.id)
+        if sent is None:
+            return
+        match sent.wait:
+            case Prompting() as prompting:
+                prompting.accepted = True
+                return  # its end is its answer
+            case Coming(is_told=True) as coming:
+                coming.begun = True
+                board.open.setdefault(coming.session_id, Open(coming.cwd))
+                return
+            case Coming() as coming:
+                del board.sent[ack.id]
+                self._opens(coming.id, coming.session_id, coming.cwd, {})
+                return
+            case Opening() as opening if ack.session_id is not None:
+                self._opens(opening.id, ack.session_id, opening.cwd, {"sessionId": ack.session_id})
+            case Asking() as wait:
+                board.end(wait.id, wait.session_id, people.done(wait.name, is_so_already=ack.duplicate))
+            case _:
+                pass
+        del board.sent[ack.id]
+
+    def _opens(self, number: RpcId, session_id: str, cwd: str, body: JSON) -> None:
+        """Answer what opened a session, then tell how it stands."""
+        board = self._board
+        opened = board.open.setdefault(session_id, Open(cwd))
+        opened.cwd, opened.commands, opened.title = cwd, None, ""
+        session = board.sessions.get(session_id)
+        mode = opened.mode or (session.mode if session is not None else "default")
+        facts = {} if session is None else {"cwd": session.cwd, "agent": session.agent, "state": session.state}
+        told = {"modes": answers.modes(mode), "_meta": {"myagent": {**board.here.facts(), **facts}}}
+        board.answer(number, {**body, **told})
+        if session is not None:
+            board.tell_state(session)
+        else:
+            opened.commands = answers.commands_of(None)
+            board.tell(session_id, answers.commands_of(None))
+
+    def _refused(self, error: Error) -> None:
+        board = self._board
+        sent = board.sent.get(error.id) if error.id is not None else None
+        if sent is None or error.id is None:
+            return
+        match sent.wait:
+            case Prompting(accepted=True) as prompting if error.code != "state_gone":
+                prompting.failure = error.message  # its terminal_state comes next
+                return
+            case Asking(name="claim") as wait if error.code == "not_claimable" and board.here.owner is not None:
+                del board.sent[error.id]  # it is somebody's, who can be asked
+                command = RequestControl(id=board.new_id())
+                board.send(command, Asking(wait.id, wait.session_id, "ask", ""))
+                return
+            case Asking() as wait:
+                board.end(wait.id, wait.session_id, error.message)
+            case Deciding():
+                self._permits.not_counted(sent.command, error.code)
+            case wait:
+                board.fail(wait.id, refusals.in_words(error, board.here))
+        del board.sent[error.id]
+
+    def _who(self, message: Connections) -> None:
+        board = self._board
+        sent = board.sent.pop(message.id, None)
+        if sent is None or not isinstance(sent.wait, Asking):
+            return
+        wait = sent.wait
+        if wait.name != "handover":
+            board.end(wait.id, wait.session_id, board.here.listed(message.connections))
+            return
+        try:
+            command = board.here.handover(wait.rest, message.connections, board.new_id())
+        except RpcError as error:
+            board.end(wait.id, wait.session_id, str(error))
+        else:
+            board.send(command, Asking(wait.id, wait.session_id, "given", ""))
+
+    # --- events -----------------------------------------------------------------------------------------------------
+
+    def _turn(self, event: _Turn) -> None:
+        board, session_id = self._board, event.session_id
+        opened = board.open.get(session_id)
+        loading = any(wait.begun for _, wait in board.loads(session_id))
+        own = board.is_own(event.id)
+        if opened is not None and (own or loading or not self._only_mine):
+            match event:
+                case Prompt():
+                    opened.output.begin()
+                    if loading or not own:
+                        is_named = not loading or board.here.is_other(event.by)
+                        board.tell(session_id, updates.prompted(event, is_named=is_named))
+                case Activity():
+                    opened.output.begin()
+                    board.tell(session_id, updates.noted(turn=event.id, origin=event.origin))
+                case TerminalState():
+                    for update in opened.output.rest():
+                        board.tell(session_id, update)
+                    if not own and not loading:
+                        board.tell(session_id, updates.ended(event))
+                case _:
+                    for update in opened.output.updates(event, most=board.here.chunk_bytes):
+                        board.tell(session_id, update)
+        if isinstance(event, TerminalState):
+            self._permits.ended(event.id)
+            self._ended(event)
+        self._reached(session_id, event.seq)
+
+    def _ended(self, event: TerminalState) -> None:
+        """The end of a turn is the answer to its prompt."""
+        board = self._board
+        sent = board.sent.get(event.id)
+        if sent is None or not isinstance(sent.wait, Prompting):
+            return
+        del board.sent[event.id]
+        wait = sent.wait
+        if event.stop_reason in STOP_REASONS:
+            facts = {"turn": event.id, "exitCode": event.exit_code}
+            board.answer(wait.id, {"stopReason": event.stop_reason, "_meta": {"myagent": facts}})
+            return
+        why = event.message or wait.failure or f"the turn ended: {event.stop_reason}"
+        board.fail(wait.id, RpcError(rpc.INTERNAL_ERROR, why, event.stop_reason))
+
+    def _reached(self, session_id: str, seq: int | None) -> None:
+        """Count what was told of a session; a load that is complete with it has its answer."""
+        board = self._board
+        for command_id, wait in board.loads(session_id):
+            if not wait.begun or seq is None:
+                continue
+            wait.reached = max(wait.reached, seq)
+            if wait.head is not None and wait.reached >= wait.head:
+                del board.sent[command_id]
+                self._opens(wait.id, wait.session_id, wait.cwd, {})
+
+    def _missing(self, gap: Gap) -> None:
+        if gap.session_id in self._board.open:
+            count = gap.end - gap.start + 1
+            text = f"[{count} events that stood here are no longer kept]\n"
+            self._board.tell(gap.session_id, updates.beside(text))
+        self._reached(gap.session_id, gap.end)
