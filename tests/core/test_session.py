@@ -25,6 +25,7 @@ from myagent.core.messages import (
 from myagent.core.permissions import REQUEST_BYTES, Answer, ToolCall
 from myagent.core.refusals import AlreadyResolved, BadMessage, DigestMismatch, QueueFull, Refused, UnknownRequest
 from myagent.core.session import QUEUE_LIMIT, RESOLUTIONS, WRITE_IDS, Session, Step
+from myagent.core.telling import metadata
 from myagent.core.turn import prompt_digest
 
 NEW = Session(session_id=SessionId("s"), cwd="/w", created_at="t0", updated_at="t0", agent="command", mode="default")
@@ -325,12 +326,12 @@ def test_a_session_survives_being_stored() -> None:
 def test_metadata() -> None:
     session = finish(running(), agent_session_id="a").session
     session = accept(accept(session, "2").session, "3", "x" * 300).session
-    told = session.metadata(head=7)
+    told = metadata(session, head=7)
     assert (told.version, told.session_id, told.cwd, told.agent, told.head) == (1, "s", "/w", "command", 7)
     assert (told.state, told.last_exit_code, told.agent_session_id) == ("running", 0, "a")
     assert told.write_ids == ["1", "2", "3"]
     assert [(each.id, len(each.prompt)) for each in told.queue] == [("3", 200)]
-    assert NEW.metadata(head=0).state == "idle"
+    assert metadata(NEW, head=0).state == "idle"
 
 
 def test_the_title_is_the_first_line_of_the_first_prompt_unless_the_agent_has_one() -> None:
@@ -339,7 +340,7 @@ def test_the_title_is_the_first_line_of_the_first_prompt_unless_the_agent_has_on
     assert session.title.startswith("first line xxx")
     assert len(session.title) == 80
     named = msgspec.structs.replace(session, agent_state={"title": "by the agent"})
-    assert named.metadata(head=0).title == "by the agent"
+    assert metadata(named, head=0).title == "by the agent"
 
 
 def test_the_last_ids_and_the_last_resolutions_are_kept() -> None:

@@ -26,11 +26,11 @@ from msgspec.structs import replace
 
 from myagent.core import approvals
 from myagent.core.choices import Choice
+from myagent.core.display import shortened
 from myagent.core.forms import Matches
 from myagent.core.messages import (
     Activity,
     AnswerMessage,
-    Metadata,
     Outcome,
     PermissionAllowed,
     PermissionDecision,
@@ -40,7 +40,6 @@ from myagent.core.messages import (
     Prompt,
     QuestionOutcome,
     QuestionResolved,
-    QueuedPrompt,
     SessionEvent,
     SessionId,
     SessionState,
@@ -56,8 +55,8 @@ from myagent.core.turn import EXIT_CODES, QueuedTurn, Running
 QUEUE_LIMIT = 16  # prompts waiting in one session
 WRITE_IDS = 64  # accepted ids told in `session_metadata`
 RESOLUTIONS = 256  # resolved requests remembered, to tell "already resolved" from "unknown"
-SHORT_PROMPT = 200  # characters of a waiting prompt that `session_metadata` tells
 SHORT_TITLE = 80
+NAME_CHARACTERS = 200  # that a person may give it
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,30 +103,6 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             return "idle"
         return "failed" if self.last_exit_code else "completed"
 
-    def metadata(self, head: int) -> Metadata:
-        """The session as clients are told it; `head` is the log's."""
-        return Metadata(
-            version=1,
-            session_id=self.session_id,
-            cwd=self.cwd,
-            created_at=self.created_at,
-            updated_at=self.updated_at,
-            state=self.state,
-            write_ids=list(self.write_ids),
-            agent_session_id=self.agent_session_id,
-            last_request_id=self.last_request_id,
-            last_exit_code=self.last_exit_code,
-            last_error=self.last_error,
-            title=self.name or self.agent_state.get("title") or self.title,
-            agent=self.agent,
-            mode=self.mode,
-            queue=[QueuedPrompt(turn.id, _shorten(turn.prompt, SHORT_PROMPT)) for turn in self.queue],
-            head=head,
-            agent_state=self.agent_state or None,
-            archived=self.archived,
-            imported=self.imported,
-        )
-
     # --- prompts --------------------------------------------------------------------------------------------------
 
     def accept(self, message: UserMessage, *, by: str, mode: PermissionMode, now: str) -> Step:
@@ -140,7 +115,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         session = replace(
             self,
             updated_at=now,
-            title=self.title or _shorten(message.prompt.strip().partition("\n")[0], SHORT_TITLE),
+            title=self.title or shortened(message.prompt.strip().partition("\n")[0], SHORT_TITLE),
             write_ids=(*self.write_ids, message.id)[-WRITE_IDS:],
             last_request_id=message.id,
             archived=False,
@@ -216,7 +191,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
     def keep(self, *, name: str | None = None, archived: bool | None = None) -> Step | None:
         """Give it a name (an empty one is none), or put it away or back; `None` if it is so already."""
-        name = self.name if name is None else _shorten(" ".join(name.split()), SHORT_PROMPT)
+        name = self.name if name is None else shortened(" ".join(name.split()), NAME_CHARACTERS)
         kept = replace(self, name=name, archived=self.archived if archived is None else archived)
         return None if kept == self else Step(kept)
 
@@ -415,7 +390,3 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             reason=reason,
         )
         return Step(replace(self, questions=self.questions.without(question, outcome, digest)), (event,))
-
-
-def _shorten(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -63,7 +63,7 @@ from myagent.host.gone_state import GoneState
 from myagent.host.keeping import Keeping
 from myagent.host.notifications import Notifications
 from myagent.host.options import Options
-from myagent.host.peer import Peer, clean_label, name_of, watches
+from myagent.host.peer import Peer, clean_label, watches
 from myagent.host.permission_requests import PermissionRequests
 from myagent.host.prompts import Prompts
 from myagent.host.remembering import Book, Remembering
@@ -317,7 +317,7 @@ class Host:
                 self._in_order(
                     peer,
                     message.id,
-                    partial(self._cancel, peer, message, actor, running_only=not owns),
+                    partial(self._turns.cancel_for, peer, message, actor, running_only=not owns),
                     unstored=partial(self._turns.halt, message.session_id, message.turn_id, actor),
                 )
             case Keep():
@@ -389,17 +389,6 @@ class Host:
         if session is None or not watches(peer, session_id):
             raise UnknownSession
         return session
-
-    async def _cancel(self, peer: Peer, message: Cancel, actor: dict[str, Any], *, running_only: bool) -> None:
-        def answer(found: bool) -> None:
-            peer.send(encode(Ack(id=message.id, session_id=message.session_id, duplicate=not found)))
-
-        session = self.sessions.get(message.session_id)  # it may have been deleted since
-        running = None if session is None else session.running
-        if running_only and (running is None or message.turn_id not in (None, running.turn.id)):
-            answer(False)  # what waits is the owner's
-            return
-        await self._turns.cancel(message.session_id, message.turn_id, by=name_of(peer), answer=answer, actor=actor)
 
     def record(self, kind: str, fields: dict[str, Any]) -> None:
         """Put something into the audit that changes no session."""

@@ -35,6 +35,7 @@ from myagent.core.messages import (
 )
 from myagent.core.refusals import DiskFull, Internal, Refused, StateGone
 from myagent.core.session import Session, Step
+from myagent.core.telling import metadata
 from myagent.core.turn import QueuedTurn
 from myagent.delivery.fanout import Fanout
 from myagent.eventlog import Draft, EventLog, LogFailed, LogFull, LogGone, LogRefused, PromptKey, Stored, Unit
@@ -298,7 +299,7 @@ class SessionStore:
         return [self.metadata(each) for each in self.latest_first() if only in (None, each.session_id)]
 
     def metadata(self, session: Session) -> Metadata:
-        return session.metadata(self.fanout.window.heads.get(session.session_id, 0))
+        return metadata(session, self.fanout.window.heads.get(session.session_id, 0))
 
     def tell_metadata(self, session_id: SessionId) -> None:
         message = encode(SessionMetadata(session=self.metadata(self.sessions[session_id])))

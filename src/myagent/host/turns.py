@@ -9,11 +9,13 @@ from typing import Any
 
 from myagent.agents import Agent, Turn, TurnEnd, TurnIO
 from myagent.core.audit import entry
-from myagent.core.messages import Error, SessionEvent, SessionId, TerminalState
+from myagent.core.codec import encode
+from myagent.core.messages import Ack, Cancel, Error, SessionEvent, SessionId, TerminalState
 from myagent.core.refusals import Internal
 from myagent.core.session import Session, Step
 from myagent.core.turn import QueuedTurn
 from myagent.host.activities import Activities
+from myagent.host.peer import Peer, name_of
 from myagent.host.permission_requests import PermissionRequests
 from myagent.host.running_turn import RunningTurn, sendable
 from myagent.host.session_store import METADATA, SessionStore, Tell, now
@@ -95,6 +97,19 @@ class Turns:
         running = self._running.get(session_id)
         if not waited and running is not None:
             running.cancel()
+
+    async def cancel_for(self, peer: Peer, message: Cancel, actor: Mapping[str, Any], *, running_only: bool) -> None:
+        """What somebody asked for; `running_only`: what waits is the owner's."""
+
+        def answer(found: bool) -> None:
+            peer.send(encode(Ack(id=message.id, session_id=message.session_id, duplicate=not found)))
+
+        session = self._store.sessions.get(message.session_id)  # it may have been deleted since
+        running = None if session is None else session.running
+        if running_only and (running is None or message.turn_id not in (None, running.turn.id)):
+            answer(False)
+            return
+        await self.cancel(message.session_id, message.turn_id, by=name_of(peer), answer=answer, actor=actor)
 
     def halt(self, session_id: SessionId, turn_id: str | None, actor: Mapping[str, Any]) -> str | None:
         """Stop a turn that runs, with no space to store first that somebody asked for it: only its end is stored, when

@@ -53,7 +53,7 @@ class Page {
       (entry) => this._saw(entry));
     this.rules = new RulesDialog((...what) => this.ask(...what));
     this.questions = new QuestionDialog(this.workspace.questions, (message, failed) => this.ask(message, () => {}, failed), () => this.now());
-    this.people = new PeopleDialog((to) => this.ask({ type: "handover", to }, () => this.people.hide(), (why) => this.people.failed(why)));
+    this.people = new PeopleDialog(this.workspace, (...asked) => this.ask(...asked), (why) => this.prompts.note(why));
     this.options = new OptionsBox((name, value, failed) => this.ask({ type: "set_option", sessionId: this.session, name, value }, () => {}, failed));
     this.ownership = new OwnershipButtons(this.workspace, (...asked) => this.ask(...asked), (text) => this._say(text));
     this.notices = new Notices();
@@ -377,9 +377,6 @@ class Page {
     });
     byId("all-sessions").addEventListener("click", () => this._allSessions().catch(() => this._say("The sessions could not be fetched")));
     for (const id of ["stop", "stop-turn"]) byId(id).addEventListener("click", () => this._cancel(null));
-    byId("people").addEventListener("click", () => {
-      this.ask({ type: "who" }, (answer) => this.people.show(answer.connections, this.workspace.connectionId), (why) => this.prompts.note(why));
-    });
     byId("notify").addEventListener("click", () => this.notices.ask().then(() => this.draw()));
     addEventListener("hashchange", () => {
       if (location.hash.startsWith("#pair.")) this.start();

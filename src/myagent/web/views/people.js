@@ -3,10 +3,13 @@
 import { byId, el, setText } from "./dom.js";
 
 export class PeopleDialog {
-  /** `handOver(connectionId)` gives the slot away. */
-  constructor(handOver) {
-    this._handOver = handOver;
+  /** `ask(message, answered, failed)` sends; `note(text)` tells why nothing is shown. */
+  constructor(workspace, ask, note) {
+    this._handOver = (to) => ask({ type: "handover", to }, () => this.hide(), (why) => this.failed(why));
     this._dialog = byId("people-dialog");
+    byId("people").addEventListener("click", () => {
+      ask({ type: "who" }, ({ connections }) => this.show(connections, workspace.connectionId), note);
+    });
     byId("people-close").addEventListener("click", () => this._dialog.close());
   }
 
