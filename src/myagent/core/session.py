@@ -48,7 +48,7 @@ from myagent.core.messages import (
 )
 from myagent.core.permissions import TOO_LARGE, Allow, Answer, OpenRequest, Resolution, ToolCall, request_body
 from myagent.core.questions import CANCELLED, Asked, Given, OpenQuestion, OpenQuestions, digest_of, question_event
-from myagent.core.refusals import AlreadyResolved, NotAllowed, QueueFull, SessionBusy, UnknownRequest
+from myagent.core.refusals import AlreadyResolved, QueueFull, SessionBusy, UnknownRequest
 from myagent.core.rule import Missed, Offer, Rule
 from myagent.core.turn import EXIT_CODES, QueuedTurn, Running
 
@@ -91,7 +91,6 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     last_error: str | None = None
     name: str = ""  # that a person gave it
     archived: bool = False
-    imported: bool = False  # made elsewhere: it is read, and not gone on with
     choices: tuple[Choice, ...] = ()  # what an owner chose of what the agent offers
     option_ids: tuple[str, ...] = ()  # of the latest `set_option`s
 
@@ -107,8 +106,6 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
     def accept(self, message: UserMessage, *, by: str, mode: PermissionMode, now: str) -> Step:
         """Take a new prompt; its turn begins at once if nothing runs. The caller has ruled out a repeated id."""
-        if self.imported:
-            raise NotAllowed("this session was imported: it can be read, and not gone on with")
         if len(self.queue) >= QUEUE_LIMIT:
             raise QueueFull(QUEUE_LIMIT)
         turn = QueuedTurn(message.id, message.prompt, by, mode, message.skill_names)

@@ -30,5 +30,4 @@ def metadata(session: Session, head: int) -> Metadata:
         head=head,
         agent_state=session.agent_state or None,
         archived=session.archived,
-        imported=session.imported,
     )

@@ -54,7 +54,6 @@ class Metadata(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=
     head: int
     agent_state: dict[str, Any] | None = None
     archived: bool = False
-    imported: bool = False
 
 
 class SessionMetadata(Reply, frozen=True, kw_only=True, tag="session_metadata"):
