@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from myagent.core.messages import Metadata, PermissionMode
+from myagent.core.messages import Metadata, PermissionMode, SessionId
 from myagent.editors.rpc import INVALID_PARAMS, JSON, RpcError
 
 ACP_VERSION = 1
@@ -35,10 +35,18 @@ def introduction(version: str) -> JSON:
             "loadSession": True,
             "promptCapabilities": {"image": False, "audio": False, "embeddedContext": True},
             "mcpCapabilities": {"http": False, "sse": False},
-            "sessionCapabilities": {"list": {}, "resume": {}, "close": {}},
+            "sessionCapabilities": {"list": {}, "resume": {}, "close": {}, "delete": {}},
         },
         "authMethods": [],
     }
+
+
+def knows_switches(params: JSON) -> bool:
+    """Whether an editor says in its `initialize` that it knows options which are on or off."""
+    match params.get("clientCapabilities"):
+        case {"session": {"configOptions": {"boolean": dict()}}}:
+            return True
+    return False
 
 
 def shown(params: JSON) -> frozenset[str]:
@@ -122,3 +130,11 @@ def _row(session: Metadata, cwd: str | None) -> JSON:
         "updatedAt": session.updated_at,
         "_meta": {"myagent": {"state": session.state, "agent": session.agent}},
     }
+
+
+def session_id_of(params: JSON) -> SessionId:
+    """Raises `RpcError`."""
+    found = params.get("sessionId")
+    if not isinstance(found, str):
+        raise RpcError(INVALID_PARAMS, "`sessionId` is a string")
+    return SessionId(found)

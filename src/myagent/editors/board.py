@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from myagent.core.messages import Command, Metadata, Question, SessionId
-from myagent.editors import answers, rpc, updates
+from myagent.core.messages import Command, Metadata, Question
+from myagent.editors import answers, options, rpc, updates
 from myagent.editors.people import Here
-from myagent.editors.rpc import INVALID_PARAMS, JSON, RpcError, RpcId
+from myagent.editors.rpc import JSON, RpcError, RpcId
 from myagent.editors.waiting import Coming, Deciding, Listing, Open, Prompting, Sent, SessionsWanted, Wait
 
 
@@ -22,6 +22,7 @@ class Board:
         self.sent: dict[str, Sent] = {}  # what the server has not answered, by the command's id
         self.listings: dict[int, Listing] = {}
         self.shows: frozenset[str] = frozenset()  # the kinds of questions that the editor says it can show
+        self.switches = False  # the editor knows options that are on or off
         self.failures = 0  # error answers since they were last counted
         self._numbers = 0
 
@@ -60,6 +61,13 @@ class Board:
         if (update := answers.commands_of(session)) != opened.commands:
             opened.commands = update
             self.tell(session.session_id, update)
+        if (chosen := self.options_of(session.session_id)) != (opened.options or []):
+            opened.options = chosen
+            self.tell(session.session_id, {"sessionUpdate": "config_option_update", "configOptions": chosen})
+
+    def options_of(self, session_id: str, chosen: tuple[str, str | bool] | None = None) -> list[JSON]:
+        """What can be chosen there, as last told; with one perhaps `chosen` already."""
+        return options.config_options(self.sessions.get(session_id), switches=self.switches, chosen=chosen)
 
     def can_show(self, question: Question) -> bool:
         return ("form" if question.url is None else "url") in self.shows
@@ -88,11 +96,3 @@ class Board:
         """Ids of the editor's requests that have no answer yet."""
         waits = [sent.wait for sent in self.sent.values()]
         return {wait.id for wait in (*waits, *self.listings.values()) if not isinstance(wait, Deciding)}
-
-
-def session_id_of(params: JSON) -> SessionId:
-    """Raises `RpcError`."""
-    found = params.get("sessionId")
-    if not isinstance(found, str):
-        raise RpcError(INVALID_PARAMS, "`sessionId` is a string")
-    return SessionId(found)

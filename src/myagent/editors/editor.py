@@ -11,6 +11,8 @@ the first, so a connection may be lost beneath an editor, which notices nothing.
 | session/resume             | resume without events          | its ack has come                                    |
 | session/list               | `SessionsWanted`               | `listed` is called                                  |
 | session/prompt             | user_message                   | its turn's terminal_state has come                  |
+| …/set_config_option        | set_option                     | its ack has come                                    |
+| session/delete             | delete                         | its ack has come                                    |
 | session/cancel, …/close    | cancel of its own turns        | at once (the prompts: with their turns' ends)       |
 | an answer to a permission  | permission_decision            | –                                                   |
 
@@ -23,13 +25,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from myagent.core.messages import Cancel, Command, Metadata, OpenSession, Resume, SessionId, UserMessage
-from myagent.editors import answers, prompts, rpc
-from myagent.editors.board import Board, session_id_of
+from myagent.core.messages import Cancel, Command, Delete, Metadata, OpenSession, Resume, SessionId, UserMessage
+from myagent.editors import answers, options, prompts, rpc
+from myagent.editors.answers import session_id_of
+from myagent.editors.board import Board
 from myagent.editors.following import Following
 from myagent.editors.permits import Permits
 from myagent.editors.rpc import INVALID_PARAMS, INVALID_REQUEST, JSON, METHOD_NOT_FOUND, RpcError, RpcId
-from myagent.editors.waiting import Asking, Coming, Deciding, Listing, Open, Opening, Prompting, SessionsWanted
+from myagent.editors.waiting import (
+    Asking,
+    Coming,
+    Deciding,
+    Deleting,
+    Listing,
+    Open,
+    Opening,
+    Prompting,
+    SessionsWanted,
+    Setting,
+)
 
 
 class Editor:
@@ -158,7 +172,7 @@ class Editor:
         board = self._board
         if method == "initialize":
             self.initialized = True
-            board.shows = answers.shown(params)
+            board.shows, board.switches = answers.shown(params), answers.knows_switches(params)
             return answers.introduction(self._version)
         if not self.initialized:
             raise RpcError(INVALID_REQUEST, "`initialize` comes first")
@@ -191,7 +205,14 @@ class Editor:
                 raise RpcError(INVALID_PARAMS, "there is nothing to authenticate with: the connection has its token")
             case "session/set_config_option":
                 self._opened(params)
-                raise RpcError(INVALID_PARAMS, "this session has no options that an editor can set")
+                session_id = session_id_of(params)
+                choice = options.choice(params, board.options_of(session_id), session_id, board.new_id())
+                board.here.check_owner("change an option")
+                board.send(choice, Setting(number, session_id, choice.name, choice.value))
+            case "session/delete":
+                session_id = session_id_of(params)
+                board.here.check_owner("delete a session")
+                board.send(Delete(id=board.new_id(), session_id=session_id), Deleting(number, session_id))
             case _:
                 raise RpcError(METHOD_NOT_FOUND, f"there is no method {method[:100]!r}")
         return None

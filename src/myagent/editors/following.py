@@ -14,7 +14,9 @@ from myagent.core.messages import (
     Error,
     Gap,
     Metadata,
+    OptionSet,
     OwnerChanged,
+    PermissionAllowed,
     PermissionRequest,
     PermissionResolved,
     Presence,
@@ -25,6 +27,7 @@ from myagent.core.messages import (
     RequestControl,
     Resume,
     RoleMessage,
+    SessionDeleted,
     SessionMetadata,
     TerminalState,
     UserMessage,
@@ -34,7 +37,7 @@ from myagent.editors import answers, people, refusals, rpc, updates
 from myagent.editors.board import Board
 from myagent.editors.permits import Permits
 from myagent.editors.rpc import JSON, RpcError, RpcId
-from myagent.editors.waiting import Asking, Coming, Deciding, Open, Opening, Prompting, Sent
+from myagent.editors.waiting import Asking, Coming, Deciding, Deleting, Open, Opening, Prompting, Sent, Setting
 
 FORCE = "force"  # after /claim: take over
 
@@ -80,6 +83,12 @@ class Following:
                 self._reached(message.session_id, message.seq)
             case Prompt() | Activity() | AgentStdout() | AgentStderr() | TerminalState():
                 self._turn(message)
+            case PermissionAllowed():
+                self._reached(message.session_id, None if message.pending else message.seq)
+            case OptionSet():  # what holds now is told with the session's metadata
+                self._reached(message.session_id, message.seq)
+            case SessionDeleted():
+                self._deleted(message)
             case _:
                 if text := self._board.here.heard(message):
                     for session_id in self._board.open:
@@ -118,6 +127,16 @@ class Following:
             for session_id in board.open:
                 board.tell(session_id, updates.noted(**board.here.facts(), why=message.why))
 
+    def _deleted(self, message: SessionDeleted) -> None:
+        """There is no such session any more: whoever waits for it is told, and nothing more is."""
+        board, session_id = self._board, message.session_id
+        board.sessions.pop(session_id, None)
+        board.open.pop(session_id, None)
+        for command_id, sent in list(board.sent.items()):
+            if isinstance(sent.wait, Coming | Prompting | Setting) and sent.wait.session_id == session_id:
+                del board.sent[command_id]
+                board.fail(sent.wait.id, RpcError(rpc.NOT_FOUND, f"the session was deleted by {message.by}"))
+
     def _told(self, session: Metadata) -> None:
         board = self._board
         board.sessions[session.session_id] = session
@@ -149,6 +168,12 @@ class Following:
                 return
             case Opening() as opening if ack.session_id is not None:
                 self._opens(opening.id, ack.session_id, opening.cwd, {"sessionId": ack.session_id})
+            case Setting() as wait:
+                board.answer(
+                    wait.id, {"configOptions": board.options_of(wait.session_id, (wait.option_id, wait.value))}
+                )
+            case Deleting() as wait:
+                board.answer(wait.id, {})
             case Asking() as wait:
                 board.here.did(wait.name)
                 board.end(wait.id, wait.session_id, people.done(wait.name, is_so_already=ack.duplicate))
@@ -160,11 +185,13 @@ class Following:
         """Answer what opened a session, then tell how it stands."""
         board = self._board
         opened = board.open.setdefault(session_id, Open(cwd))
-        opened.cwd, opened.commands, opened.title = cwd, None, ""
+        opened.cwd, opened.commands, opened.options, opened.title = cwd, None, None, ""
         session = board.sessions.get(session_id)
         mode = opened.mode or (session.mode if session is not None else "default")
         facts = {} if session is None else {"cwd": session.cwd, "agent": session.agent, "state": session.state}
-        told = {"modes": answers.modes(mode), "_meta": {"myagent": {**board.here.facts(), **facts}}}
+        told: JSON = {"modes": answers.modes(mode), "_meta": {"myagent": {**board.here.facts(), **facts}}}
+        if opened_options := board.options_of(session_id):
+            opened.options = told["configOptions"] = opened_options
         board.answer(number, {**body, **told})
         if session is not None:
             board.tell_state(session)

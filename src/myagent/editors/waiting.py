@@ -72,11 +72,29 @@ class Asking:
 
 
 @dataclass(slots=True)
+class Setting:
+    """session/set_config_option: until the server has stored what was chosen."""
+
+    id: RpcId
+    session_id: SessionId
+    option_id: str
+    value: str | bool
+
+
+@dataclass(slots=True)
+class Deleting:
+    """session/delete: until nothing of the session is left at the server."""
+
+    id: RpcId
+    session_id: SessionId
+
+
+@dataclass(slots=True)
 class Deciding:
     """The editor's answer to a permission request, or its cancelling: nobody waits for it."""
 
 
-Wait = Opening | Coming | Prompting | Asking | Deciding
+Wait = Opening | Coming | Prompting | Asking | Setting | Deleting | Deciding
 
 
 @dataclass(slots=True)
@@ -87,6 +105,7 @@ class Open:
     mode: PermissionMode | None = None  # that the editor chose; else the session's own
     title: str = ""  # last told
     commands: object = None  # last told
+    options: object = None  # last told
     output: Output = field(default_factory=Output)
 
 
