@@ -65,8 +65,12 @@ def test_modes_of_unknown_agents(available: tuple[str, ...], mode: PermissionMod
 def test_modes_come_from_either_place_and_nothing_else() -> None:
     rows = [{"value": "build"}, {"value": "plan"}]
     option = {"id": "m", "category": "mode", "type": "select", "currentValue": "plan", "options": rows}
-    assert Modes.of({"configOptions": [{"category": "model"}, option]}) == Modes("plan", ("build", "plan"), "m")
-    assert Modes.of({"modes": {"currentModeId": "a", "availableModes": [{"id": "a"}]}}) == Modes("a", ("a",))
+    assert Modes.of({"configOptions": [{"category": "model"}, option]}) == Modes(
+        "plan", ("build", "plan"), "m", ("", "")
+    )
+    assert Modes.of({"modes": {"currentModeId": "a", "availableModes": [{"id": "a"}]}}) == Modes(
+        "a", ("a",), None, ("",)
+    )
     for nothing in ({}, {"modes": None}, {"modes": {"currentModeId": "a", "availableModes": []}}, {"configOptions": 3}):
         assert Modes.of(nothing) is None
 

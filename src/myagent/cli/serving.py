@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from myagent.cli.terminal.output import say
 from myagent.exceptions import MyagentError
 
 STOP_SECONDS = 10.0  # for it to stop what runs; then it is killed
@@ -79,6 +80,5 @@ async def served(argv: list[str]) -> AsyncIterator[None]:
 
 
 async def _pass_on(stream: asyncio.StreamReader) -> None:
-    while data := await stream.read(1 << 16):
-        sys.stderr.buffer.write(data)
-        sys.stderr.buffer.flush()
+    while line := await stream.readline():
+        say(line.decode(errors="replace").rstrip("\n").removeprefix("[remote] "))

@@ -22,9 +22,9 @@ from myagent.delivery.window import frame as finished_frame
 from myagent.server import process_origin
 from myagent.server.assembly import Assembly, Breach
 from myagent.server.editor import EditorSide
-from myagent.server.heartbeat import Heartbeat
+from myagent.server.heartbeat import PING, Heartbeat
 from myagent.server.keep_alive import asks_to_stay, stays
-from myagent.server.limits import Allowance
+from myagent.server.limits import FENCE, Allowance
 from myagent.server.listener import Identity, Listener
 from myagent.server.messages import error, receive
 from myagent.server.plain_answer import PlainAnswer
@@ -33,8 +33,6 @@ from myagent.server.request_head import RequestHead
 from myagent.settings import limits_of
 
 OUTBOX_BYTES = 64 * 1024  # of answers that a client does not read, before no more of its messages are read
-PING = b"\x89\x00"  # a whole frame: a thousand are sent in every heartbeat
-FENCE = b"fence"  # payload of the ping after which a connection that lost ownership is closed
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -276,8 +274,11 @@ class Connection(asyncio.BufferedProtocol):
             self.close(breach.code, breach.reason)
             return
         if data is not None and self._seated:
-            allowed = self._allowance.message(self._heartbeat.heard, owns=self._owns())
-            receive(self, self._listener.host, data, wait=None if allowed else self._allowance.retry_after)
+            self._message_received(data)
+
+    def _message_received(self, data: bytes) -> None:
+        allowed = self._allowance.message(self._heartbeat.heard, owns=self._owns())
+        receive(self, self._listener.host, data, wait=None if allowed else self._allowance.retry_after)
 
     def _count_unfinished(self) -> None:
         """Count what is held of a message whose end has not come, here and where its last frame is read."""

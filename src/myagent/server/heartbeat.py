@@ -16,6 +16,8 @@ PINGS_BYTES = 16  # several unanswered ones; who has no more than these unsent i
 
 Verdict = Literal["ping", "slow", "dead"]
 
+PING = b"\x89\x00"  # a whole frame: a thousand are sent in every heartbeat
+
 
 class Heartbeat:
     """Judges a connection a few times a second; all times are the event loop's."""

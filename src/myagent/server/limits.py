@@ -7,6 +7,7 @@ from myagent.core.messages import Limits
 CONTROL_FRAMES_PER_SECOND = 20  # pings and pongs from a client; in bursts of five times as many
 FOLLOWER_BURST = 20  # messages
 ERROR_WINDOW = 10.0  # seconds in which `limits.errors` errors are too many
+FENCE = b"fence"  # payload of the ping after which a connection that lost ownership is closed
 
 
 class Bucket:
