@@ -95,7 +95,8 @@ async def test_a_tool_is_offered_asked_for_and_called(tmp_path: Path) -> None:
         body = request_body(asked, cwd=str(tmp_path), expires_at="")
         assert body is not None and body.title == "touch (MCP server t)" and body.input == {"path": str(place)}
         assert "tool touch of the MCP server t" in body.display and str(place) in body.display
-        assert io.err.splitlines()[:2] == [f"→ touch (MCP server t) ({place})", "✓ touch (MCP server t): completed"]
+        call = f"touch (MCP server t) ({place})"
+        assert io.err.splitlines()[:2] == [f"→ {call}", f"✓ {call}: completed"]
 
 
 async def test_the_control_an_agent_that_does_not_ask_makes_what_was_denied(

@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from msgspec.structs import replace
 from puppet import PATIENCE, Play, Puppet
 from wire import Client, Scene, decide, scene
 
 from myagent.access.invites import Invites
 from myagent.core.messages import Cancel, ClientMessage, May, PermissionDecision
 from myagent.core.ownership import Ownership
+from myagent.settings import LIMITS
 
 ROUTES = ("/sessions", "/sessions/{session}/events", "/device", "/ticket", "/metrics", "/healthz", "/")
 BELOW: tuple[May, ...] = ("watch", "stop", "approve")
+# There are more types of messages than a follower may send at once, and more refusals than end a connection.
+WIDE = replace(LIMITS, follower_messages_per_second=1000, errors=100)
 
 
 def every_message(session: str, request: dict[str, Any], turn: str) -> list[dict[str, Any]]:
@@ -111,7 +115,7 @@ async def get(here: Scene, path: str, token: str, method: str) -> int:
 async def test_a_credential_does_what_its_scope_says_by_any_route(tmp_path: Path, may: May) -> None:
     """`watch` answers nothing, `stop` answers nothing, `approve` prompts nothing; none of them owns."""
     puppet = Puppet()
-    async with scene(tmp_path, puppet) as here:
+    async with scene(tmp_path, puppet, limits=WIDE) as here:
         answered, ended, turns = await walk(here, puppet, may)
         assert (answered, ended, turns) == (may == "approve", may != "watch", 1)
         assert not (tmp_path / "made").exists()
@@ -125,13 +129,13 @@ async def test_control_a_server_that_forgets_scopes_is_found(tmp_path: Path, mon
     original = Ownership.admit
     monkeypatch.setattr(Ownership, "admit", admit)
     puppet = Puppet()
-    async with scene(tmp_path, puppet) as here:
+    async with scene(tmp_path, puppet, limits=WIDE) as here:
         assert (await walk(here, puppet, "watch"))[:2] != (False, False)
 
 
 async def test_those_who_may_stop_leave_alone_what_waits(tmp_path: Path) -> None:
     puppet = Puppet()
-    async with scene(tmp_path, puppet) as here:
+    async with scene(tmp_path, puppet, limits=WIDE) as here:
         owner = await here.join()
         _, _, _, where = await asked(here, puppet, owner)
         waiting = await owner.send("user_message", prompt="later", sessionId=where["session"])
@@ -144,7 +148,7 @@ async def test_those_who_may_stop_leave_alone_what_waits(tmp_path: Path) -> None
 
 async def test_an_old_owners_answer_after_a_take_over_does_nothing(tmp_path: Path) -> None:
     puppet = Puppet()
-    async with scene(tmp_path, puppet) as here:
+    async with scene(tmp_path, puppet, limits=WIDE) as here:
         old, new = await here.join(), await here.join()
         _, answer, request, _ = await asked(here, puppet, old)
         await new.acked(await new.send("claim", force=True))
@@ -172,7 +176,7 @@ async def test_another_credential_takes_over_only_where_the_operator_says_so(tmp
 
 async def test_of_several_answers_the_first_counts_and_says_whose_it_is(tmp_path: Path) -> None:
     puppet = Puppet()
-    async with scene(tmp_path, puppet) as here:
+    async with scene(tmp_path, puppet, limits=WIDE) as here:
         owner = await here.join()
         _, answer, request, _ = await asked(here, puppet, owner)
         anna = await here.join(
