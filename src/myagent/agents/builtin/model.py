@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from myagent.agents import Agent, AgentInfo, Turn, TurnEnd, TurnIO
+from myagent.agents import Agent, AgentInfo, Outside, Turn, TurnEnd, TurnIO
 from myagent.agents.builtin import conversation
 from myagent.agents.builtin.compaction import Room
 from myagent.agents.builtin.conversation import Files, InMemory
@@ -24,6 +24,7 @@ from myagent.agents.builtin.mcp_config import McpServer, mcp_servers
 from myagent.agents.builtin.model_turn import COMPACT, ModelTurn, messages
 from myagent.agents.builtin.surroundings import surroundings
 from myagent.agents.rendering import JSON
+from myagent.agents.tools.background import Background, OwnTurn
 from myagent.agents.tools.workspace import FileFailed, Workspace, decoded
 from myagent.agents.work import Work
 from myagent.exceptions import AgentUnavailable, MyagentError
@@ -92,6 +93,8 @@ class ModelAgent(Agent):
         self._models: dict[str, str] = {}  # of the sessions that have one of their own
         self._offered: list[str] | None = None
         self._shown: dict[str, str] = {}  # what was last said of a session's AGENTS.md
+        self._outside: Outside | None = None
+        self._backgrounds: dict[str, Background] = {}  # by session
         self._info = AgentInfo(name="model")
 
     @property
@@ -158,6 +161,7 @@ class ModelAgent(Agent):
             files=self._files(turn.cwd),
             cover=self._cover,
             externals={} if self._mcp is None else self._mcp.tools(),
+            background=self._background_of(turn.session_id),
         )
         if trouble:
             await running.line(trouble)
@@ -165,6 +169,22 @@ class ModelAgent(Agent):
             self._shown[turn.session_id] = here.agents_file
             await running.line(here.agents_file or "AGENTS.md is gone")
         return await running.answer()
+
+    # --- what runs on after a turn ---------------------------------------------------------------------------------
+
+    def attend(self, outside: Outside) -> None:
+        self._outside = outside
+
+    def _background_of(self, session_id: str) -> Background | None:
+        """The commands that run on in a session, where they can be shown between turns."""
+        outside = self._outside
+        if outside is None:
+            return None
+
+        def speaks(background: Background) -> None:
+            outside.begin(session_id, OwnTurn(background, outside.quiet_seconds, self._work))
+
+        return self._backgrounds.setdefault(session_id, Background(speaks))
 
     # --- for clients that show what there is, as those of ACP ------------------------------------------------------
 
@@ -223,6 +243,8 @@ class ModelAgent(Agent):
 
     async def close(self) -> None:
         await self._work.close()
+        for background in self._backgrounds.values():
+            await background.close()
         servers, self._mcp = self._mcp, None
         if servers is not None:
             await servers.close()

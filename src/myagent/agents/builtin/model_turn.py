@@ -14,6 +14,7 @@ from myagent.agents.builtin import conversation
 from myagent.agents.builtin.compaction import SUMMARY_CHARACTERS, Room, compacted, summed_up
 from myagent.agents.builtin.conversation import Files
 from myagent.agents.showing import Showing
+from myagent.agents.tools.background import Background
 from myagent.agents.tools.credentials import Places
 from myagent.agents.tools.toolbox import External, Offer, Toolbox, Withdrawn
 from myagent.exceptions import MyagentError
@@ -43,13 +44,15 @@ class ModelTurn:
         files: Files,
         cover: Callable[[Any], Any],
         externals: Mapping[str, External],
+        background: Background | None = None,
     ) -> None:
         self._turn, self._endpoint, self._instructions, self._context = turn, endpoint, instructions, context
         self._room, self._files, self._cover = room, files, cover
         self._showing = Showing(io)
         places = Places(turn.credential_places)
         ways = (self._showing, io.ask, io.question)
-        self._toolbox = Toolbox(turn.cwd, turn.mode, *ways, turn.turn_id, externals, places)
+        self._background = background
+        self._toolbox = Toolbox(turn.cwd, turn.mode, *ways, turn.turn_id, externals, places, background)
         self._io = io
         self._name = turn.session_id  # of the conversation
         self._earlier: list[bytes] = []
@@ -64,6 +67,8 @@ class ModelTurn:
         """Carry the turn out; what of it can be remembered is, however it ends."""
         kept = None
         try:
+            if self._background is not None:
+                await self._background.attend(self._showing)
             if self._left_out:
                 await self.line(self._left_out.rstrip())
             await self._remember()
@@ -75,6 +80,10 @@ class ModelTurn:
             await self._showing.failed(str(error))
             end = TurnEnd("failed", 1, str(error))
         finally:
+            if self._background is not None:
+                if self._background.running:
+                    await self.line(f"still running in the background: {', '.join(self._background.running)}")
+                self._background.unattend()
             await self._showing.close_calls()
             kept = await self._keep()
         return replace(end, agent_session_id=kept or self._turn.agent_session_id)

@@ -25,7 +25,9 @@ from myagent.agents.rendering.bounds import cut
 from myagent.agents.showing import Showing
 from myagent.agents.tools import asking
 from myagent.agents.tools.asking import Ask
+from myagent.agents.tools.background import Background
 from myagent.agents.tools.credentials import Places
+from myagent.agents.tools.tail import Tail
 from myagent.agents.tools.tools import CommandProposal, FileProposal, Tools
 from myagent.agents.tools.workspace import ToolFailed
 from myagent.core.messages import PermissionMode
@@ -59,9 +61,23 @@ class Grep(Struct):
 
 class Bash(Struct):
     """Run a command line with /bin/sh at the top of the workspace. It has no terminal and no input, and whatever it
-    leaves running in the background is ended with it."""
+    leaves running is ended with it. One that is to go on while you do something else, such as a server, needs
+    `run_in_background`: you are told its name, by which BashOutput reads and BashStop ends it."""
 
     command: str
+    run_in_background: bool = False
+
+
+class BashOutput(Struct):
+    """Read what a command in the background has written since you last read it, and whether it has ended."""
+
+    name: str
+
+
+class BashStop(Struct):
+    """End a command in the background; tells what it had still written."""
+
+    name: str
 
 
 class Edit(Struct):
@@ -79,11 +95,11 @@ class Write(Struct):
     content: str
 
 
-Request = Read | Glob | Grep | Ask | Bash | Edit | Write
+Request = Read | Glob | Grep | Ask | Bash | BashOutput | BashStop | Edit | Write
 READING: tuple[type[Request], ...] = (Read, Glob, Grep)
-CHANGING: tuple[type[Request], ...] = (Bash, Edit, Write)
+CHANGING: tuple[type[Request], ...] = (Bash, BashOutput, BashStop, Edit, Write)
 _KINDS = {"Read": "read", "Glob": "search", "Grep": "search", "Bash": "execute", "Edit": "edit", "Write": "edit"}
-_KINDS["Ask"] = "other"
+_KINDS |= dict.fromkeys(("Ask", "BashOutput", "BashStop"), "other")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +174,10 @@ class Toolbox:
         turn_id: str,
         externals: Mapping[str, External] | None = None,
         places: Places | None = None,
+        background: Background | None = None,
     ) -> None:
         kinds = (*READING, Ask) if mode == "plan" else (*READING, Ask, *CHANGING)
+        self._background = background
         self._kinds: dict[str, type[Request]] = {kind.__name__: kind for kind in kinds}
         self._externals = {} if mode == "plan" else dict(externals or {})
         self._root, self._tools, self._showing, self._ask, self._question = (
@@ -215,8 +233,15 @@ class Toolbox:
                     return await self._look(shown_as, f"Grep {pattern} {path}", given, path, grep)
                 case Ask():
                     return await self._asked(shown_as, request)
+                case Bash(command, True):
+                    return await self._let_run(shown_as, await self._tools.bash(command, in_background=True))
                 case Bash(command):
                     return await self._command(shown_as, await self._tools.bash(command))
+                case BashOutput(name):
+                    return await self._read_output(shown_as, f"BashOutput {name}", given, self._commands().read(name))
+                case BashStop(name):
+                    stopped = await self._commands().stop(name)
+                    return await self._read_output(shown_as, f"BashStop {name}", given, stopped)
                 case Edit(path, old, new):
                     return await self._change(shown_as, await self._tools.edit(path, old, new))
                 case Write(path, content):
@@ -268,7 +293,7 @@ class Toolbox:
     async def _command(self, shown_as: str, proposal: CommandProposal) -> str:
         if (refusal := await self._leave(shown_as, proposal.call)) is not None:
             return await self._failed(shown_as, refusal)
-        output = _Tail(RESULT_CHARACTERS)
+        output = Tail(RESULT_CHARACTERS)
 
         async def heard(text: str) -> None:
             output.add(text)
@@ -278,6 +303,25 @@ class Toolbox:
         # What it wrote was shown as it came; said again here, a host would show it twice.
         await self._update(shown_as, "completed" if code == 0 else "failed", rawOutput={"exitCode": code})
         return f"exit code {code}\n{output.text}"
+
+    def _commands(self) -> Background:
+        if self._background is None:
+            raise ToolFailed("nothing can run in the background here")
+        return self._background
+
+    async def _let_run(self, shown_as: str, proposal: CommandProposal) -> str:
+        commands = self._commands()
+        if (refusal := await self._leave(shown_as, proposal.call)) is not None:
+            return await self._failed(shown_as, refusal)
+        name = commands.start(proposal)
+        await self._update(shown_as, "completed", rawOutput={"background": name})
+        return f"it runs in the background as {name}"
+
+    async def _read_output(self, shown_as: str, title: str, given: JSON, told: str) -> str:
+        """What was read; it was shown when it came."""
+        await self._announce(shown_as, title, "other", given, "in_progress")
+        await self._update(shown_as, "completed")
+        return _bounded(told)
 
     async def _external(self, shown_as: str, external: External, call: Call) -> str:
         try:
@@ -325,27 +369,6 @@ class Toolbox:
     async def _update(self, shown_as: str, status: str, **more: Any) -> None:
         update = {"sessionUpdate": "tool_call_update", "toolCallId": shown_as, "status": status}
         await self._showing.show(update | more)
-
-
-class _Tail:
-    """Text that comes in pieces, of which the end is kept."""
-
-    def __init__(self, characters: int) -> None:
-        self._characters, self._kept, self._lost = characters, "", 0
-
-    def add(self, text: str) -> None:
-        self._kept += text
-        if len(self._kept) > 2 * self._characters:
-            self._cut()
-
-    @property
-    def text(self) -> str:
-        self._cut()
-        return f"({self._lost:,} characters before this are left out)\n{self._kept}" if self._lost else self._kept
-
-    def _cut(self) -> None:
-        self._lost += max(0, len(self._kept) - self._characters)
-        self._kept = self._kept[-self._characters :]
 
 
 def _bounded(text: str) -> str:

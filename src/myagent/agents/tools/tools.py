@@ -37,6 +37,7 @@ from myagent.core.messages import Diff
 
 GREP_SECONDS = 10.0
 SHELL = "/bin/sh"
+RUNS_ON = "In the background: it runs on after this turn, until it ends or is stopped."
 TITLE_CHARACTERS = 80
 
 # Isolated (-I), so that no module in the workspace is imported; our own path comes after the standard library.
@@ -187,15 +188,16 @@ class Tools:
         """
         return await asyncio.to_thread(self._edit, path, old, new)
 
-    async def bash(self, line: str) -> CommandProposal:
-        """Propose to run a command line with `/bin/sh`, in the root of the workspace."""
+    async def bash(self, line: str, *, in_background: bool = False) -> CommandProposal:
+        """Propose to run a command line with `/bin/sh`, in the root of the workspace. `in_background`: it is to run on
+        after its turn, and whoever allows it is told so."""
         root, argv = self._workspace.root, (SHELL, "-c", line)
         plan = await asyncio.to_thread(command_plan, argv, cwd=root, env=child_environment())
         named = await asyncio.to_thread(self._names_credentials, line)
         call = ToolCall(
             tool_name="Bash",
-            input={"command": line},
-            text="\n\n".join(filter(None, (line, dependence(line, plan)))),
+            input={"command": line} | ({"run_in_background": True} if in_background else {}),
+            text="\n\n".join(filter(None, (line, RUNS_ON if in_background else "", dependence(line, plan)))),
             title=_title(line),
             kind="execute",
             plan=plan,
