@@ -15,6 +15,7 @@ from myagent.core.messages import Metadata
 from myagent.text.wording import one_line
 from myagent.tui import lists
 from myagent.tui.copying import copies, copy
+from myagent.tui.keeping import DELETE, Naming, deleting
 from myagent.tui.keys import OVER_QUESTION
 from myagent.tui.options import OptionPicker
 from myagent.tui.outbox import Outbox
@@ -102,6 +103,40 @@ class Actions(OptionPicker, App[int]):
             self.sessions.begins = key == lists.NEW_SESSION
 
         self._choose(lists.sessions(self.client.sessions.values(), self.session), chosen)
+
+    def _owned(self) -> Metadata | None:
+        """The session that is shown, where it is ours to keep."""
+        if self.client.role != "owner":
+            self._say("only the owner can rename, put away or delete a session", error=True)
+            return None
+        if self.metadata is None:
+            self._say("there is no session yet")
+        return self.metadata
+
+    def action_rename(self) -> None:
+        if (metadata := self._owned()) is None or len(self.screen_stack) > 1:
+            return
+
+        def named(name: str | None) -> None:
+            if name is not None:
+                self._send(lambda: self.client.rename(metadata.session_id, name))
+
+        self.push_screen(Naming(metadata.title), named)
+
+    def action_archive(self) -> None:
+        if (metadata := self._owned()) is not None:
+            self._send(lambda: self.client.archive(metadata.session_id, archived=not metadata.archived))
+            self._say("the session is back" if metadata.archived else "put away; the next prompt brings it back")
+
+    def action_delete(self) -> None:
+        if (metadata := self._owned()) is None:
+            return
+
+        def chosen(key: str) -> None:
+            if key == DELETE:
+                self._send(lambda: self.client.delete(metadata.session_id))
+
+        self._choose(deleting(metadata), chosen)
 
     def action_queue(self) -> None:
         metadata = self.metadata

@@ -29,6 +29,7 @@ from myagent.core.messages import (
     Prompt,
     RoleMessage,
     Rules,
+    SessionDeleted,
     SessionMetadata,
     TerminalState,
     Welcome,
@@ -167,6 +168,8 @@ class Attach(Times, Actions):
             case HostLink() if message.online == self._host_away:
                 self._host_away = not message.online
                 self._say("host is back" if message.online else f"host offline since {one_line(message.since or '')}")
+            case SessionDeleted():
+                self._deleted(message)
             case Ack():
                 self.outbox.acked(message)
             case Connections():
@@ -201,6 +204,13 @@ class Attach(Times, Actions):
                 pass
         if event.session_id == self.session:
             self.timeline.changed()
+
+    def _deleted(self, message: SessionDeleted) -> None:
+        """What is shown is gone: the latest of the others is shown instead."""
+        if message.session_id == self.session:
+            self._say(f"this session was deleted by {name_line(message.by)}")
+            left = max(self.client.sessions.values(), key=lambda each: each.updated_at, default=None)
+            self.sessions.open(None if left is None else left.session_id)
 
     def _refused(self, error: Error) -> None:
         self.outbox.refused(error)

@@ -103,6 +103,8 @@ NEW_SESSION = "new"
 def sessions(found: Iterable[Metadata], shown: str | None) -> Chooser:
     choices = [Choice(NEW_SESSION, "+ a new session")]
     for each in sorted(found, key=lambda each: each.updated_at, reverse=True):
+        if each.archived and each.session_id != shown:
+            continue
         mark = "*" if each.session_id == shown else " "
         choices.append(Choice(each.session_id, f"{mark} {each.state:9} {each.head:>6}  {one_line(each.title)}"))
     return Chooser("Sessions (* is shown)", choices)

@@ -12,6 +12,8 @@ import { Controls } from "./views/controls.js";
 import { byId, setText } from "./views/dom.js";
 import { drawEmpty } from "./views/empty.js";
 import { escapeLine } from "./parsing/escape.js";
+import { JoinForm } from "./views/join.js";
+import { KeepingDialog } from "./views/keeping.js";
 import { Notices } from "./views/notice.js";
 import * as panels from "./views/panels.js";
 import { OptionsBox } from "./views/options.js";
@@ -44,6 +46,10 @@ class Page {
       waiting: (say, seconds) => this.status({ state: "waiting", say: `${say}; next try in ${seconds} s` }),
       ended: (say, gone) => this.ended(say, gone),
     });
+    this.entry = new JoinForm((text) => this.credential.take(text), (label) => {
+      this.storage.setItem("myagent label", label);
+      this.join();
+    });
     this.view = new SessionView(byId("stream"), (id, query) => this.fetchEvents(id, query), () => this.drawEnds());
     this.search = new Search(this.view);
     this.controls = new Controls(this.view, () => this.draw());
@@ -54,6 +60,7 @@ class Page {
     this.rules = new RulesDialog((...what) => this.ask(...what));
     this.questions = new QuestionDialog(this.workspace.questions, (message, failed) => this.ask(message, () => {}, failed), () => this.now());
     this.people = new PeopleDialog(this.workspace, (...asked) => this.ask(...asked), (why) => this.prompts.note(why));
+    this.keeping = new KeepingDialog((...asked) => this.ask(...asked));
     this.options = new OptionsBox((name, value, failed) => this.ask({ type: "set_option", sessionId: this.session, name, value }, () => {}, failed));
     this.ownership = new OwnershipButtons(this.workspace, (...asked) => this.ask(...asked), (text) => this._say(text));
     this.notices = new Notices();
@@ -79,8 +86,8 @@ class Page {
     const pairing = takePairing(location, history);
     if (pairing !== null) return askToPair((name) => this._pair(pairing, name));
     const damaged = location.hash !== "" && !this.credential.takeFrom(location, history);
-    if (damaged) this.askToJoin("This link is damaged: what follows the # is no token. Ask for the link again.");
-    else if (this.credential.token === null) this.askToJoin("");
+    if (damaged) this.entry.show("This link is damaged: what follows the # is no token. Ask for the link again.");
+    else if (this.credential.token === null) this.entry.show("");
     else this.join();
   }
 
@@ -88,24 +95,15 @@ class Page {
     this.storage.setItem("myagent label", name);
     this.lasting.setItem("myagent label", name);
     if (this.credential.take(token)) this.join();
-    else this.askToJoin("This link is damaged: what follows the # is no token. Ask for the link again.");
+    else this.entry.show("This link is damaged: what follows the # is no token. Ask for the link again.");
   }
 
   join() {
-    byId("join").hidden = true;
-    byId("workspace").hidden = false;
+    this.entry.hide();
     const named = this.storage.getItem("myagent label") || this.lasting.getItem("myagent label");
     this.connection.label = named || deviceName();
     this.status({ state: "connecting" });
     this.connection.open();
-  }
-
-  askToJoin(why) {
-    byId("workspace").hidden = true;
-    byId("join").hidden = false;
-    setText(byId("join-why"), why);
-    byId("join-why").hidden = why === "";
-    byId("join-token").focus();
   }
 
   now() {
@@ -152,7 +150,7 @@ class Page {
     this.status({ state: "ended", say });
     if (gone) {
       this.credential.forget();
-      this.askToJoin(`${say[0].toUpperCase()}${say.slice(1)}.`);
+      this.entry.show(`${say[0].toUpperCase()}${say.slice(1)}.`);
     }
     this.draw();
   }
@@ -175,6 +173,10 @@ class Page {
       this.aside.delete(news.event.permissionRequestId);
     }
     if (news.kind === "asked") this._asked(news.event);
+    if (news.kind === "deleted" && news.event.sessionId === this.session) {
+      this.choose(this.workspace.listed[0]?.sessionId ?? null, { history: "replace" });
+      this._say(`The session was deleted by ${escapeLine(news.event.by)}`);
+    }
   }
 
   _asked({ request }) {
@@ -297,6 +299,7 @@ class Page {
     const session = workspace.sessions.get(this.session);
     panels.drawSessionHead(this.session === null && !owns ? { title: "No session yet", sessionId: "" } : session);
     this.options.draw(session, owns);
+    this.keeping.draw(session, owns);
     const nothing = connected && this.view.window.head === 0;
     drawEmpty({ empty: nothing, owns, workspace, cwd: escapeLine(session?.cwd ?? "") }, (text) => this.prompts.propose(text));
     panels.drawQueue(session, owns, (turnId) => this._cancel(turnId));
@@ -358,17 +361,6 @@ class Page {
   // --- who does what ---
 
   _listen() {
-    byId("join-form").addEventListener("submit", (event) => {
-      event.preventDefault();
-      const field = byId("join-token");
-      if (!this.credential.take(field.value)) {
-        this.askToJoin("This is neither a link with a token nor a token.");
-        return;
-      }
-      field.value = "";
-      this.storage.setItem("myagent label", byId("join-label").value.trim());
-      this.join();
-    });
     byId("new-session").addEventListener("click", () => {
       this.choose(null);
       this.fresh = true;

@@ -46,7 +46,7 @@ export class Workspace {
 
   /** Sessions, the latest first. */
   get listed() {
-    return [...this.sessions.values()].sort((a, b) => (a.updatedAt < b.updatedAt ? 1 : -1));
+    return [...this.sessions.values()].filter(({ archived }) => !archived).sort((a, b) => (a.updatedAt < b.updatedAt ? 1 : -1));
   }
 
   waitingIn(sessionId) {
@@ -126,6 +126,9 @@ export class Workspace {
         this._attention.delete(message.permissionRequestId);
         return asked ? [{ kind: "resolved", event: message, request: asked.event.request }] : [];
       }
+      case "session_deleted":
+        this.sessions.delete(message.sessionId);
+        return [{ kind: "deleted", event: message }];
       case "question":
         if (!message.pending && !this._pass(message)) return [];
         this.questions.set(message.questionId, message);
