@@ -70,7 +70,7 @@ async def test_a_form_is_filled_in_with_keys_checked_and_sent(room: Any) -> None
 
 
 async def test_keys_typed_before_the_form_was_there_answer_nothing(room: Any) -> None:
-    async with room() as here, here.sit(quiet=0.4) as anna:
+    async with room() as here, here.sit(quiet=2.0) as anna:
         await anna.prompt("go")
         play, answer = await asking(here, asked_form("Which?", FORM))
         await anna.until(lambda: dialog(anna) is not None)
