@@ -4,12 +4,16 @@ What a program uses is here, loaded when it is first asked for (docs/python.md):
 `Server` and `Settings` to embed a server, and the agents' port to write an agent of one's own.
 """
 
+from __future__ import annotations
+
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
+TYPE_CHECKING = False  # as that of `typing`, which takes longer to import than a command's help
 if TYPE_CHECKING:
+    from typing import Any
+
     from myagent.agents import Agent as Agent
     from myagent.agents import AgentInfo as AgentInfo
     from myagent.agents import Answer as Answer

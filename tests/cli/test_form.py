@@ -25,7 +25,7 @@ def test_a_choice_is_made_by_its_number(serve: Any, terminal: Any) -> None:
     assert "the agent asks:\n  | Which \\u{202e}one?" in shown and "\u202e".encode() not in screen.raw
     assert "warning:" in shown and "  1  red\n  2  blue" in shown
     screen.type("7\n")
-    assert "this is one of its choices" in field(screen, 2)
+    assert "this must be one of its choices" in field(screen, 2)
     screen.type("2\n")
     screen.read_until(SEND)
     screen.type("y\n")

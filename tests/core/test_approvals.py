@@ -175,6 +175,13 @@ def test_which_calls_need_several_people(text: str, kind: str, flags: tuple[str,
     assert read(text).needed(ToolCall("t", {}, "", kind=kind, flags=flags)) == needed
 
 
+@pytest.mark.parametrize("kind", ["read", "edit", "fetch", "think"])
+@pytest.mark.parametrize("given", [{"command": "rm -rf /"}, {"cmd": ["sh", "-c", "id"]}, {"script": "id"}])
+def test_a_call_that_holds_a_command_executes_whatever_its_kind_says(kind: str, given: dict[str, Any]) -> None:
+    assert read("2:execute").needed(ToolCall("t", given, "", kind=kind)) == 2
+    assert read("2:execute").needed(ToolCall("t", {"path": "a"}, "", kind=kind)) == 1  # the negative control
+
+
 @pytest.mark.parametrize(
     "text", ["", "0", "10", "-1", "x", "2:", "2:exec", "2,execute", "²", "2:execute, delete", "9" * 5000]
 )

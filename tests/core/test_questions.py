@@ -10,7 +10,7 @@ import pytest
 from myagent.core.forms import BadForm, as_sent, read
 from myagent.core.messages import AnswerMessage, ConnectionId, Scope, SessionId, UserMessage
 from myagent.core.ownership import OWNER_CREDENTIAL, Ownership, Seat
-from myagent.core.questions import CANCELLED, Given, asked_form, asked_url
+from myagent.core.questions import CANCELLED, Given, asked_form, asked_url, digest_of
 from myagent.core.refusals import AlreadyAnswered, BadMessage, NotOwner, UnknownQuestion
 from myagent.core.session import Session, Step
 
@@ -114,6 +114,10 @@ def test_what_cannot_be_asked_whole_is_not_asked(schema: Any) -> None:
     ("field", "may"),
     [
         ({"type": "string", "format": "password"}, False),
+        *(
+            ({"type": "string", "title": title}, False)
+            for title in ("SSH key", "Seed phrase", "OpenAI key", "PIN code")
+        ),
         ({"type": "string", "title": "Your passphrase"}, False),
         ({"type": "string", "title": "OpenAI API key"}, False),
         ({"enum": ["rotate the API key", "keep it"], "title": "Which password?"}, True),
@@ -223,3 +227,17 @@ def test_whoever_may_approve_may_answer_without_owning(scope: Scope, credential:
         ownership.admit(ConnectionId("other"), answer("decline"))
     with pytest.raises(NotOwner):  # the negative control: not all is open to them
         ownership.admit(ConnectionId("other"), UserMessage(id="t", prompt="go"))
+
+
+@pytest.mark.parametrize(
+    "name", ["github_token", "token", "secret", "aws_secret", "passwd", "pwd", "pin_code", "credentials", "2fa"]
+)
+def test_names_that_ask_for_a_secret(name: str) -> None:
+    with pytest.raises(BadForm):
+        read({"properties": {name: {"type": "string"}}})
+
+
+def test_what_is_kept_of_an_answer_says_nothing_without_its_key() -> None:
+    given = answer("accept", {"pin": 4242})
+    assert digest_of(given, b"one") == digest_of(given, b"one")
+    assert digest_of(given, b"one") != digest_of(given, b"another")

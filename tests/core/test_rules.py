@@ -276,3 +276,20 @@ def test_a_rule_that_would_have_matched_is_named_with_the_reason() -> None:
 def test_another_directory_is_another_matter() -> None:
     rule = made(bash("git status"), "exact")
     assert rules.judge(bash("git status"), [rule], cwd="/tmp", session_id="s1", now=NOW)[0] is None
+
+
+@pytest.mark.parametrize(
+    ("before", "line"),
+    [
+        ("git rebase main", "git rebase -x 'touch made' main"),
+        ("git clone here there", "git clone -u 'touch made' here there"),
+        ("git bisect start", "git bisect run touch made"),
+        ("git difftool main", "git difftool -x 'touch made' main"),
+        ("git submodule update", "git submodule foreach touch made"),
+        ("taskset 1", "taskset 1 sh -c 'touch made'"),
+        ("tar cf out.tar a", "tar cf out.tar '--checkpoint-action=exec=touch made' a"),
+    ],
+)
+def test_what_runs_what_follows_it_is_no_prefix(before: str, line: str) -> None:
+    offered = [each for each in rules.offers(bash(before), CWD, resolve=str) if each.match == "prefix"]
+    assert offered == [] or not allows(made(bash(before), "prefix", words=offered[0].words), bash(line))

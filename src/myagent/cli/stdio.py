@@ -22,8 +22,9 @@ class NoPipes(MyagentError):
 
 
 def check() -> None:
-    """Raises `NoPipes` where nobody can be at the other end: a file."""
-    if any(stat.S_ISREG(os.fstat(stream.fileno()).st_mode) for stream in (sys.stdin, sys.stdout)):
+    """Raises `NoPipes` where no client can be at the other end: a file, a terminal, /dev/null."""
+    modes = [os.fstat(stream.fileno()).st_mode for stream in (sys.stdin, sys.stdout)]
+    if any(stat.S_ISREG(mode) or stat.S_ISCHR(mode) for mode in modes):
         raise NoPipes
 
 

@@ -12,7 +12,7 @@ the agent's. No rule stands in for a person, and no answer that the agent itself
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -25,6 +25,7 @@ from myagent.exceptions import MyagentError
 MOST = 9  # people that one request can need
 # The kinds of calls that an agent can name. Any other, and `other`, says nothing: such a call is never left out.
 KINDS = ("read", "edit", "delete", "move", "search", "execute", "think", "fetch", "switch_mode")
+COMMANDS = ("command", "cmd", "commands", "script", "argv", "args", "shell", "code")  # names of what is run
 UNSAID = frozenset({"contradicts", "unspecified"})  # flags of a call whose kind is not to be believed
 
 
@@ -37,8 +38,14 @@ class ApproveBy:
 
     def needed(self, call: ToolCall) -> int:
         """How many people this call needs."""
-        one = self.kinds and call.kind in KINDS and call.kind not in self.kinds and not UNSAID.intersection(call.flags)
+        named = {call.kind, "execute"} if _holds_command(call) else {call.kind}
+        one = self.kinds and named <= {*KINDS} and not named & self.kinds and not UNSAID.intersection(call.flags)
         return 1 if one else self.people
+
+
+def _holds_command(call: ToolCall) -> bool:
+    """Whether a call's input has a command to run, whatever its kind says."""
+    return isinstance(call.input, Mapping) and any(name in call.input for name in COMMANDS)
 
 
 class UnusableApproveBy(MyagentError):

@@ -24,7 +24,10 @@ NO_SECRETS = (
 )
 _SECRET = re.compile(
     r"(?i)pass[-_ ]?(word|wort|phrase|code)|(api|secret|private|access|encryption|licen[cs]e)[-_ ]?key|"
-    r"(access|auth|bearer|api|refresh)[-_ ]?token|client[-_ ]?secret|credit[-_ ]?card|\b(PIN|OTP|CVV)\b"
+    r"(access|auth|bearer|api|refresh|github|gitlab|npm|session)[-_ ]?token|"
+    r"^(token|secret|pass|pwd|passwd|2fa|mfa|totp)$|"
+    r"passwd|client[-_ ]?secret|_secret\b|credential|credit[-_ ]?card|(ssh|openai|aws|gpg)[-_ ]?key|seed[-_ ]?phrase|"
+    r"mnemonic|\b(PIN|OTP|CVV)([-_ ]?code)?\b"
 )
 
 Kind = Literal["string", "number", "integer", "boolean", "array"]
@@ -82,7 +85,7 @@ class Field:
                 if not isinstance(value, str):
                     return "is a text"
                 if self.choices:
-                    return None if value in {each.const for each in self.choices} else "is one of its choices"
+                    return None if value in {each.const for each in self.choices} else "must be one of its choices"
                 if len(value) > TEXT_CHARACTERS:
                     return f"has at most {TEXT_CHARACTERS} characters"
                 if self.required and not value:

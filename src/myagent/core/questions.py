@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -106,8 +107,8 @@ class QuestionResolution(msgspec.Struct, frozen=True):
     outcome: QuestionOutcome
     digest: str = ""
 
-    def repeats(self, message: AnswerMessage) -> bool:
-        return message.action == self.outcome and digest_of(message) == self.digest
+    def repeats(self, message: AnswerMessage, key: bytes) -> bool:
+        return message.action == self.outcome and digest_of(message, key) == self.digest
 
 
 class OpenQuestions(msgspec.Struct, frozen=True):
@@ -128,12 +129,12 @@ class OpenQuestions(msgspec.Struct, frozen=True):
         """Whether a question is open here, or was."""
         return question_id in (*(each.question_id for each in self.open), *(each.question_id for each in self.closed))
 
-    def check_repeated(self, message: AnswerMessage) -> None:
+    def check_repeated(self, message: AnswerMessage, key: bytes) -> None:
         """Whether an answer to what is not open was given before. Raises `UnknownQuestion`, `AlreadyAnswered`."""
         before = next((each for each in self.closed if each.question_id == message.question_id), None)
         if before is None:
             raise UnknownQuestion
-        if not before.repeats(message):
+        if not before.repeats(message, key):
             raise AlreadyAnswered(before.outcome)
 
     def without(self, question: OpenQuestion, outcome: QuestionOutcome, digest: str) -> OpenQuestions:
@@ -143,6 +144,6 @@ class OpenQuestions(msgspec.Struct, frozen=True):
         return OpenQuestions(left, closed[-RESOLUTIONS:])
 
 
-def digest_of(message: AnswerMessage) -> str:
-    """What makes two answers the same."""
-    return hashlib.sha256(msgspec.json.encode(message.content, order="deterministic")).hexdigest()
+def digest_of(message: AnswerMessage, key: bytes) -> str:
+    """What makes two answers the same. It is stored, and tells nobody who has not the key what was answered."""
+    return hmac.new(key, msgspec.json.encode(message.content, order="deterministic"), hashlib.sha256).hexdigest()

@@ -44,11 +44,13 @@ _SHELLS = {"sh", "bash", "dash", "zsh"}
 _RUNNERS = re.compile(
     r"(ba|da|z|fi|k|c|tc|tcl)?sh|busybox|env|sudo|doas|su|xargs|nohup|nice|ionice|time|timeout|setsid|stdbuf|exec|eval|"
     r"command|builtin|source|\.|\.\.|trap|ssh|perl|ruby|node|deno|bun|php|lua|[gm]?awk|expect|find|parallel|watch|script|"
-    r"[sl]trace|gdb|chroot|unshare|nsenter|flock|docker|podman|kubectl|npx|uvx|pipx|(python|pypy)[0-9.]*"
+    r"[sl]trace|gdb|chroot|unshare|nsenter|flock|docker|podman|kubectl|npx|uvx|uv|pipx|(python|pypy)[0-9.]*|"
+    r"taskset|setpriv|runuser|pkexec|systemd-run|fakeroot|chrt|prlimit|setarch|coproc|if|while|until|tar|bsdtar|zip|rsync"
 )
 # Members of a tool's input, beside the command, that change nothing of what it does.
 _HARMLESS = {"command", "cmd", "description", "timeout", "timeout_ms"}
 _DIRECTORY = {"cwd", "workdir", "working_directory"}
+_GIT_RUNS = {"config", "rebase", "bisect", "difftool", "mergetool", "submodule", "filter-branch", "hook", "maintenance"}
 _GIT_OPTIONS = (
     "--config-env", "--exec-path", "--git-dir", "--work-tree", "--upload-pack", "--receive-pack", "--exec", "--output",
     "--open-files-in-pager", "--extcmd", "--template", "--ext-diff", "--textconv",
@@ -223,7 +225,7 @@ def _runs_anything(words: Sequence[str], call: ToolCall) -> bool:
 
 
 def _configures_git(word: str) -> bool:
-    if word == "config" or re.match(r"-[cO]", word):
+    if word in _GIT_RUNS or re.match(r"-[cOxu]", word):
         return True
     name = word.partition("=")[0]  # git takes any beginning of an option that is the only one
     return (

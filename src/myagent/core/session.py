@@ -313,14 +313,17 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             return Given("cancel", reason="the question is too large to be shown to anybody")
         return Step(replace(self, questions=self.questions.asked(event)), (event,))
 
-    def answer(self, message: AnswerMessage, *, by: str, matches: Matches | None = None) -> Step | None:
-        """Take an answer, once; `None` if it was given before, and was the same."""
+    def answer(
+        self, message: AnswerMessage, *, by: str, matches: Matches | None = None, key: bytes = b""
+    ) -> Step | None:
+        """Take an answer, once; `None` if it was given before, and was the same. `key`: what is kept to tell that says
+        nothing without it."""
         question = self.questions.find(message.question_id)
         if question is None:
-            self.questions.check_repeated(message)
+            self.questions.check_repeated(message, key)
             return None
         given = question.take(message, matches)
-        return self._answered(question, given.action, by=by, reason=None, digest=digest_of(message))
+        return self._answered(question, given.action, by=by, reason=None, digest=digest_of(message, key))
 
     def cancel_question(self, question_id: str, *, by: str, reason: str) -> Step | None:
         """Close a question that nobody answered: it expired, or its agent took it back; `None` if it is not open."""

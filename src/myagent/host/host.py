@@ -50,7 +50,7 @@ from myagent.core.messages import (
     Who,
 )
 from myagent.core.ownership import MAY, Change, Ownership, Seat, told
-from myagent.core.refusals import NotAllowed, Refused, UnknownSession
+from myagent.core.refusals import BadMessage, NotAllowed, Refused, UnknownSession
 from myagent.core.session import Session
 from myagent.delivery.fanout import Fanout
 from myagent.delivery.window import Window
@@ -264,6 +264,8 @@ class Host:
         self._epochs.keep_ahead()
         self.ownership.heard(peer.connection_id)
         self.ownership.admit(peer.connection_id, message)
+        if self.redactor.text(message.id) != message.id:
+            raise BadMessage("the id holds a secret")
         match message:
             case Ping():
                 peer.send(encode(Pong(id=message.id)))
@@ -314,12 +316,9 @@ class Host:
                 owns = self.ownership.role(peer.connection_id) == "owner"
                 if not owns:
                     self._slot.refuse_the_agent(peer)
-                self._in_order(
-                    peer,
-                    message.id,
-                    partial(self._turns.cancel_for, peer, message, actor, running_only=not owns),
-                    unstored=partial(self._turns.halt, message.session_id, message.turn_id, actor),
-                )
+                cancel = partial(self._turns.cancel_for, peer, message, actor, running_only=not owns)
+                halt = partial(self._turns.halt, message.session_id, message.turn_id, actor)
+                self._in_order(peer, message.id, cancel, unstored=halt)
             case Keep():
                 self._check_session(peer, message.session_id)
                 self._slot.refuse_the_agent(peer)

@@ -13,7 +13,7 @@ from myagent.core.choices import Choice, with_choice
 from myagent.core.codec import encode
 from myagent.core.display import escape
 from myagent.core.messages import Ack, OptionSet, SessionId, SetOption, UserMessage
-from myagent.core.refusals import AgentRefused, NotAllowed, OptionNotOffered
+from myagent.core.refusals import AgentRefused, NotAllowed, OptionNotOffered, UnknownSession
 from myagent.core.session import Session, Step
 from myagent.core.session_choices import chosen, taken_back
 from myagent.exceptions import AgentUnavailable
@@ -30,7 +30,9 @@ class Options:
 
     async def set(self, peer: Peer, message: SetOption, actor: Mapping[str, Any]) -> None:
         """Store a choice once, and have the agent told; the store's lock is held. Raises `Refused`."""
-        session = self._store.sessions[message.session_id]
+        session = self._store.sessions.get(message.session_id)
+        if session is None:  # it was deleted meanwhile
+            raise UnknownSession
         choice = self._looked_up(session, message.name, message.value)
         step = chosen(session, choice, message_id=message.id, by=name_of(peer), now=self._store.stamp())
         ack = encode(Ack(id=message.id, session_id=message.session_id, duplicate=step is None))
@@ -86,9 +88,13 @@ class Options:
             except AgentUnavailable as error:
                 reason = escape(str(error))
                 async with self._store.lock:
-                    session = self._store.sessions[message.session_id]
+                    session = self._store.sessions.get(message.session_id)  # it may have been deleted since
                     stamp = self._store.stamp()
-                    step = taken_back(session, choice, message_id=message.id, reason=reason, now=stamp)
+                    step = (
+                        None
+                        if session is None
+                        else taken_back(session, choice, message_id=message.id, reason=reason, now=stamp)
+                    )
                     if step is not None:
                         await self._take_back(step, choice)
                 peer.refuse(message.id, AgentRefused(reason))

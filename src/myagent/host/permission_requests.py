@@ -135,7 +135,7 @@ class PermissionRequests:
         request_id = message.permission_request_id
         sessions = self._store.sessions.values()
         session = next((each for each in sessions if each.knows_request(request_id)), None)
-        if session is None:
+        if session is None or not watches(peer, session.session_id):
             raise UnknownRequest
         question = self._open.get(request_id)
         if question is not None and question.denied:

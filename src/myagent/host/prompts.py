@@ -43,8 +43,6 @@ class Prompts:
         """What needs nothing stored. That its session exists is the caller's. Raises `Refused`."""
         if isinstance(message, UserMessage) and len(message.prompt.encode()) > self._settings.limits.prompt_bytes:
             raise TooLarge("the prompt", self._settings.limits.prompt_bytes)
-        if self._redactor.text(message.id) != message.id:
-            raise BadMessage("the id holds a secret")
         if isinstance(message, UserMessage):
             if not message.prompt.strip():
                 raise BadMessage("the prompt is blank", message.id)

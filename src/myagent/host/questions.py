@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ class Questions:
         self._timeout = timeout  # seconds until an unanswered question is cancelled
         self._nobody_asked = nobody_asked
         self._open: dict[str, Waiting] = {}
+        self._key = secrets.token_bytes(32)  # of what is kept to tell a repeated answer; it ends with the process
         store.question_resolved = self.resolved
 
     async def ask(self, session_id: SessionId, turn_id: str, asked: Asked) -> Given:
@@ -96,7 +98,7 @@ class Questions:
         waits = self._open.get(message.question_id)
         if waits is not None and waits.refused is not None and waits.refused != message.action:
             raise AlreadyAnswered(waits.refused)
-        step = session.answer(message, by=name_of(peer), matches=holds)
+        step = session.answer(message, by=name_of(peer), matches=holds, key=self._key)
         ack = encode(Ack(id=message.id, session_id=session.session_id, duplicate=step is None))
 
         def stored(_: list[Stored]) -> None:
@@ -121,11 +123,11 @@ class Questions:
         if waiting.refused is not None:
             return done if waiting.refused == message.action else None
         by, session_id = name_of(peer), waiting.session_id
-        self._store.sessions[session_id].answer(message, by=by, matches=holds)
+        self._store.sessions[session_id].answer(message, by=by, matches=holds, key=self._key)
 
         async def store() -> None:
             async with self._store.lock:
-                step = self._store.sessions[session_id].answer(message, by=by, matches=holds)
+                step = self._store.sessions[session_id].answer(message, by=by, matches=holds, key=self._key)
                 if step is not None:
                     await self._store.commit(step, fact=True, actor=actor)
 

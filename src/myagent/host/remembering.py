@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from collections.abc import Mapping
@@ -23,6 +24,10 @@ from myagent.exceptions import MyagentError
 from myagent.host.peer import Peer, name_of
 from myagent.host.session_store import SessionStore, iso, now
 from myagent.redaction.redactor import Redactor
+
+ONE_SESSION = "this connection watches one session, and makes and ends no rules beyond it"
+
+_log = logging.getLogger(__name__)
 
 
 class Book(Protocol):
@@ -51,6 +56,7 @@ class Remembering:
         self._book = book
         self._store = store
         self._redactor = redactor
+        store.erases.append(self.forget_gone)
 
     def judge(self, call: ToolCall, session: Session, time: datetime) -> Verdict:
         """Look at a request before it is put; the store's lock is held."""
@@ -60,6 +66,16 @@ class Remembering:
             call, self._book.live(), cwd=session.cwd, session_id=session.session_id, now=iso(time), resolve=_leads
         )
         return Verdict(rule, () if rule else rules.offers(call, session.cwd, resolve=_leads), missed)
+
+    async def forget_gone(self) -> None:
+        """End the rules of sessions that were deleted."""
+        rows = self._book.live() if self._book else []
+        gone = [each.rule_id for each in rows if each.session_id not in (None, *self._store.sessions)]
+        if self._book is not None and gone:
+            try:
+                self._book.revoke(gone)
+            except OSError as error:  # they count no more; the file has them until its next change
+                _log.warning("the rules of a deleted session are still in the file: %s", error.strerror or error)
 
     def used(self, rule: Rule, session: Session, request_id: str, turn_id: str) -> bytes:
         """The audit's record of a rule that allowed something."""
@@ -76,6 +92,8 @@ class Remembering:
         assert message.decision.remember is not None
         if self._book is None:
             raise NotAllowed("this server keeps no rules")
+        if peer.cursor.session_id is not None and message.decision.remember.scope != "session":
+            raise NotAllowed(ONE_SESSION)
         rule = rules.make(
             call, _with_utc(message.decision.remember), cwd=session.cwd, rule_id=secrets.token_hex(4),
             session_id=session.session_id, stamp=iso(time), made_by=name_of(peer),
@@ -102,9 +120,12 @@ class Remembering:
 
     def receive(self, peer: Peer, message: ListRules | RevokeRule, actor: Mapping[str, Any]) -> None:
         """List the rules, or end one at once. Raises `Refused`."""
+        seen = [each for each in (self._book.live() if self._book else []) if _sees(peer, each)]
         if isinstance(message, ListRules):
-            peer.send(encode(Rules(id=message.id, rules=self._book.live() if self._book else [])))
+            peer.send(encode(Rules(id=message.id, rules=seen)))
             return
+        if peer.cursor.session_id is not None and message.rule_id not in [each.rule_id for each in seen]:
+            raise NotAllowed(ONE_SESSION)
         try:
             gone = self._book.revoke([message.rule_id]) if self._book else []
         except OSError:
@@ -113,6 +134,12 @@ class Remembering:
         if gone:
             self._store.record("rule_revoked", {**actor, "rule": message.rule_id})
         peer.send(encode(Ack(id=message.id, duplicate=not gone)))
+
+
+def _sees(peer: Peer, rule: Rule) -> bool:
+    """Whether a rule is shown to a connection: to one that watches one session, those of that session."""
+    only = peer.cursor.session_id
+    return only is None or rule.session_id == only
 
 
 def _leads(path: str) -> str:

@@ -58,6 +58,8 @@ OWN_FIELDS = frozenset(
 )
 OPEN_FIELDS = frozenset(("input", "update", "agentState", "agent_state"))  # what is below is the agent's, its names too
 GIVEN_FIELDS = frozenset(("reclaimToken",))  # a secret that is told to whom it belongs
+CUT_END = " more characters)"  # of a text that an adapter has cut, see `agents/rendering/bounds`
+BEGINNING = 6  # characters of a secret that may stand before such a cut at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,8 @@ class Redactor:
     def may_hold(self, text: str) -> bool:
         """Whether the text could have a secret of ours or of a known form: fast, and never wrongly false."""
         return (
-            any(each in text for each in self._literals)
+            CUT_END in text
+            or any(each in text for each in self._literals)
             or any(each.search(text) for each in self._spotters)
             or (self.known and private_keys.may_hold(text))
         )
@@ -177,7 +180,16 @@ class Redactor:
         if self.known:
             keys = PrivateKeys(MASK)
             text = keys.feed(text) + keys.flush()
-        return self.full.sub(MASK, text)
+        text = self.full.sub(MASK, text)
+        return self._by_beginning(text) if text.endswith(CUT_END) else text
+
+    def _by_beginning(self, text: str) -> str:
+        """A text that an adapter has cut, without the beginning of a secret that stood across the cut."""
+        head, mark, rest = text.rpartition("…")
+        tail = self.partial.search(head, self.last_run(head, 0))
+        if not mark or tail is None or len(tail.group()) < BEGINNING:
+            return text
+        return f"{head[: tail.start()]}{MASK}{mark}{rest}"
 
     def _covered(self, value: Any, cover_all: Callable[[str], str], *, ours: bool = False) -> Any:
         """The same data with every string of it covered. However deep others nest it, no stack grows."""

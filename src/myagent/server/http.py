@@ -96,7 +96,8 @@ class Answers:
             case "device":
                 return self._device(call)
             case "metrics":
-                if call.credential is not None and call.credential.scope != "owner":
+                found = call.credential
+                if found is not None and (found.scope != "owner" or found.session_id is not None):
                     raise Rejected(403, "owner only")
                 return _response(200, await self._measures.exposition(self._host), METRICS_TYPE)
             case _:
@@ -111,7 +112,8 @@ class Answers:
         if call.takes_gzip:
             own["Content_Encoding"] = "gzip"
         body = file.gzipped if call.takes_gzip else file.body
-        return _response(200, body, file.content_type, policy=page_policy(), cache=file.cache, **own)
+        policy = page_policy() if file.content_type.startswith("text/html") else DATA_POLICY
+        return _response(200, body, file.content_type, policy=policy, cache=file.cache, **own)
 
     def _ticket(self, call: Call) -> Response:
         assert call.credential is not None
