@@ -56,6 +56,15 @@ class Seen:
         return found
 
 
+async def heard_by_the_agent(server: Program, session: str, count: int) -> None:
+    """Wait until the agent has said of so many answers that it has them: else it may be told to stop before."""
+    wire, said = await Wire.open(server.port, server.token, f"?session={session}&after=0&role=follower"), ""
+    while len(_HEARD.findall(said)) < count:
+        message = await wire.receive()
+        said += message["chunk"] if message["type"] == "agent_stdout" else ""
+    wire.abort()
+
+
 async def come_back(server: Program, session: str) -> Wire:
     while (owner := await Wire.open(server.port, server.token, f"?session={session}")).role != "owner":
         await owner.close()  # the one before has not been missed yet
@@ -126,6 +135,7 @@ async def ask_on(directory: Path, seed: int, fault: Fault, module: tuple[str, ..
                 reply = await owner.answer(await say(owner, question, again))
                 if reply["type"] != expected or (expected == "error" and reply["code"] != "already_answered"):
                     seen.wrong.append(f"an answer after the answer: {reply}")
+            await heard_by_the_agent(server, session, len(seen.given))
             await order({"do": "idle"})
             await owner.until("terminal_state", id=question["id"])
         await owner.close()
