@@ -16,7 +16,7 @@ VIBE := mistral-vibe==3.0.2
 NEWER_PYTHON ?= python3.13
 
 .DEFAULT_GOAL := help
-.PHONY: help test demo lint types coverage mutation faults agents editors conformance fuzz audit bench screenshots constraints \
+.PHONY: help test again demo lint types coverage mutation faults agents editors conformance fuzz audit bench screenshots constraints \
   release clean
 
 help:  ## this list
@@ -34,6 +34,11 @@ $(STAMP): $(RUNS)
 
 test: $(STAMP) lint types  ## set up, lint, check types, run the whole suite
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations=10
+
+again: $(STAMP)  ## what failed in `make test`, three times and alone: a fault fails again, a test that lost a race does not
+	$(BIN)/python -c 'import json; print(*json.load(open(".pytest_cache/v/cache/lastfailed")), sep="\n")' > .pytest_cache/failed
+	@echo "failed once, and tried again:"; cat .pytest_cache/failed; grep -c :: .pytest_cache/failed | grep -qx '[123]'
+	for run in 1 2 3; do $(BIN)/python -m pytest @.pytest_cache/failed || exit 1; done
 
 lint: $(STAMP)  ## ruff: format and rules
 	$(BIN)/ruff format --check .

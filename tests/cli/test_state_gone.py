@@ -48,7 +48,8 @@ def read_until(serving: Serving, words: str) -> str:
 
 
 def delete(directory: Path) -> None:
-    shutil.rmtree(directory / ".myagent")
+    while (directory / ".myagent").exists():  # the server may lay a file in it just then
+        shutil.rmtree(directory / ".myagent", ignore_errors=True)
 
 
 def move_away(directory: Path) -> None:
@@ -60,7 +61,7 @@ def replace(directory: Path) -> None:
     shutil.copytree(
         directory / ".myagent", directory / "copy", ignore=lambda where, names: [n for n in names if "sock" in n]
     )
-    shutil.rmtree(directory / ".myagent")
+    delete(directory)
     (directory / "copy").rename(directory / ".myagent")
 
 
