@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from myagent.core.display import escape
+from myagent.core.look_alikes import skeleton
 
 FIELDS = 64  # of one form; nobody fills in more
 CHOICES = 256  # of one field
@@ -27,7 +28,8 @@ _SECRET = re.compile(
     r"(access|auth|bearer|api|refresh|github|gitlab|npm|session)[-_ ]?token|"
     r"^(token|secret|pass|pwd|passwd|2fa|mfa|totp)$|"
     r"passwd|client[-_ ]?secret|_secret\b|credential|credit[-_ ]?card|(ssh|openai|aws|gpg)[-_ ]?key|seed[-_ ]?phrase|"
-    r"mnemonic|\b(PIN|OTP|CVV)([-_ ]?code)?\b"
+    r"mnemonic|\b(PIN|OTP|CVV)([-_ ]?code)?\b|"
+    r"kennwort|contrase[nñ]a|mot de passe|\bsenha\b|wachtwoord|hasło|пароль|密码|密碼|パスワード|비밀번호"
 )
 
 Kind = Literal["string", "number", "integer", "boolean", "array"]
@@ -149,7 +151,8 @@ _BOUNDS = {
 
 def asks_secret(text: str) -> bool:
     """Whether what stands beside a place for free text reads as if a secret belonged there."""
-    return _SECRET.search(text) is not None
+    seen = "".join(sign for sign in text if sign.isprintable() or sign in "\n ")
+    return any(_SECRET.search(each) for each in (seen, skeleton(seen)))
 
 
 def read(schema: Any, *, shown: Callable[[str], str] = escape) -> Form:
