@@ -77,35 +77,35 @@ class Field:
         """Why a value is none for this field, in words; `None`: it is. Nothing of the value is repeated."""
         match self.kind:
             case "boolean":
-                return None if isinstance(value, bool) else "is yes or no"
+                return None if isinstance(value, bool) else "must be yes or no"
             case "number" | "integer":
                 whole = type(value) is int
                 if not whole and (self.kind == "integer" or type(value) is not float or not math.isfinite(value)):
-                    return "is a whole number" if self.kind == "integer" else "is a number"
+                    return "must be a whole number" if self.kind == "integer" else "must be a number"
                 return self._outside(value, "")
             case "string":
                 if not isinstance(value, str):
-                    return "is a text"
+                    return "must be a text"
                 if self.choices:
                     return None if value in {each.const for each in self.choices} else "must be one of its choices"
                 if len(value) > TEXT_CHARACTERS:
-                    return f"has at most {TEXT_CHARACTERS} characters"
+                    return f"must have at most {TEXT_CHARACTERS} characters"
                 if self.required and not value:
                     return "is required"
                 fits = self.pattern is None or matches is None or matches(self.pattern, value)
-                return self._outside(len(value), " characters") if fits else f"matches {escape(self.pattern or '')}"
+                return self._outside(len(value), " characters") if fits else f"must match {escape(self.pattern or '')}"
             case "array":
                 if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-                    return "is a list of its choices"
+                    return "must be a list of its choices"
                 if len(set(value)) != len(value) or not set(value) <= {each.const for each in self.choices}:
-                    return "is a list of its choices, each once"
+                    return "must be a list of its choices, each once"
                 return self._outside(len(value), " choices")
 
     def _outside(self, size: float, unit: str) -> str | None:
         if self.least is not None and size < self.least:
-            return f"is at least {self.least:g}{unit}" if not unit else f"has at least {self.least:g}{unit}"
+            return f"must be at least {self.least:g}{unit}" if not unit else f"must have at least {self.least:g}{unit}"
         if self.most is not None and size > self.most:
-            return f"is at most {self.most:g}{unit}" if not unit else f"has at most {self.most:g}{unit}"
+            return f"must be at most {self.most:g}{unit}" if not unit else f"must have at most {self.most:g}{unit}"
         return None
 
 
