@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 from pathlib import Path
 
 import acp
@@ -107,6 +108,26 @@ async def test_a_server_that_is_killed_and_started_again_loses_and_doubles_nothi
         lines = live.splitlines()
         assert lines == [f"line {number}" for number in range(1, len(lines) + 1)]
         await starting.__aexit__(None, None, None)
+
+
+async def test_a_server_that_comes_back_at_another_port_is_found_beneath_the_editor(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("hello\n")
+    async with process(tmp_path) as (server, _):
+        starting = editor(tmp_path)
+        side = await starting.__aenter__()
+        session = await side.open(tmp_path)
+        await side.prompt(session, "read a.txt")
+        with socket.socket() as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            await server.stop(signal.SIGKILL)
+            taken.bind(("127.0.0.1", server.port))
+            async with process(tmp_path) as (second, _):
+                assert second.port != server.port
+                await side.prompt(session, "read a.txt")
+                assert side.said() == "hello\nhello\n"
+                listed = await side.connection.list_sessions(cwd=str(tmp_path))
+                assert [each.session_id for each in listed.sessions] == [session]
+                await starting.__aexit__(None, None, None)
 
 
 async def test_serve_starts_a_server_that_ends_with_the_editor_also_when_that_is_killed(tmp_path: Path) -> None:

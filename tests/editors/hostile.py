@@ -45,7 +45,12 @@ SHAPES: list[Row] = [
         b'{"jsonrpc":"2.0","id":-99999999999999999999,"method":"x"}', b'{"jsonrpc":"2.0","id":1,"method":null}',
         b'{"jsonrpc":"2.0","id":1,"method":1}', b'{"jsonrpc":"2.0","id":1,"method":["session/list"]}',
         b'{"jsonrpc":"2.0","id":1,"method":{"a":1}}', b'{"jsonrpc":"2.0","method":7}', b'{"jsonrpc":"2.0","params":{}}',
-        b'{"jsonrpc":"2.0","id":1.0,"result":null}',
+        b'{"jsonrpc":"2.0","id":1.0,"result":null}', b'{"jsonrpc":"2.0","id":7,"id":8,"method":"session/list"}',
+        b'{"jsonrpc":"2.0","id":7,"method":"session/list","method":"session/new","params":{"cwd":"/w"}}',
+        b'{"jsonrpc":"2.0","id":7,"method":"session/list","params":{"cwd":"/a","cwd":"/w"}}',
+        b'{"jsonrpc":"2.0","id":7,"method":"session/list","params":{"_meta":{"a":[{"b":1,"b":1}]}}}',
+        b'{"jsonrpc":"2.0","id":1,"result":{"outcome":{"outcome":"selected","optionId":"deny","optionId":"allow"}}}',
+        b'{"jsonrpc":"2.0","method":"session/cancel","params":{"sessionId":"s","session\\u0049d":"x"}}',
     )
 ]  # fmt: skip
 

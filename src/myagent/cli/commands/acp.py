@@ -126,9 +126,10 @@ async def _joined(
         reconnect=True,
         insecure_plain=arguments.insecure_plain,
         on_state=editor.state_changed,
+        locate=await asyncio.to_thread(target.locating, arguments),
     )
     await stack.enter_async_context(client)
-    return Front(client, side, incoming, write, partial(_sessions, address, token))
+    return Front(client, side, incoming, write, lambda: _sessions(*client.server))
 
 
 def _runs_here() -> bool:
