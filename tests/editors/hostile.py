@@ -58,7 +58,7 @@ METHODS: list[Row] = [
     (_call(name, {}), UNKNOWN)
     for name in (
         "", " ", "session", "session/", "session/New", "SESSION/NEW", "session/new ", " session/new", "session/fork",
-        "session/attach", "session/detach", "session/set_model", "session/update", "session/request_permission",
+        "session/promote", "session/set_model", "session/update", "session/request_permission",
         "session/cancel", "$/cancel_request", "initialized", "shutdown", "exit", "rpc.discover", "logout",
         "fs/read_text_file", "fs/write_text_file", "terminal/create", "elicitation/create", "providers/list",
         "nes/start", "_zed.dev/x", "x" * 100_000, "\u202esession/new", "session\x00new", "__init__", "../session/new",
@@ -79,6 +79,11 @@ SESSIONS: list[Row] = [
     *((_call("session/resume", {"sessionId": "s", "cwd": each, "mcpServers": []}), PARAMS) for each in ODD),
     *((_call("session/list", {"cwd": each}), PARAMS) for each in ODD if each is not None),
     *((_call("session/close", {"sessionId": each}), GONE if isinstance(each, str) else PARAMS) for each in ODD),
+    *((_call("session/attach", {"sessionId": each}), PARAMS) for each in NO_NAMES),
+    *((_call("session/attach", {"sessionId": "s", "role": each}), PARAMS) for each in ODD if each),
+    *((_call("session/attach", {"sessionId": "s", "historyPolicy": each}), PARAMS) for each in ODD if each),
+    (_call("session/attach", {"sessionId": "s", "cwd": "elsewhere"}), PARAMS),
+    *((_call("session/detach", {"sessionId": each}), -32001 if isinstance(each, str) else PARAMS) for each in ODD),
     *((_call("session/set_mode", {"sessionId": "s", "modeId": each}), PARAMS) for each in ODD),
     (_call("session/set_mode", {"sessionId": "other", "modeId": "plan"}), GONE),
     (_call("session/set_config_option", {"sessionId": "s", "configId": "x", "value": 1}), PARAMS),

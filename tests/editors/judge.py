@@ -32,6 +32,8 @@ ANSWERS = {
     "session/load": "LoadSessionResponse",
     "session/resume": "ResumeSessionResponse",
     "session/list": "ListSessionsResponse",
+    "session/attach": "ResumeSessionResponse",  # an extension: what that has, and more
+    "session/detach": "CloseSessionResponse",
     "session/close": "CloseSessionResponse",
     "session/delete": "DeleteSessionResponse",
     "session/prompt": "PromptResponse",

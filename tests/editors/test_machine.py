@@ -296,6 +296,7 @@ class Machine(RuleBasedStateMachine):
                 case {"method": "session/request_permission", "id": number, "params": params}:
                     name = params["_meta"]["myagent"]["permissionRequestId"]
                     assert name not in self.asked.values(), "asked twice"
+                    assert self.desk.editor._board.open[params["sessionId"]].role != "observer"
                     self.asked[number] = name
                 case {"method": "$/cancel_request", "params": {"requestId": number}}:
                     del self.asked[number]
@@ -312,7 +313,7 @@ class Machine(RuleBasedStateMachine):
 
     def answer(self, number: int, result: Any) -> None:
         method, name = self.kinds[number]
-        if method == "session/close":
+        if method in ("session/close", "session/detach"):
             self.told.pop(name, None)
             self.due.pop(name, None)
 
@@ -362,6 +363,15 @@ class Machine(RuleBasedStateMachine):
     def opens_new(self, pick: int) -> None:
         self.ask("session/new", cwd="/w", mcpServers=[])
 
+    @rule(
+        name=st.sampled_from([*SESSIONS, "none"]),
+        role=st.sampled_from(["controller", "observer"]),
+        policy=st.sampled_from(["full", "pending_only", "none"]),
+    )
+    def attaches(self, name: str, role: str, policy: str) -> None:
+        if not any(sent.session_id == name for sent in self.coming()):
+            self.ask("session/attach", sessionId=name, role=role, historyPolicy=policy)
+
     @rule(name=st.sampled_from([*SESSIONS, "none"]), method=st.sampled_from(["session/load", "session/resume"]))
     def opens(self, name: str, method: str) -> None:
         if not any(sent.session_id == name for sent in self.coming()):  # two at once of one session: see below
@@ -380,10 +390,10 @@ class Machine(RuleBasedStateMachine):
     def cancels(self, name: str) -> None:
         self.gives({"jsonrpc": "2.0", "method": "session/cancel", "params": {"sessionId": name}})
 
-    @rule(name=st.sampled_from(SESSIONS))
-    def closes(self, name: str) -> None:
+    @rule(name=st.sampled_from(SESSIONS), method=st.sampled_from(["session/close", "session/detach"]))
+    def closes(self, name: str, method: str) -> None:
         if not any(sent.session_id == name for sent in self.coming()):
-            self.ask("session/close", sessionId=name)
+            self.ask(method, sessionId=name)
 
     @rule()
     def prompts_and_is_asked(self) -> None:

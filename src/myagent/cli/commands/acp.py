@@ -129,6 +129,8 @@ async def _joined(
         locate=await asyncio.to_thread(target.locating, arguments),
     )
     await stack.enter_async_context(client)
+    if client.welcome is not None:
+        side.knows(client.welcome)
     return Front(client, side, incoming, write, lambda: _sessions(*client.server))
 
 
