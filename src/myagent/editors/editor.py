@@ -111,6 +111,10 @@ class Editor:
         self._board.here.greeted(welcome)
         self._board.sessions.update({str(each.session_id): each for each in welcome.sessions})
 
+    def echo(self) -> None:
+        """Answer prompts when they are taken, tell them when they begin, and how each turn ends: for version 2."""
+        self._board.echoes = True
+
     def goes_by(self, label: str) -> None:
         """Take another name of this connection's."""
         self._board.here.labels.add(label)

@@ -163,6 +163,8 @@ class Following:
             return
         match sent.wait:
             case Prompting() as prompting:
+                if board.echoes and not prompting.accepted:
+                    board.answer(prompting.id, {"messageId": updates.message_id(ack.id)})
                 prompting.accepted = True
                 return  # its end is its answer
             case Coming(is_told=True) as coming:
@@ -282,8 +284,8 @@ class Following:
                 case Prompt():
                     attaching.note(board, event)
                     opened.output.begin()
-                    if loading or not own:
-                        is_named = not loading or board.here.is_other(event.by)
+                    if loading or not own or board.echoes:
+                        is_named = not own and (not loading or board.here.is_other(event.by))
                         board.tell(session_id, updates.prompted(event, is_named=is_named))
                 case Activity():
                     opened.output.begin()
@@ -291,7 +293,7 @@ class Following:
                 case TerminalState():
                     for update in opened.output.rest():
                         board.tell(session_id, update)
-                    if not own and not loading:
+                    if (not own or board.echoes) and not loading:
                         board.tell(session_id, updates.ended(event))
                 case _:
                     for update in opened.output.updates(event, most=board.here.chunk_bytes):
@@ -309,6 +311,8 @@ class Following:
             return
         del board.sent[event.id]
         wait = sent.wait
+        if board.echoes and wait.accepted:
+            return  # it has its answer
         if event.stop_reason in STOP_REASONS:
             facts = {"turn": event.id, "exitCode": event.exit_code}
             board.answer(wait.id, {"stopReason": event.stop_reason, "_meta": {"myagent": facts}})
