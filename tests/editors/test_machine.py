@@ -407,6 +407,15 @@ class Machine(RuleBasedStateMachine):
         self.goes_on("a", "ask")
         self.settle()
 
+    @rule(count=st.integers(1, 3))
+    def reads_what_was_said(self, count: int) -> None:
+        self.prompts("a", "help")
+        self.goes_on("a", "prompt")
+        self.settle()
+        for _ in range(count):
+            self.goes_on("a", "say")
+        self.opens("a", "session/load")
+
     @rule()
     def lists(self) -> None:
         self.ask("session/list")

@@ -169,6 +169,8 @@ class Following:
                 return  # its end is its answer
             case Coming(is_told=True) as coming:
                 coming.begun = True
+                if board.echoes:
+                    board.tell(coming.session_id, updates.noted(replay="begins"))
                 board.open.setdefault(coming.session_id, Open(coming.cwd))
                 return
             case Coming() as coming:

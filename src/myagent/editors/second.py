@@ -127,10 +127,6 @@ class Second:
             return
         if request.id not in self._asked:  # else the core refuses it
             self._asked[request.id] = (method, params)
-            if method == "session/load" or (
-                method == "session/attach" and params.get("historyPolicy") in (None, "full")
-            ):
-                self._session(params.get("sessionId")).replaying = True
         whole = {"jsonrpc": "2.0", "id": request.id, "method": method, "params": params}
         self._first.from_editor(msgspec.json.encode(whole))
 
@@ -264,6 +260,9 @@ class Second:
                 return [*before, {**update, "configOptions": forms.config_options(session.options, session.modes)}]
             case "session_info_update":
                 facts = forms.facts_of(update)
+                if "replay" in facts:
+                    session.replaying = True
+                    return before
                 if "stopReason" in facts:
                     session.running = False
                     session.asked.clear()
