@@ -1,7 +1,7 @@
 """Run the Autobahn cases against our own listener, and print what came of each as JSON: `python -m tests.conformance`.
 
 Left out are 9.* (messages of 4 to 16 MiB, where ours may have 1 MiB, and their timings) and, of compression, all but
-12.1.*: each echoes a thousand messages, and all take minutes. `tests/security/test_deflated_frames.py` has hostile ones.
+12.1.*: each echoes a thousand messages, and all are minutes. `tests/security/test_deflated_frames.py` has hostile ones.
 """
 
 from __future__ import annotations
