@@ -65,8 +65,10 @@ async def host(
 
 
 @asynccontextmanager
-async def relay(directory: Path, nats: str, settings: Settings | None = None) -> AsyncIterator[Relay]:
-    async with Relay([nats], directory, settings, lease_seconds=LEASE_SECONDS) as made:
+async def relay(
+    directory: Path, nats: str, settings: Settings | None = None, *, watch_only: bool = False
+) -> AsyncIterator[Relay]:
+    async with Relay([nats], directory, settings, watch_only=watch_only, lease_seconds=LEASE_SECONDS) as made:
         yield made
 
 
