@@ -126,7 +126,7 @@ async def test_it_closes_with_its_agent_and_says_what_the_server_found_wrong(tmp
         answer = asyncio.create_task(play.io.question(asked_form("Which?", LIST)))
         await owner.until("page.questions._open()")
         await dialog.get_by_role("button", name="Send").click()
-        await expect(dialog.get_by_role("alert")).to_contain_text("the field list has at least 1 choices")
+        await expect(dialog.get_by_role("alert")).to_contain_text("the field list must have at least 1 choices")
         assert not answer.done()
         await dialog.get_by_label("y", exact=True).check()
         await dialog.get_by_role("button", name="Send").click()

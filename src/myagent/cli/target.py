@@ -29,9 +29,20 @@ TOKEN_VARIABLE = "MYAGENT_REMOTE_TOKEN"  # noqa: S105 -- its name, not its value
 
 
 class NoToken(MyagentError):
+    """Nothing here says which server is meant (`address` is none), or only its address."""
+
+    def __init__(self, address: str | None) -> None:
+        super().__init__(address)
+        self.address = address
+
     def __str__(self) -> str:
+        lacks = (
+            "no server is known here: start one with `myagent remote serve`, or"
+            if self.address is None
+            else "no token:"
+        )
         return (
-            f"no token: give --remote (after `myagent remote login`), set {TOKEN_VARIABLE}, "
+            f"{lacks} give --remote (after `myagent remote login`), set {TOKEN_VARIABLE}, "
             "or run this in the directory that is served (it has .myagent/remote/auth.json)"
         )
 
@@ -166,7 +177,7 @@ def _token(arguments: argparse.Namespace, address: Address) -> str:
         _check_ours(arguments, address, served=is_served)
         return given
     if path is None:
-        raise NoToken
+        raise NoToken(arguments.url or os.environ.get(URL_VARIABLE))
     if not (is_served or _is_named(arguments)):
         raise NoServerHere(path.parents[2])
     _check_same(path, address)
