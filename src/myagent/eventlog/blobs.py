@@ -67,9 +67,12 @@ class Blobs:
 
     async def stage(self, whose: str, digest: str, data: bytes) -> None:
         """Keep what was uploaded until a prompt of the same credential carries it. Raises `OSError`."""
-        await self._run(partial(_write, self._staged_path(whose, digest), data))
-        self._staged.pop((whose, digest), None)
-        self._staged[whose, digest] = len(data)
+        self._staged[whose, digest] = len(data)  # at once: who looks for it now waits behind it
+        try:
+            await self._run(partial(_write, self._staged_path(whose, digest), data))
+        except BaseException:
+            self._staged.pop((whose, digest), None)
+            raise
         while sum(self._staged.values()) > STAGED_BYTES:
             oldest = next(iter(self._staged))
             del self._staged[oldest]
