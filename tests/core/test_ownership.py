@@ -15,6 +15,7 @@ from myagent.core.messages import (
     Delete,
     Handover,
     Hello,
+    ListFiles,
     ListRules,
     OpenSession,
     PermissionDecision,
@@ -28,6 +29,7 @@ from myagent.core.messages import (
     Seen,
     SessionId,
     SetOption,
+    Upload,
     UserMessage,
     Who,
 )
@@ -393,6 +395,8 @@ OWNERS: list[ClientMessage] = [
     RevokeRule(id="m", rule_id="r"),
     AnswerMessage(id="m", question_id="q", action="cancel"),
     Seen(id="m", permission_request_id="p"),
+    Upload(id="m", digest="a" * 64, size=1, data=b"x"),
+    ListFiles(id="m"),
 ]
 
 

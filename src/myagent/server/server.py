@@ -25,6 +25,7 @@ from myagent.agents.processes.ledger import Ledger
 from myagent.core.messages import May
 from myagent.core.ownership import scope_of
 from myagent.eventlog import EventLog
+from myagent.eventlog.blobs import Blobs
 from myagent.eventlog.sqlite import SqliteLog
 from myagent.eventlog.words import WordIndex
 from myagent.host.host import Host
@@ -76,6 +77,8 @@ class Server:
         searches = log is None and self.settings.retain_events is None  # words of what was dropped would stay
         self._search = Searching(self.host, WordIndex(self._state.path / "words.db") if searches else None)
         self.host.rules = self._access.rules
+        limits = self.settings.limits
+        self.host.blobs = Blobs(self._state.path / "blobs", session_bytes=limits.content_bytes)
         self._upgrades = Upgrades(self.host, self._access, self.places)
         self._answers = Answers(
             self.host,
@@ -84,6 +87,7 @@ class Server:
             tickets=self._tickets,
             measures=self._measures,
             search=self._search,
+            blobs=self.host.blobs,
         )
         self._expiry_timer: asyncio.TimerHandle | None = None
         self._expiry_looks = 0
