@@ -60,6 +60,8 @@ WHOLE: dict[str, dict[str, Any]] = {
     "delete": {"sessionId": "s"},
     "list_rules": {},
     "revoke_rule": {"ruleId": "r"},
+    "list_changes": {},
+    "read_change": {"file": "f"},
     "seen": {"permissionRequestId": "p"},
     "answer": {"questionId": "q", "action": "accept", "content": {"a": 1}},
 }
@@ -236,7 +238,16 @@ def test_required_fields_are_required(kind: str) -> None:
     for name in required:
         fields = {key: value for key, value in WHOLE[kind].items() if key != name}
         assert refusal_of(text_of(kind, **fields)).code == "bad_message"
-    assert required or kind in {"ping", "claim", "request_control", "release", "who", "list_rules", "open_session"}
+    assert required or kind in {
+        "ping",
+        "claim",
+        "request_control",
+        "release",
+        "who",
+        "list_rules",
+        "list_changes",
+        "open_session",
+    }
 
 
 _KINDS = {kind.__struct_config__.tag: kind for kind in get_args(ClientMessage)}
