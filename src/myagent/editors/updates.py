@@ -45,6 +45,11 @@ def _lenient(raw: JSON) -> JSON:
     return kept
 
 
+def message_id(turn: str) -> str:
+    """Of a turn's prompt."""
+    return f"{turn}/prompt"
+
+
 def prompted(event: Prompt, *, is_named: bool) -> JSON:
     """A prompt as the user's message; `is_named`: with the name of who sent it, for it was somebody else."""
     words = "\n".join((event.prompt, *map(item_words, event.content)))
@@ -52,7 +57,7 @@ def prompted(event: Prompt, *, is_named: bool) -> JSON:
     return {
         "sessionUpdate": "user_message_chunk",
         "content": {"type": "text", "text": text},
-        "messageId": f"{event.id}/prompt",
+        "messageId": message_id(event.id),
         "_meta": {"myagent": {"by": event.by, "turn": event.id}},
     }
 
