@@ -39,7 +39,7 @@ async def test_a_form_is_filled_in_and_sent(tmp_path: Path) -> None:
         dialog = owner.at("#question")
         await expect(dialog).to_be_visible()
         await expect(dialog).to_contain_text("Who \\u{202e}are you?")
-        await owner.until("page.questions._open()")
+        await owner.until("page.questions.part?._open()")
         await dialog.get_by_label("colour").select_option("Blue")
         await dialog.get_by_label("y", exact=True).check()
         await dialog.get_by_label("sure").select_option("Yes")
@@ -68,7 +68,7 @@ async def test_an_address_is_shown_whole_with_its_host_and_can_be_declined(tmp_p
         dialog = owner.at("#question")
         await expect(dialog).to_contain_text(url)
         await expect(dialog).to_contain_text("Host: example.org")
-        await owner.until("page.questions._open()")
+        await owner.until("page.questions.part?._open()")
         await dialog.get_by_role("button", name="Decline").click()
         assert (await asyncio.wait_for(answer, PATIENCE)).action == "decline"
         play.end()
@@ -90,7 +90,7 @@ async def test_what_was_typed_before_it_appeared_answers_nothing(tmp_path: Path)
             await owner.page.keyboard.press(key)
         await dialog.get_by_role("button", name="Decline").click(force=True)  # a press on its way, too
         assert not answer.done()
-        await owner.until("page.questions._open()")
+        await owner.until("page.questions.part?._open()")
         await dialog.get_by_role("button", name="Decline").click()
         assert (await asyncio.wait_for(answer, PATIENCE)).action == "decline"
         play.end()
@@ -102,7 +102,9 @@ async def test_without_the_guard_a_press_on_its_way_would_answer(tmp_path: Path)
     async with stage(tmp_path, puppet) as scene:
         owner = await scene.open()
         await owner.join(scene.link())
-        await owner.page.evaluate("page.questions._open = () => true; page.questions._guard = () => {}")
+        await owner.page.evaluate(
+            "new Promise((done) => page.questions.use((all) => done(all._open = () => true, all._guard = () => {})))"
+        )
         await owner.prompt("go")
         play = await puppet.begun()
         answer = asyncio.create_task(play.io.question(asked_form("Who?", LIST)))
@@ -124,7 +126,7 @@ async def test_it_closes_with_its_agent_and_says_what_the_server_found_wrong(tmp
         taken_back.cancel()
         await expect(dialog).to_be_hidden()
         answer = asyncio.create_task(play.io.question(asked_form("Which?", LIST)))
-        await owner.until("page.questions._open()")
+        await owner.until("page.questions.part?._open()")
         await dialog.get_by_role("button", name="Send").click()
         await expect(dialog.get_by_role("alert")).to_contain_text("the field list must have at least 1 choices")
         assert not answer.done()
