@@ -40,7 +40,7 @@ def read_sessions(
             metadata = session(address, token, name)
             work(arguments, metadata, _counted(all_events(address, token, metadata), metadata.head))
     except Refused as refused:
-        missing = refused.status == 404
+        missing = refused.status == 404 and not refused.by_relay
         say(f"there is no session {name} on that server" if missing else target.told(refused, arguments))
         return 3
     except MyagentError as error:

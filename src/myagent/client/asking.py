@@ -41,7 +41,7 @@ def get(address: Address, token: str, path: str, *, timeout: float = TIMEOUT, **
         with connection.getresponse() as answer:
             body = answer.read(ANSWER_BYTES)
         if answer.status != 200:
-            raise Refused(str(address), answer.status)
+            raise Refused(str(address), answer.status, body)
         return body
     except ConnectionRefusedError:
         raise CannotConnect(str(address), "no server is listening there") from None

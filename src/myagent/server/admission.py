@@ -107,7 +107,7 @@ class Admission:
             raise Rejected(400, f"one {NONCE_HEADER} header with 22 to 128 characters is needed")
         names = request.headers.get_all(NAME_HEADER) if route == "device" else []
         name = unquote(names[0], errors="replace") if len(names) == 1 else ""
-        gzip = _takes_gzip(request)
+        gzip = takes_gzip(request)
         return Call(route, credential, _parameters(query), path_session, path, network(address), nonce, name, gzip)
 
     def _check_host(self, values: Sequence[str]) -> str:
@@ -246,7 +246,7 @@ def _nonce(request: Request) -> str:
     return values[0] if len(values) == 1 and _NONCE.fullmatch(values[0]) else ""
 
 
-def _takes_gzip(request: Request) -> bool:
+def takes_gzip(request: Request) -> bool:
     """Whether `gzip` stands among the encodings, and is not refused by a weight of zero."""
     offered = ",".join(request.headers.get_all("Accept-Encoding")).lower().split(",")
     named = [each.replace(" ", "").partition(";") for each in offered]

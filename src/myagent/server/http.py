@@ -31,7 +31,7 @@ from myagent.server.admission import (
     number,
 )
 from myagent.server.metrics import METRICS_TYPE, MeasuredLog
-from myagent.server.static import page_files, page_policy
+from myagent.server.static import PageFile, page_files, page_policy
 from myagent.server.workspace import Workspace
 from myagent.settings import Settings
 
@@ -115,13 +115,7 @@ class Answers:
         """A file of the page, which has relative addresses in it and so must be at a path that ends in a slash."""
         if call.path == self._settings.base_path:
             return _response(308, b"", "text/plain; charset=utf-8", Location=f"{call.path}/")
-        file = page_files()[call.path]
-        own = {"Cross_Origin_Opener_Policy": "same-origin", "Vary": "Accept-Encoding"}
-        if call.takes_gzip:
-            own["Content_Encoding"] = "gzip"
-        body = file.gzipped if call.takes_gzip else file.body
-        policy = page_policy() if file.content_type.startswith("text/html") else DATA_POLICY
-        return _response(200, body, file.content_type, policy=policy, cache=file.cache, **own)
+        return page_answer(page_files()[call.path], page_policy(), takes_gzip=call.takes_gzip)
 
     def _ticket(self, call: Call) -> Response:
         assert call.credential is not None
@@ -164,7 +158,7 @@ class Answers:
             raise Rejected(403, "owner only")
         limit = number(call.parameters, "limit")
         if self._search is None:
-            raise Rejected(404, "there is no search here")
+            raise Rejected(404, "this is a relay, which has no search: ask the host itself")
         try:
             found = await self._search.find(call.parameters["search"], HITS if limit is None else limit)
         except NoSearch as error:
@@ -215,6 +209,16 @@ class Answers:
         updates = call.parameters.get("wants") == "updates"
         lines = (with_update(row.body, row.update) if updates else row.body for row in rows)
         return _response(200, b"".join(line + b"\n" for line in lines), "application/x-ndjson")
+
+
+def page_answer(file: PageFile, policy: str, *, takes_gzip: bool) -> Response:
+    """A file of a page; `policy` is that of its HTML."""
+    own = {"Cross_Origin_Opener_Policy": "same-origin", "Vary": "Accept-Encoding"}
+    if takes_gzip:
+        own["Content_Encoding"] = "gzip"
+    body = file.gzipped if takes_gzip else file.body
+    found = policy if file.content_type.startswith("text/html") else DATA_POLICY
+    return _response(200, body, file.content_type, policy=found, cache=file.cache, **own)
 
 
 def rejection(rejected: Rejected) -> Response:
