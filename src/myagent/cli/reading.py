@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 from myagent.cli import target
 from myagent.cli.terminal.output import say
-from myagent.client.asking import all_events, session
+from myagent.client.address import Address
+from myagent.client.asking import all_events, blob, blobs, session
 from myagent.client.errors import Refused
 from myagent.client.naming import named
 from myagent.core.messages import Metadata
@@ -16,16 +17,33 @@ from myagent.exceptions import MyagentError
 TOLD_EVERY = 5000  # events between two lines of progress; shorter exports say nothing
 
 
+class Carried:
+    """The pictures and files of one session."""
+
+    def __init__(self, address: Address, token: str, session_id: str) -> None:
+        self._where = (address, token, session_id)
+
+    def digests(self) -> list[str]:
+        return blobs(*self._where)
+
+    def get(self, digest: str) -> bytes | None:
+        return blob(*self._where, digest)
+
+
 def read_session(
-    arguments: argparse.Namespace, work: Callable[[argparse.Namespace, Metadata, Iterable[bytes]], None]
+    arguments: argparse.Namespace,
+    work: Callable[[argparse.Namespace, Metadata, Iterable[bytes], Carried], None],
+    *,
+    updates: bool = False,
 ) -> int:
-    """Give `work` the session that the arguments name, and its events; the exit code."""
+    """Give `work` the session that the arguments name, its events, and its pictures and files; the exit code."""
     try:
         address = target.address(arguments)
         address.check_plain(allowed=arguments.insecure_plain)
         token = target.token(arguments, address)
         metadata = session(address, token, named(address, token, arguments.session))
-        work(arguments, metadata, _counted(all_events(address, token, metadata), metadata.head))
+        lines = all_events(address, token, metadata, updates=updates)
+        work(arguments, metadata, _counted(lines, metadata.head), Carried(address, token, metadata.session_id))
     except Refused as refused:
         missing = refused.status == 404
         say(f"there is no session {arguments.session} on that server" if missing else target.told(refused, arguments))
