@@ -30,7 +30,7 @@ NONCE_HEADER = "X-Myagent-Device"
 NAME_HEADER = "X-Myagent-Device-Name"  # percent-encoded UTF-8
 
 _EVENTS = re.compile(r"/sessions/([A-Za-z0-9_]{1,64})/events")
-_BLOB = re.compile(r"/sessions/([A-Za-z0-9_]{1,64})/blobs/[0-9a-f]{64}")
+_BLOB = re.compile(r"/sessions/([A-Za-z0-9_]{1,64})/blobs(?:/[0-9a-f]{64})?")
 _NONCE = re.compile(r"[A-Za-z0-9_-]{22,128}")  # 128 bits at least
 READING_ROUTES: tuple[Route, ...] = ("sessions", "events", "blob")  # what an invite is used by without a WebSocket
 _OPEN_ROUTES: tuple[Route, ...] = ("page", "healthz")

@@ -174,6 +174,10 @@ class Answers:
         assert call.credential is not None
         session_id = known_session(self._host.sessions, call.session_id, call.credential)
         digest = call.path.rpartition("/")[2]
+        if digest == "blobs":
+            held = {} if self._blobs is None else self._blobs.listed(str(session_id))
+            rows = [{"digest": each, "size": size} for each, size in held.items()]
+            return _response(200, encode({"blobs": rows}), "application/json")
         try:
             data = None if self._blobs is None else await self._blobs.read(str(session_id), digest)
         except OSError:
