@@ -90,8 +90,8 @@ LIBRARIES: dict[str, set[str]] = {
 
 # Of the standard library, `core` has what computes; not what waits, tells the time, throws dice, or touches the world.
 PURE = {
-    *("__future__", "bisect", "collections", "dataclasses", "enum", "functools", "hashlib", "hmac", "itertools"),
-    *("json", "math", "posixpath", "re", "typing", "unicodedata"),
+    *("__future__", "base64", "bisect", "collections", "dataclasses", "enum", "functools", "hashlib", "hmac"),
+    *("itertools", "json", "math", "posixpath", "re", "typing", "unicodedata"),
 }
 # Adapters of one port, none of which may know another.
 ADAPTERS = [
