@@ -1,4 +1,4 @@
-"""`invite` and `audit` take a session as everywhere: a part of its id, or the latest; also with no server."""
+"""`invite` and `audit` take a part of an id, or the latest, as everything does; also when no server runs."""
 
 from __future__ import annotations
 
