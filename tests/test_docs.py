@@ -58,6 +58,7 @@ ROUTES = {
     "ticket": "`/ticket`",
     "device": "`/device`",
     "acp": "`/acp` as an upgrade",
+    "answer": "`/answer`, `POST`",
 }
 SENT_BY_THE_LIBRARY = {1000, 1002, 1007, 1009}  # `websockets` closes with these by itself
 

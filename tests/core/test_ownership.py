@@ -19,6 +19,9 @@ from myagent.core.messages import (
     OpenSession,
     PermissionDecision,
     Ping,
+    PushOff,
+    PushOn,
+    PushState,
     Release,
     Rename,
     RequestControl,
@@ -393,6 +396,9 @@ OWNERS: list[ClientMessage] = [
     RevokeRule(id="m", rule_id="r"),
     AnswerMessage(id="m", question_id="q", action="cancel"),
     Seen(id="m", permission_request_id="p"),
+    PushState(id="m"),
+    PushOn(id="m", endpoint="https://push.example.org/x", p256dh="k", auth="a"),
+    PushOff(id="m"),
 ]
 
 
@@ -425,7 +431,7 @@ def test_who_lost_the_slot_is_told_that_it_is_stale() -> None:
 
 def test_the_scopes_are_in_one_order_and_each_may_all_that_those_before_it_may() -> None:
     assert [MAY[scope] for scope in SCOPES] == ["watch", "stop", "approve", "drive"]
-    approve = (Cancel, PermissionDecision, AnswerMessage, Seen)
+    approve = (Cancel, PermissionDecision, AnswerMessage, Seen, PushState, PushOn, PushOff)
     assert [opens(scope) for scope in SCOPES] == [(), (Cancel,), approve, approve]
     assert [reaches(scope, "approve") for scope in SCOPES] == [False, False, True, True]
     assert [told(scope) for scope in SCOPES] == ["follower", "follower", "follower", "owner"]

@@ -48,6 +48,9 @@ def every_message(session: str, request: dict[str, Any], turn: str) -> list[dict
         "list_rules": {},
         "revoke_rule": {"ruleId": "unknown"},
         "seen": {"permissionRequestId": request["permissionRequestId"]},
+        "push_state": {},
+        "push_on": {"endpoint": "https://127.0.0.1/", "p256dh": "k", "auth": "a"},
+        "push_off": {},
     }
     assert {kind.__struct_config__.tag for kind in get_args(ClientMessage)} == set(bodies)
     return [{"type": kind, **body} for kind, body in bodies.items()]
@@ -67,7 +70,7 @@ async def join(here: Scene, may: May) -> Client:
     return await here.join(headers={"Authorization": f"Bearer {token}"})
 
 
-ANSWERS = ("ack", "error", "pong", "replayed", "connections", "rules")
+ANSWERS = ("ack", "error", "pong", "replayed", "connections", "rules", "push")
 
 
 async def send_all(client: Client, messages: list[dict[str, Any]]) -> None:

@@ -38,6 +38,7 @@ from myagent.core.messages import (
     PermissionDecision,
     Ping,
     Pong,
+    Push,
     Ready,
     Release,
     RequestControl,
@@ -57,6 +58,7 @@ from myagent.delivery.window import Window
 from myagent.eventlog import EventLog, LogFailed, LogGone
 from myagent.host.announcements import Announcements
 from myagent.host.attention import Attention
+from myagent.host.calls import Calls, NoCalls
 from myagent.host.covered_log import CoveredLog
 from myagent.host.epochs import EPOCHS, Epochs
 from myagent.host.gone_state import GoneState
@@ -92,6 +94,7 @@ class Host:
         self.redactor = Redactor(settings.redact, known=settings.redact_known)
         self.log = CoveredLog(log, self.redactor)
         self.notifications: Notifications | None = None  # whom to call when nobody looks; set before `start`
+        self.calls: Calls = NoCalls()  # to devices that have no page open; as above
         self.rules: Book | None = None  # where rules are kept; as above
         self.peers: dict[ConnectionId, Peer] = {}
         self.ownership: Ownership
@@ -142,7 +145,7 @@ class Host:
         self.store.resolved = self._requests.resolved
         self.store.failed = self._log_failed
         if self.notifications is not None:
-            self.store.happened = self.notifications.event
+            self.store.happened.append(self.notifications.event)
             self._turns.on_unasked = self.notifications.unasked
         first = await self.log.reserve_epochs(EPOCHS)
         self.ownership = Ownership(epoch=first - 1, ceiling=first + EPOCHS - 1, grace=settings.owner_grace)
@@ -158,6 +161,8 @@ class Host:
             self.peers, self.ownership, self._requests, self._away, self.notifications, self.record
         )
         self._requests.changed = self._succession.moved = self._attention.changed
+        self.store.happened.append(self.calls.event)
+        self._attention.on_away = self.calls.nobody_here
         if self.notifications is not None and self._away.what == "notify":
             self.notifications.anybody_here = lambda: self._attention.is_anybody_here
         self._slot = Slot(self.peers, self.ownership, settings, self._succession.announce, self.record, self._actor)
@@ -227,16 +232,8 @@ class Host:
         token = new_token() if may_own else ""
         change = self.ownership.join(seat, as_follower=as_follower, reclaim=reclaim, token=token)
         role = self.ownership.role(peer.connection_id)
-        self.visits.joined(
-            peer,
-            {
-                **self._actor(peer),
-                "scope": told(peer.scope),
-                "role": role,
-                "label": peer.label or None,
-                "may": MAY[peer.scope],
-            },
-        )
+        facts = {"scope": told(peer.scope), "role": role, "label": peer.label or None, "may": MAY[peer.scope]}
+        self.visits.joined(peer, {**self._actor(peer), **facts})
         peer.send(encode(Ready(PROTOCOL_VERSION)))
         self._announcements.role(peer)
         peer.send(encode(self._announcements.welcome(peer)))
@@ -324,6 +321,9 @@ class Host:
                 self._slot.refuse_the_agent(peer)
                 work = partial(self._keeping.carry_out, peer, message, self._actor(peer))
                 self._in_order(peer, message.id, work, frees=self._keeping.frees(message))
+            case Push():
+                self._slot.refuse_the_agent(peer)
+                self.calls.receive(peer, message, self._actor(peer))
             case SetOption():
                 self._check_session(peer, message.session_id)
                 self._in_order(peer, message.id, partial(self._options.set, peer, message, self._actor(peer)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from email.utils import formatdate
 from http import HTTPStatus
+from typing import Protocol
 
 from websockets.datastructures import Headers
 from websockets.http11 import Response
@@ -21,6 +22,7 @@ from myagent.host.searching import HITS, NoSearch, Searching
 from myagent.server.admission import (
     NO_CREDENTIAL,
     NOT_STORED,
+    POST_ONLY,
     READING_ROUTES,
     Call,
     Rejected,
@@ -28,7 +30,7 @@ from myagent.server.admission import (
     number,
 )
 from myagent.server.metrics import METRICS_TYPE, MeasuredLog
-from myagent.server.static import page_files, page_policy
+from myagent.server.static import page_files
 from myagent.server.workspace import Workspace
 from myagent.settings import Settings
 
@@ -37,6 +39,14 @@ PAGE_EVENTS = 10_000
 DATA_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"
 
 _log = logging.getLogger(__name__)
+
+
+class Answering(Protocol):
+    """Whoever makes the answer to a call. `Answers` is one."""
+
+    def costs(self, call: Call) -> bool: ...
+
+    async def answer(self, call: Call) -> Response: ...
 
 
 class Answers:
@@ -112,7 +122,7 @@ class Answers:
         if call.takes_gzip:
             own["Content_Encoding"] = "gzip"
         body = file.gzipped if call.takes_gzip else file.body
-        policy = page_policy() if file.content_type.startswith("text/html") else DATA_POLICY
+        policy = file.policy or DATA_POLICY
         return _response(200, body, file.content_type, policy=policy, cache=file.cache, **own)
 
     def _ticket(self, call: Call) -> Response:
@@ -200,13 +210,18 @@ def rejection(rejected: Rejected) -> Response:
     if rejected.status == 401:
         extra["WWW_Authenticate"] = 'Bearer realm="myagent-remote"'
     if rejected.status == 405:
-        extra["Allow"] = "GET"
+        extra["Allow"] = "POST" if rejected.why == POST_ONLY else "GET"
     if rejected.status == 426:
         extra["Sec_WebSocket_Version"] = "13"
         extra["Upgrade"] = "websocket"
     if rejected.status in (429, 503):
         extra["Retry_After"] = str(rejected.retry_after)
     return _response(rejected.status, body, "text/plain; charset=utf-8", **extra)
+
+
+def plain(status: int, text: str) -> Response:
+    """One line of text."""
+    return _response(status, f"{text}\n".encode(), "text/plain; charset=utf-8")
 
 
 def _response(

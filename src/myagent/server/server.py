@@ -29,10 +29,12 @@ from myagent.eventlog.sqlite import SqliteLog
 from myagent.eventlog.words import WordIndex
 from myagent.host.host import Host
 from myagent.host.searching import Searching
+from myagent.push.lock_screen import LockScreen
 from myagent.server import process_origin
 from myagent.server.acceptor import Acceptor
 from myagent.server.addresses import ANYWHERE, Page, bracketed, find_page
 from myagent.server.admission import Admission, Rejected
+from myagent.server.answering import Pressed
 from myagent.server.connection import Connection
 from myagent.server.control import ControlSocket
 from myagent.server.http import Answers, rejection
@@ -75,6 +77,8 @@ class Server:
         searches = log is None and self.settings.retain_events is None  # words of what was dropped would stay
         self._search = Searching(self.host, WordIndex(self._state.path / "words.db") if searches else None)
         self.host.rules = self._access.rules
+        self.lock_screen = LockScreen(self.host, self._access)
+        self.host.calls = self.lock_screen
         self._upgrades = Upgrades(self.host, self._access, self.places)
         self._answers = Answers(
             self.host,
@@ -211,6 +215,7 @@ class Server:
         if self.on_stopped is not None:
             await self.on_stopped()
         await self.acceptor.close()
+        await self.lock_screen.finish()
         await self._search.close()
         await self.host.close()
         self._save_seen()
@@ -263,7 +268,8 @@ class Server:
         except Rejected as rejected:
             connection.respond(rejection(rejected), key=network(address))
             return
-        answering = self.acceptor.answer(connection, call, self._answers)
+        answers = Pressed(self.lock_screen, connection) if call.route == "answer" else self._answers
+        answering = self.acceptor.answer(connection, call, answers)
         self.acceptor.work(connection, asyncio.get_running_loop().create_task(answering, name=f"GET {call.route}"))
 
     # --- starting -------------------------------------------------------------------------------------------------
@@ -283,6 +289,7 @@ class Server:
             wildcard=host in ANYWHERE,
             base_path=self.settings.base_path,
             open_metrics=self.settings.open_metrics,
+            leaves=self.lock_screen.tickets,
         )
 
     # --- credentials ----------------------------------------------------------------------------------------------
@@ -317,6 +324,7 @@ class Server:
         reclaim it."""
         self._tickets.forget(credential_id)
         self.host.credential_ended(credential_id)
+        self.lock_screen.credential_ended(credential_id)
         self.on_ended()
         for connection in self._connected(credential_id):
             self.host.leave(connection, clean=True)

@@ -23,6 +23,7 @@ import { PeopleDialog } from "./views/people.js";
 import { PermissionDialog } from "./views/permission.js";
 import { RulesDialog } from "./views/rules.js";
 import { PromptBox, tooLong } from "./views/prompt.js";
+import { PushButton } from "./views/push.js";
 import { QuestionDialog } from "./views/question.js";
 import { resolutionText } from "./views/asked.js";
 import { Search } from "./views/search.js";
@@ -64,6 +65,7 @@ class Page {
     this.options = new OptionsBox((name, value, failed) => this.ask({ type: "set_option", sessionId: this.session, name, value }, () => {}, failed));
     this.ownership = new OwnershipButtons(this.workspace, (...asked) => this.ask(...asked), (text) => this._say(text));
     this.notices = new Notices();
+    this.push = new PushButton((...asked) => this.ask(...asked), () => this.credential.token);
     this.answers = new Answers();
     this.aside = new Set(); // requests that the owner has put aside
     this.sending = new Sending({
@@ -133,6 +135,7 @@ class Page {
     if (!this.workspace.sessions.has(this.session)) this.session = null;
     if (this.session !== null) this._resumeFrom(this.view.resumeAfter(this.workspace.sessions.get(this.session).head));
     this.sending.again();
+    this.push.ready(this.workspace.may);
     if (this.wanted !== null && !this.workspace.sessions.has(this.wanted)) this._findWanted();
     if (this.workspace.sessions.size >= MANY) byId("all-sessions").hidden = false;
     this._schedule();
@@ -313,6 +316,7 @@ class Page {
     panels.drawStop(connected && workspace.mayStop && session?.state === "running", workspace.owns);
     setText(byId("send"), session?.state === "running" ? "Queue" : "Send");
     byId("notify").hidden = this.notices.wanted !== "default";
+    this.push.draw(connected ? this.workspace.may : "watch");
     const asked = connected ? entries.length + workspace.questions.size : 0;
     document.title = `${asked > 0 ? `(${asked}) ` : ""}${session ? escapeLine(session.title) : "myagent"}`;
     this.drawEnds();
