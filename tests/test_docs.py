@@ -189,8 +189,6 @@ NOT_SETTINGS = {
     "--plan-mode",
     "--auth-method",
     "--notify",
-    "--notify-after",
-    "--notify-details",
     "--publish",
     "--name",
     "--name-wait",

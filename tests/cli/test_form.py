@@ -66,6 +66,18 @@ def test_refusing_and_leaving(serve: Any, terminal: Any, typed: str, confirmed: 
     assert f"ask: {told}" in screen.text
 
 
+def test_a_slip_at_the_end_throws_nothing_away(serve: Any, terminal: Any) -> None:
+    screen = client(terminal, serve(), "--prompt", "ask Well?")
+    field(screen)
+    screen.type("kept\n")
+    screen.read_until(SEND)
+    screen.type("yep\n")
+    screen.read_until(lambda text: text.count(SEND) == 2)
+    screen.type("y\n")
+    assert screen.finish() == 0
+    assert "y, d or n" in screen.text and "\nkept\n" in screen.text
+
+
 def test_lines_typed_before_the_question_are_no_answer(serve: Any, terminal: Any) -> None:
     screen = client(terminal, serve(), "--prompt", "ask Well?")
     screen.type("early\ny\ny\n")

@@ -171,7 +171,9 @@ def test_where_no_client_can_be_it_says_so(tmp_path: Path) -> None:
     with open(tmp_path / "out", "w") as out:
         command = [sys.executable, "-m", "myagent", "agent", "--acp"]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE, text=True)
-    assert done.returncode == 3
-    assert done.stderr == (
-        "[agent] stdin and stdout must be pipes, as a client of the Agent Client Protocol makes them\n"
-    )
+    said = "stdin and stdout must be pipes, as a client of the Agent Client Protocol makes them\n"
+    assert (done.returncode, done.stderr) == (3, f"[agent] {said}")
+    for command in (["agent", "--acp"], ["acp"]):
+        nobody = [sys.executable, "-m", "myagent", *command]
+        done = subprocess.run(nobody, stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 3 and done.stderr.endswith(said)

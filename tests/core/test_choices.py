@@ -57,6 +57,7 @@ def test_a_mode_is_free_only_if_it_is_known_to_ask(value: str) -> None:
     [
         *("approval_policy", "Approvals", "permission-mode", "Permissions", "sandbox", "confirm before run", "trust"),
         *("autonomy level", "edit_mode", "Session Mode", "AgentMode", "ask_before_edit", "guardrails", "аpproval"),
+        *("ask", "Edits", "policy", "аuto", "tools"),  # one word alone, of whatever it is
     ],
 )
 def test_an_option_about_permission_stays_as_it_was(option: str) -> None:

@@ -230,7 +230,11 @@ def test_whoever_may_approve_may_answer_without_owning(scope: Scope, credential:
 
 
 @pytest.mark.parametrize(
-    "name", ["github_token", "token", "secret", "aws_secret", "passwd", "pwd", "pin_code", "credentials", "2fa"]
+    "name",
+    [
+        *("github_token", "token", "secret", "aws_secret", "passwd", "pwd", "pin_code", "credentials", "2fa"),
+        *("раssword", "ｐａｓｓｗｏｒｄ", "pass\u200bword", "Пароль", "Contraseña", "密码"),
+    ],
 )
 def test_names_that_ask_for_a_secret(name: str) -> None:
     with pytest.raises(BadForm):

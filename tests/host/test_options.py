@@ -14,7 +14,7 @@ from tests.agents.test_acp import FAKE
 from tests.host.test_host import Client, come
 
 from myagent.agents.acp.host import AcpAgent
-from myagent.core.messages import Resume, SessionId, SetOption, UserMessage
+from myagent.core.messages import Delete, Resume, SessionId, SetOption, UserMessage
 from myagent.core.refusals import NotOwner, UnknownSession
 from myagent.eventlog.sqlite import SqliteLog
 from myagent.host.host import Host
@@ -187,6 +187,16 @@ def test_an_ordinary_choice_holds_after_a_restart(tmp_path: Path) -> None:
 
     session = serving(tmp_path, before)
     serving(tmp_path, after, session=session)
+
+
+def test_a_choice_that_comes_behind_the_deletion_of_its_session_is_answered(tmp_path: Path) -> None:
+    async def test(served: Served) -> None:
+        served.host.receive(served.owner, Delete(id="d", session_id=served.session))
+        refused = await served.choose("m1", "small", id="late")
+        assert (refused["type"], refused["code"]) == ("error", "unknown_session")
+        await served.owner.until("session_deleted")
+
+    serving(tmp_path, test)
 
 
 def test_an_agent_that_offers_nothing_is_no_error(tmp_path: Path) -> None:

@@ -217,3 +217,22 @@ async def test_two_of_one_name_are_told_apart_and_the_credentials_stands_first(t
         await here.join("?label=anna", headers={"Authorization": f"Bearer {token}"})
         shown = [peer.label for peer in here.server.host.peers.values()]
         assert shown == ["anna", "anna #2", "Berta (anna)"]
+
+
+async def test_no_message_has_a_secret_for_its_id(tmp_path: Path) -> None:
+    """An id is repeated in answers and in the log, which have no other place for it."""
+    secret = "ghp_" + "a1B2" * 9
+    puppet = Puppet()
+    async with scene(tmp_path, puppet, limits=WIDE) as here:
+        owner = await here.join()
+        _, answer, request, where = await asked(here, puppet, owner)
+        for message in every_message(where["session"], request, where["turn"]):
+            sent = await owner.send(message.pop("type"), **(message | {"id": secret}))
+            while not any(each["type"] == "error" and each["code"] == "bad_message" for each in owner.messages):
+                await owner.next()
+            assert sent == secret and "holds a secret" in owner.of("error")[-1]["message"]
+            owner.messages.clear()
+        assert not answer.done() and not (tmp_path / "made").exists()
+        await here.server.host.log.flush()
+        files = [path for path in (tmp_path / ".myagent").rglob("*") if path.is_file()]
+        assert files and not [path for path in files if secret.encode() in path.read_bytes()]

@@ -163,6 +163,9 @@ async def test_handing_over_takes_the_question_along(room: Any) -> None:
 async def test_releasing_and_claiming(room: Any) -> None:
     async with room() as here, here.sit() as anna, here.sit(label="ben") as ben:
         await anna.press("f4")
+        await anna.told("F4 once more gives the ownership up")
+        assert here.server.host.ownership.owner is not None
+        await anna.press("f4")
         await ben.until("owner: nobody")
         await ben.press("f4")
         await ben.until("OWNER")

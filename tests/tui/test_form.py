@@ -50,11 +50,11 @@ async def test_a_form_is_filled_in_with_keys_checked_and_sent(room: Any) -> None
         assert "as on the door" in anna.text and "from 1; to 3" in anna.text
         await anna.press("A")
         await anna.pilot.click("#accept")
-        await anna.until("the field name has at least 2 characters")
+        await anna.until("the field name must have at least 2 characters")
         assert not answer.done() and dialog(anna) is shown
         await anna.press(*"Ann", "tab", "backspace", "9")
         await anna.pilot.click("#accept")
-        await anna.until("the field count is at most 3")
+        await anna.until("the field count must be at most 3")
         await anna.press("3")  # the field has the focus again
         await anna.press("tab", "enter", "down", "down", "enter")  # Blue
         await anna.press("tab", "enter", "down", "enter")  # yes

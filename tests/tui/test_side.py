@@ -101,6 +101,8 @@ async def test_the_palette_does_what_is_chosen(room: Any) -> None:
         await anna.press("ctrl+p")
         await anna.until("type a part of it")
         await anna.press(*"own", "down", "enter")
+        await anna.told("F4 once more gives the ownership up")
+        await anna.press("f4")
         await anna.until("FOLLOWER")
         await anna.press("ctrl+p", *"light", "enter")
         await anna.until(lambda: not anna.app.current_theme.dark)

@@ -62,7 +62,7 @@ class Device:
     async def arm(self) -> None:
         """Have the worker there, and count what it has shown. Nobody may look for notifications before they are: the
         browser forgets one that it finds in its books and not on the screen."""
-        await self.page.evaluate("window.page.push.register()")
+        await self.page.evaluate("new Promise((done) => window.page.push.use((part) => done(part.register())))")
         [self.worker] = self.context.service_workers
         await self.worker.evaluate(COUNT)
         session = self.protocol = await self.context.new_cdp_session(self.page)
@@ -221,7 +221,8 @@ async def test_who_may_not_be_called_is_not_offered_it_and_the_owner_token_is_to
         for may, offered in (("watch", False), ("stop", False), ("approve", True)):
             guest = await scene.join(scene.server.invite(may=may).token)  # type: ignore[arg-type]
             await expect(guest.at("#connection")).to_have_text("live")
-            assert await guest.at("#push").is_visible() is offered
+            await guest.until("window.page.search.part !== undefined")  # what comes later is there
+            await expect(guest.at("#push")).to_be_visible(visible=offered)
         desk = await scene.join()
         await desk.at("#push").click()
         await expect(desk.at("#push-note")).to_contain_text("myagent remote pair")

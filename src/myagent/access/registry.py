@@ -238,6 +238,8 @@ class Access:
     def end_rules(self, rule_ids: list[str] | None, actor: Mapping[str, Any]) -> list[str]:
         """End rules at once, or all; the ids of those that there were. Raises `NotStored`, having ended them."""
         known = {rule.rule_id for rule in self.rules.live()}
+        if rule_ids is not None and not known.intersection(rule_ids):
+            raise BadRequest("no such rule; it may have ended before: `myagent remote rules` lists those that count")
         failed: OSError | None = None
         try:
             self.rules.revoke(rule_ids)

@@ -6,6 +6,7 @@ import argparse
 import getpass
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -29,9 +30,20 @@ TOKEN_VARIABLE = "MYAGENT_REMOTE_TOKEN"  # noqa: S105 -- its name, not its value
 
 
 class NoToken(MyagentError):
+    """Nothing here says which server is meant (`address` is none), or only its address."""
+
+    def __init__(self, address: str | None) -> None:
+        super().__init__(address)
+        self.address = address
+
     def __str__(self) -> str:
+        lacks = (
+            "no server is known here: start one with `myagent remote serve`, or"
+            if self.address is None
+            else "no token:"
+        )
         return (
-            f"no token: give --remote (after `myagent remote login`), set {TOKEN_VARIABLE}, "
+            f"{lacks} give --remote (after `myagent remote login`), set {TOKEN_VARIABLE}, "
             "or run this in the directory that is served (it has .myagent/remote/auth.json)"
         )
 
@@ -104,6 +116,24 @@ def address(arguments: argparse.Namespace) -> Address:
     return trusted(arguments, parse_link(url(arguments))[0])
 
 
+def locating(arguments: argparse.Namespace) -> Callable[[], tuple[Address, str]] | None:
+    """What looks up where the directory's server is now, and its token, if that is which server is meant: one that is
+    started again may listen elsewhere. `None` where somebody said which. Raises `NoServerHere`, and as `token` does."""
+    here = Path.cwd()
+    if not _is_served(arguments):
+        return None
+
+    def locate() -> tuple[Address, str]:
+        found = _served_here()
+        if found is None:
+            raise NoServerHere(here)
+        where = trusted(arguments, parse_link(found)[0])
+        where.check_plain(allowed=arguments.insecure_plain)
+        return where, token(arguments, where)
+
+    return locate
+
+
 def _given(arguments: argparse.Namespace) -> str | None:
     """The address or link that was given as such."""
     link, url = getattr(arguments, "link", None), getattr(arguments, "url", None)
@@ -166,7 +196,7 @@ def _token(arguments: argparse.Namespace, address: Address) -> str:
         _check_ours(arguments, address, served=is_served)
         return given
     if path is None:
-        raise NoToken
+        raise NoToken(arguments.url or os.environ.get(URL_VARIABLE))
     if not (is_served or _is_named(arguments)):
         raise NoServerHere(path.parents[2])
     _check_same(path, address)

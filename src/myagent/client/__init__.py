@@ -78,6 +78,7 @@ def connect(
     heartbeat: float = HEARTBEAT,
     backoff: Callable[[int], float] = full_jitter,
     on_state: Callable[[State], None] | None = None,
+    locate: Callable[[], tuple[Address, str]] | None = None,
 ) -> Client:
     """Make a client; `async with` connects it.
 
@@ -98,10 +99,15 @@ def connect(
         heartbeat: Seconds of silence before the server is asked for a sign of life, and again until it counts as gone.
         backoff: Seconds to wait before a reconnection attempt, which is counted from 0.
         on_state: Called when `client.state` changes.
+        locate: Says anew where the server is, and the token for it, before each attempt to come back; it may block.
+            Without it, and without a `url`, the directory is asked again; else the address stays what it was.
 
     Raises:
         BadToken, BadUrl, PlainToken, NoServerHere: at once. `async with` raises Refused, CannotConnect and NotMyagent.
     """
+    if url is None and locate is None:
+        here = Path.cwd()
+        locate = lambda: _found(here, insecure_plain=insecure_plain)  # noqa: E731
     address, given = _meant(url)
     token = given if token is None else token
     if not token or any(not "!" <= character <= "~" for character in token):
@@ -122,8 +128,15 @@ def connect(
             heartbeat=heartbeat,
             backoff=backoff,
             on_state=on_state,
+            locate=locate,
         )
     )
+
+
+def _found(here: Path, *, insecure_plain: bool) -> tuple[Address, str]:
+    address, token = find(here)
+    address.check_plain(allowed=insecure_plain)
+    return address, token
 
 
 def _meant(url: str | Address | None) -> tuple[Address, str | None]:

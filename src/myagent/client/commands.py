@@ -11,6 +11,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
+from myagent.client.address import Address
 from myagent.client.errors import Disconnected, NotConnected, PromptTooLarge
 from myagent.client.options import Options
 from myagent.client.state import State
@@ -67,6 +68,11 @@ class Commands:
     @property
     def state(self) -> State:
         return self._state
+
+    @property
+    def server(self) -> tuple[Address, str]:
+        """Where the server is, as last known, and the token for it."""
+        return self._options.address, self._options.token
 
     @property
     def role(self) -> Role | None:

@@ -41,6 +41,10 @@ _PERMISSION = (
     *("approv", "permission", "confirm", "consent", "sandbox", "supervis", "autonomy", "trust", "askbefore", "askfor"),
     *("allowlist", "whitelist", "guardrail", "safety", "humanintheloop", "autoedit", "yolo", "bypass", "access"),
 )
+_NAMES = (  # about permission when that is all that an option is called: "ask" = "never", "edits" = "auto"
+    *("ask", "asks", "asking", "auto", "policy", "interactive", "prompting", "prompts", "edits", "writes", "commands"),
+    *("shell", "tools", "exec", "execution"),
+)
 _HARMLESS = ("model", "model_config", "thought_level")  # ACP's categories of options whose name may end in "mode"
 _DIGITS = str.maketrans("0134578@$|", "oieastbasi")
 _SIGNS = re.compile(r"[\W_]+")
@@ -77,7 +81,7 @@ class Described:
             return value not in self.asks
         if value == self.before:
             return False
-        if self.is_mode or _says(_PERMISSION, self.texts):
+        if self.is_mode or _says(_PERMISSION, self.texts) or any(squashed(text) in _NAMES for text in self.texts):
             return True
         if isinstance(value, bool):
             return value and _says(_UNASKED, self.texts)

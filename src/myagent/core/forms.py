@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from myagent.core.display import escape
+from myagent.core.look_alikes import skeleton
 
 FIELDS = 64  # of one form; nobody fills in more
 CHOICES = 256  # of one field
@@ -27,7 +28,8 @@ _SECRET = re.compile(
     r"(access|auth|bearer|api|refresh|github|gitlab|npm|session)[-_ ]?token|"
     r"^(token|secret|pass|pwd|passwd|2fa|mfa|totp)$|"
     r"passwd|client[-_ ]?secret|_secret\b|credential|credit[-_ ]?card|(ssh|openai|aws|gpg)[-_ ]?key|seed[-_ ]?phrase|"
-    r"mnemonic|\b(PIN|OTP|CVV)([-_ ]?code)?\b"
+    r"mnemonic|\b(PIN|OTP|CVV)([-_ ]?code)?\b|"
+    r"kennwort|contrase[nñ]a|mot de passe|\bsenha\b|wachtwoord|hasło|пароль|密码|密碼|パスワード|비밀번호"
 )
 
 Kind = Literal["string", "number", "integer", "boolean", "array"]
@@ -75,35 +77,35 @@ class Field:
         """Why a value is none for this field, in words; `None`: it is. Nothing of the value is repeated."""
         match self.kind:
             case "boolean":
-                return None if isinstance(value, bool) else "is yes or no"
+                return None if isinstance(value, bool) else "must be yes or no"
             case "number" | "integer":
                 whole = type(value) is int
                 if not whole and (self.kind == "integer" or type(value) is not float or not math.isfinite(value)):
-                    return "is a whole number" if self.kind == "integer" else "is a number"
+                    return "must be a whole number" if self.kind == "integer" else "must be a number"
                 return self._outside(value, "")
             case "string":
                 if not isinstance(value, str):
-                    return "is a text"
+                    return "must be a text"
                 if self.choices:
                     return None if value in {each.const for each in self.choices} else "must be one of its choices"
                 if len(value) > TEXT_CHARACTERS:
-                    return f"has at most {TEXT_CHARACTERS} characters"
+                    return f"must have at most {TEXT_CHARACTERS} characters"
                 if self.required and not value:
                     return "is required"
                 fits = self.pattern is None or matches is None or matches(self.pattern, value)
-                return self._outside(len(value), " characters") if fits else f"matches {escape(self.pattern or '')}"
+                return self._outside(len(value), " characters") if fits else f"must match {escape(self.pattern or '')}"
             case "array":
                 if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-                    return "is a list of its choices"
+                    return "must be a list of its choices"
                 if len(set(value)) != len(value) or not set(value) <= {each.const for each in self.choices}:
-                    return "is a list of its choices, each once"
+                    return "must be a list of its choices, each once"
                 return self._outside(len(value), " choices")
 
     def _outside(self, size: float, unit: str) -> str | None:
         if self.least is not None and size < self.least:
-            return f"is at least {self.least:g}{unit}" if not unit else f"has at least {self.least:g}{unit}"
+            return f"must be at least {self.least:g}{unit}" if not unit else f"must have at least {self.least:g}{unit}"
         if self.most is not None and size > self.most:
-            return f"is at most {self.most:g}{unit}" if not unit else f"has at most {self.most:g}{unit}"
+            return f"must be at most {self.most:g}{unit}" if not unit else f"must have at most {self.most:g}{unit}"
         return None
 
 
@@ -149,7 +151,8 @@ _BOUNDS = {
 
 def asks_secret(text: str) -> bool:
     """Whether what stands beside a place for free text reads as if a secret belonged there."""
-    return _SECRET.search(text) is not None
+    seen = "".join(sign for sign in text if sign.isprintable() or sign in "\n ")
+    return any(_SECRET.search(each) for each in (seen, skeleton(seen)))
 
 
 def read(schema: Any, *, shown: Callable[[str], str] = escape) -> Form:

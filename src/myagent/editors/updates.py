@@ -44,13 +44,18 @@ def _lenient(raw: JSON) -> JSON:
     return kept
 
 
+def message_id(turn: str) -> str:
+    """Of a turn's prompt."""
+    return f"{turn}/prompt"
+
+
 def prompted(event: Prompt, *, is_named: bool) -> JSON:
     """A prompt as the user's message; `is_named`: with the name of who sent it, for it was somebody else."""
     text = f"{event.by}: {event.prompt}" if is_named else event.prompt
     return {
         "sessionUpdate": "user_message_chunk",
         "content": {"type": "text", "text": text},
-        "messageId": f"{event.id}/prompt",
+        "messageId": message_id(event.id),
         "_meta": {"myagent": {"by": event.by, "turn": event.id}},
     }
 

@@ -1,7 +1,8 @@
 """The web page as the server answers it: its files, read once, and what a browser may do with them.
 
-The page comes in two answers: itself with its style, and its script, joined from the modules and named after its
-content, so that it may be kept for ever. Every file has its own path, too.
+The page comes in two answers: itself with its style, and its script, joined from the modules; a second script brings
+what the first look does not need. Scripts are named after their content, so that they may be kept for ever. Every file
+has its own path, too.
 """
 
 from __future__ import annotations
@@ -16,16 +17,17 @@ from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from myagent.server.bundle import joined
+from myagent.server.bundle import LATER, joined
 
-# Nothing from elsewhere, nothing inline but the one style that the hash names, and no text ever becomes markup or
-# script: with Trusted Types a browser refuses the assignment itself. The one policy that there may be names the service
-# worker's file, whatever it is given (`push.js`). `connect-src 'self'` has the WebSocket of the same origin in it.
+# Nothing from elsewhere, nothing inline but the icon and the one style that the hash names, and no text ever becomes
+# markup or script: with Trusted Types a browser refuses the assignment itself. The one policy that there may be names
+# the service worker's file, whatever it is given (`push.js`). `connect-src 'self'` has the WebSocket of the same origin
+# in it.
 _POLICY = (
     "default-src 'none'",
     "script-src 'self'",
     "style-src 'sha256-{style}'",
-    "img-src 'self'",
+    "img-src 'self' data:",
     "connect-src 'self'",
     "worker-src 'self'",
     "manifest-src 'self'",
@@ -73,10 +75,14 @@ def page_files() -> dict[str, PageFile]:
         for path, file in _below(files("myagent.web"), "")
         if f".{path.rpartition('.')[2]}" in _TYPES
     }
-    script = joined({path: body.decode() for path, body in sources.items() if path.endswith(".js")}, "app.js").encode()
-    kept = {"app.js": script, "icon.svg": sources["icon.svg"]}
+    scripts = joined({path: body.decode() for path, body in sources.items() if path.endswith(".js")}, "app.js")
+    later = scripts.later.encode()
+    first = scripts.first.replace(f'"{LATER}"', f'"./{_after_content("later.js", later)}"').encode()
+    kept = {"app.js": first, "later.js": later}
     page = sources["index.html"].decode()
     page = _INDENT.sub("\n", page).replace(_STYLE, f"<style>{_style(sources['app.css'].decode())}</style>")
+    # Asked for while the ticket is on its way, it would cost a connection of its own.
+    page = page.replace('"icon.svg"', f'"data:image/svg+xml;base64,{base64.b64encode(sources["icon.svg"]).decode()}"')
     found = {}
     for name, body in kept.items():
         named = _after_content(name, body)

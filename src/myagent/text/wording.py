@@ -12,6 +12,7 @@ from datetime import datetime
 from myagent.core.diffs import hunks
 from myagent.core.display import escape
 from myagent.core.messages import Diff, Option, PermissionRequest, RequestBody, RequestSeen
+from myagent.core.turn import EXIT_CODES
 from myagent.text.terminal import visible
 
 PROMPT_SHOWN = 200  # characters of somebody's text within a line of ours
@@ -45,6 +46,11 @@ ANSWERS = {
 BLANK_LINES = 4  # empty lines after one another that are folded: they push what follows out of sight
 BLANKS = 60  # spaces after one another that are folded
 _BLANKS = re.compile(f" {{{BLANKS},}}")
+
+
+def state_word(state: str, exit_code: int | None) -> str:
+    """The state of a session in a word; that its last turn was stopped is no failure."""
+    return "stopped" if state == "failed" and exit_code == EXIT_CODES["cancelled"] else state
 
 
 def one_line(text: str) -> str:

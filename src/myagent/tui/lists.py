@@ -16,7 +16,7 @@ from textual.widgets.option_list import Option
 from myagent.core.messages import ConnectionInfo, Metadata
 from myagent.core.rule import Rule
 from myagent.text.rules import rule_line
-from myagent.text.wording import name_line, one_line, whole_line
+from myagent.text.wording import name_line, one_line, state_word, whole_line
 from myagent.tui.dialog import Dialog
 
 HELP = """\
@@ -106,7 +106,12 @@ def sessions(found: Iterable[Metadata], shown: str | None) -> Chooser:
         if each.archived and each.session_id != shown:
             continue
         mark = "*" if each.session_id == shown else " "
-        choices.append(Choice(each.session_id, f"{mark} {each.state:9} {each.head:>6}  {one_line(each.title)}"))
+        choices.append(
+            Choice(
+                each.session_id,
+                f"{mark} {state_word(each.state, each.last_exit_code):9} {each.head:>6}  {one_line(each.title)}",
+            )
+        )
     return Chooser("Sessions (* is shown)", choices)
 
 

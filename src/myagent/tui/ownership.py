@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 
 from myagent.client import Client
 from myagent.core.messages import ControlRequested, Error, OwnerChanged
 from myagent.text.wording import name_line
 from myagent.tui import status
+
+SURE = 5.0  # seconds in which a second F4 gives it up
 
 
 class OwnershipKeys:
@@ -20,6 +23,7 @@ class OwnershipKeys:
         self._send = send
         self._say = say
         self._taking = ""  # id of a take-over that is not answered
+        self._sure_until = 0.0  # of the clock that only runs: F4 was pressed once
         self._asker: ControlRequested | None = None  # who asked last, while this client owns
 
     def pressed(self) -> None:
@@ -28,9 +32,18 @@ class OwnershipKeys:
         if client.welcome is not None and client.welcome.scope == "follower":
             self._say(status.way_to_own(client), error=True)
         elif client.role == "owner":
-            self._send(client.release)
+            self._release()
         else:
             self._send(self._take)
+
+    def _release(self) -> None:
+        """Only when it is pressed twice: whoever connects next may own then."""
+        if time.monotonic() > self._sure_until:
+            self._sure_until = time.monotonic() + SURE
+            self._say("F4 once more gives the ownership up: whoever claims it, or connects next, has it then")
+            return
+        self._sure_until = 0.0
+        self._send(self._client.release)
 
     async def _take(self) -> str:
         self._taking = await self._client.claim(force=True)

@@ -11,7 +11,7 @@ from textual.widgets import Static
 
 from myagent.client import Client
 from myagent.core.messages import Metadata
-from myagent.text.wording import one_line
+from myagent.text.wording import one_line, state_word
 from myagent.tui.status import owner_name
 from myagent.tui.story import Story, Tool
 
@@ -23,7 +23,7 @@ STEPS = 12
 WALK_SECONDS = 0.5
 
 _STEP = {"pending": "·", "in_progress": "~", "completed": "✓"}
-_STATE = {"running": "~", "failed": "✗", "completed": "✓"}
+_STATE = {"running": "~", "failed": "✗", "stopped": "■", "completed": "✓"}
 
 
 class Side(Static):
@@ -96,7 +96,7 @@ def _sessions(client: Client, shown: Metadata | None) -> Iterator[str]:
     asking = {asked.session_id for asked in (*client.requests.values(), *client.questions.values())}
     lines = []
     for each in latest:
-        state = "?" if each.session_id in asking else _STATE.get(each.state, " ")
+        state = "?" if each.session_id in asking else _STATE.get(state_word(each.state, each.last_exit_code), " ")
         mark = "▸" if shown is not None and each.session_id == shown.session_id else " "
         lines.append(f"{mark}{state} {one_line(each.title) or '(no prompt yet)'}")
     yield from _first(lines, SESSIONS)

@@ -11,7 +11,7 @@ from rich.text import Text
 from myagent.client import Client, State
 from myagent.core.messages import Metadata, PermissionRequest
 from myagent.text.times import milliseconds, relative
-from myagent.text.wording import name_line, one_line, request_name, seconds_since
+from myagent.text.wording import name_line, one_line, request_name, seconds_since, state_word
 
 NAME_CHARACTERS = 28  # of a request, or of a reason, so that the rest of the line has room
 
@@ -47,7 +47,10 @@ def line(client: Client, metadata: Metadata | None, followers: int, since: Since
     if metadata is not None:
         if (metadata.agent_state or {}).get("supervision") == "unsupervised":
             parts.append("UNSUPERVISED")
-        parts += [f"{one_line(metadata.agent)} ({one_line(metadata.mode)})", metadata.state]
+        parts += [
+            f"{one_line(metadata.agent)} ({one_line(metadata.mode)})",
+            state_word(metadata.state, metadata.last_exit_code),
+        ]
         parts.append(one_line(metadata.title))
     text = Text.assemble(((client.role or "?").upper(), "bold"), "  ", (standing, f"bold {colour}"), "  ")
     if place:
@@ -72,6 +75,8 @@ def _standing(client: Client, since: Since) -> tuple[str, str]:
     if client.requests:
         key, request = next(iter(client.requests.items()))
         who = "you, F9" if client.may_answer else "the owner"
+        if names := client.allowed.get(key):
+            who = f"one more person, F9 (allowed by {', '.join(name_line(each) for each in names)})"
         return f"waiting for {who} {_ago(since.asked.get(key))}: {_short(request_name(request))}", "yellow"
     return ("live", "green") if state.name in ("live", "owner_elsewhere") else (str(state), colour)
 

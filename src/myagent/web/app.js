@@ -13,20 +13,16 @@ import { byId, setText } from "./views/dom.js";
 import { drawEmpty } from "./views/empty.js";
 import { escapeLine } from "./parsing/escape.js";
 import { JoinForm } from "./views/join.js";
-import { KeepingDialog } from "./views/keeping.js";
+import { loadWhenIdle } from "./views/later.js";
 import { Notices } from "./views/notice.js";
 import * as panels from "./views/panels.js";
 import { OptionsBox } from "./views/options.js";
 import { OwnershipButtons } from "./views/ownership.js";
-import { askToPair, deviceName, takePairing } from "./views/pairing.js";
-import { PeopleDialog } from "./views/people.js";
+import { deviceName, takePairing } from "./views/pairing.js";
 import { PermissionDialog } from "./views/permission.js";
-import { RulesDialog } from "./views/rules.js";
+import { pairForm, partsOf } from "./views/parts.js";
 import { PromptBox, tooLong } from "./views/prompt.js";
-import { PushButton } from "./views/push.js";
-import { QuestionDialog } from "./views/question.js";
 import { resolutionText } from "./views/asked.js";
-import { Search } from "./views/search.js";
 import { SessionView } from "./views/session.js";
 import { isEvent, Workspace } from "./state/workspace.js";
 
@@ -52,20 +48,15 @@ class Page {
       this.join();
     });
     this.view = new SessionView(byId("stream"), (id, query) => this.fetchEvents(id, query), () => this.drawEnds());
-    this.search = new Search(this.view);
-    this.controls = new Controls(this.view, () => this.draw());
+    Object.assign(this, partsOf(this)); // search, rules, questions, people, keeping, push: each there later
+    this.controls = new Controls(this.view, () => this.draw(), this.search);
     this.unread = new Unread();
     this.prompts = new PromptBox((prompt, mode) => this.send(prompt, mode), new Drafts(this.storage, BASE.pathname));
     this.dialog = new PermissionDialog((entry, decision) => this.decide(entry, decision), () => this.now(), (entry) => this.putAside(entry),
       (entry) => this._saw(entry));
-    this.rules = new RulesDialog((...what) => this.ask(...what));
-    this.questions = new QuestionDialog(this.workspace.questions, (message, failed) => this.ask(message, () => {}, failed), () => this.now());
-    this.people = new PeopleDialog(this.workspace, (...asked) => this.ask(...asked), (why) => this.prompts.note(why));
-    this.keeping = new KeepingDialog((...asked) => this.ask(...asked));
     this.options = new OptionsBox((name, value, failed) => this.ask({ type: "set_option", sessionId: this.session, name, value }, () => {}, failed));
     this.ownership = new OwnershipButtons(this.workspace, (...asked) => this.ask(...asked), (text) => this._say(text));
     this.notices = new Notices();
-    this.push = new PushButton((...asked) => this.ask(...asked), () => this.credential.token);
     this.answers = new Answers();
     this.aside = new Set(); // requests that the owner has put aside
     this.sending = new Sending({
@@ -86,7 +77,7 @@ class Page {
 
   start() {
     const pairing = takePairing(location, history);
-    if (pairing !== null) return askToPair((name) => this._pair(pairing, name));
+    if (pairing !== null) return pairForm.use((askToPair) => askToPair(deviceName(), (name) => this._pair(pairing, name)));
     const damaged = location.hash !== "" && !this.credential.takeFrom(location, history);
     if (damaged) this.entry.show("This link is damaged: what follows the # is no token. Ask for the link again.");
     else if (this.credential.token === null) this.entry.show("");
@@ -135,10 +126,11 @@ class Page {
     if (!this.workspace.sessions.has(this.session)) this.session = null;
     if (this.session !== null) this._resumeFrom(this.view.resumeAfter(this.workspace.sessions.get(this.session).head));
     this.sending.again();
-    this.push.ready(this.workspace.may);
     if (this.wanted !== null && !this.workspace.sessions.has(this.wanted)) this._findWanted();
     if (this.workspace.sessions.size >= MANY) byId("all-sessions").hidden = false;
     this._schedule();
+    loadWhenIdle(this.search);
+    if (["approve", "drive"].includes(this.workspace.may)) loadWhenIdle(this.push, { always: true }); // it alone shows its button
   }
 
   _resumeFrom(afterSeq) {
@@ -211,7 +203,7 @@ class Page {
     if (way === "push" && address !== location.pathname + location.search) history.pushState(null, "", address);
     if (way === "replace") history.replaceState(null, "", address);
     this.controls.close();
-    this.search.reset();
+    this.search.part?.reset();
     this.prompts.turnTo(sessionId, carry);
     this.view.open(sessionId, this.workspace.sessions.get(sessionId)?.head ?? 0);
     this.view.plain = this.workspace.speaksPlain(sessionId);
@@ -302,13 +294,14 @@ class Page {
     const session = workspace.sessions.get(this.session);
     panels.drawSessionHead(this.session === null && !owns ? { title: "No session yet", sessionId: "" } : session);
     this.options.draw(session, owns);
-    this.keeping.draw(session, owns);
+    byId("keep").hidden = !owns || session === undefined;
+    this.keeping.part?.draw(session, owns);
     const nothing = connected && this.view.window.head === 0;
     drawEmpty({ empty: nothing, owns, workspace, cwd: escapeLine(session?.cwd ?? "") }, (text) => this.prompts.propose(text));
     panels.drawQueue(session, owns, (turnId) => this._cancel(turnId));
     const answers = connected && workspace.mayAnswer;
     this._drawPermission(entries, answers);
-    this.questions.draw(answers);
+    if (workspace.questions.size > 0 || this.questions.part) this.questions.use((dialog) => dialog.draw(answers));
     if (connected) this.notices.show(entries, { looking: !document.hidden, owns: answers });
     byId("prompt-form").hidden = !workspace.owns;
     byId("new-session").hidden = !owns;
@@ -316,7 +309,7 @@ class Page {
     panels.drawStop(connected && workspace.mayStop && session?.state === "running", workspace.owns);
     setText(byId("send"), session?.state === "running" ? "Queue" : "Send");
     byId("notify").hidden = this.notices.wanted !== "default";
-    this.push.draw(connected ? this.workspace.may : "watch");
+    this.push.part?.draw(connected ? this.workspace.may : "watch");
     const asked = connected ? entries.length + workspace.questions.size : 0;
     document.title = `${asked > 0 ? `(${asked}) ` : ""}${session ? escapeLine(session.title) : "myagent"}`;
     this.drawEnds();
@@ -371,6 +364,8 @@ class Page {
       this.draw();
       this.prompts.focus();
     });
+    for (const id of ["rules", "people"]) byId(id).addEventListener("click", () => this[id].use((dialog) => dialog.show()));
+    byId("keep").addEventListener("click", () => this.keeping.use((dialog) => dialog.show(this.workspace.sessions.get(this.session))));
     byId("all-sessions").addEventListener("click", () => this._allSessions().catch(() => this._say("The sessions could not be fetched")));
     for (const id of ["stop", "stop-turn"]) byId(id).addEventListener("click", () => this._cancel(null));
     byId("notify").addEventListener("click", () => this.notices.ask().then(() => this.draw()));

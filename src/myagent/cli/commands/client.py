@@ -78,6 +78,7 @@ async def _run(arguments: argparse.Namespace, screen: Screen, has_terminal: bool
         reconnect_for=float("inf") if wanted.prompt is None else GIVE_UP,
         insecure_plain=arguments.insecure_plain,
         on_state=driver.state_changed,
+        locate=target.locating(arguments),
     )
     work = driver.start(client)
     loop = asyncio.get_running_loop()

@@ -19,7 +19,8 @@ def _table(invites: list[Answer], time: datetime) -> list[str]:
         return ["no invites"]
     rows = [("ID", "SCOPE", "SESSION", "EXPIRES IN", "USES", "LAST SEEN", "NOW", "LABEL")]
     for invite in invites:
-        left = (datetime.fromisoformat(invite["expiresAt"]) - time).total_seconds()
+        waits = None if invite.get("devices") else invite.get("enrolBy")  # a link that pairs a device, unused
+        left = (datetime.fromisoformat(waits or invite["expiresAt"]) - time).total_seconds()
         uses = f"{invite['used']}/{invite['uses']}" if invite["uses"] else f"{invite['used']}"
         seen = _time(invite["lastSeen"])
         live = _live(invite)

@@ -22,7 +22,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _ended(answer: Answer) -> list[str]:
     if not answer["revoked"]:
-        return ["there was no such rule"]
+        return ["there was no rule to revoke"]
     return [f"revoked {' '.join(answer['revoked'])}; what they allowed is asked for again"]
 
 

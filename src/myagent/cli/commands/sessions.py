@@ -13,7 +13,9 @@ from myagent.client.errors import Refused
 from myagent.core.display import escape
 from myagent.exceptions import MyagentError
 from myagent.text.times import absolute
+from myagent.text.wording import state_word
 
+_REST = ("updatedAt", "head", "title")
 _NO_SEARCH = {
     403: "only the owner's token may search in all sessions",
     404: "there is no search on that server: it drops old events (--retain-events), or cannot keep an index",
@@ -64,12 +66,17 @@ def _search(arguments: argparse.Namespace, found: dict[str, Any]) -> int:
     return 0
 
 
+def _state(session: dict[str, Any]) -> str:
+    archived = ", archived" if session.get("archived") else ""
+    return f"{state_word(str(session.get('state')), session.get('lastExitCode'))}{archived}"
+
+
 def _table(sessions: list[dict[str, Any]]) -> list[str]:
     if not sessions:
         return ["no sessions yet"]
     rows = [("SESSION", "STATE", "UPDATED", "EVENTS", "TITLE")]
     rows += [
-        tuple(_cell(session.get(name)) for name in ("sessionId", "state", "updatedAt", "head", "title"))  # type: ignore[misc]
+        tuple(_cell(each) for each in (session.get("sessionId"), _state(session), *map(session.get, _REST)))  # type: ignore[misc]
         for session in sessions
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]

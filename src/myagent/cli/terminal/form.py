@@ -67,14 +67,18 @@ async def fill(question: Question, keyboard: Keyboard, write: Callable[[str], No
 
 
 async def _word(keyboard: Keyboard, write: Callable[[str], None], prompt: str) -> Filled:
-    write(prompt)
-    match (await keyboard.line() or "").lower():
-        case "y" | "yes":
-            return Filled("accept")
-        case "d" | "decline" | "/decline":
-            return Filled("decline")
-        case _:
-            return Filled("cancel")
+    while True:
+        write(prompt)
+        line = await keyboard.line()
+        match None if line is None else line.lower():
+            case "y" | "yes":
+                return Filled("accept")
+            case "d" | "decline" | "/decline":
+                return Filled("decline")
+            case None | "" | "n" | "no" | "c" | "cancel" | "/cancel":
+                return Filled("cancel")
+            case _:  # a slip must not throw away what was filled in
+                write(f"{MARK} y, d or n\n")
 
 
 async def _field(each: Field, keyboard: Keyboard, write: Callable[[str], None]) -> Any:

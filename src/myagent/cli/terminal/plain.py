@@ -31,7 +31,7 @@ from myagent.export.parts import uncoloured
 from myagent.text import options as offers
 from myagent.text.options import Option, lines, offered
 from myagent.text.overwriting import overwritten
-from myagent.text.wording import name_line, one_line
+from myagent.text.wording import name_line, one_line, state_word
 
 HISTORY = 50  # events that /history shows, unless told
 LINE_BYTES = 4 << 20  # of one line of a pipe; a prompt may have a quarter of it
@@ -322,7 +322,9 @@ class Sitting(Driver):
         sessions = self._client.sessions.values() if self._client else ()
         for each in sorted(sessions, key=lambda each: each.updated_at):
             mark = "shown" if each.session_id == self._shown else ""
-            self._screen.say(f"{each.session_id} {each.state} {mark} {one_line(each.title)}")
+            self._screen.say(
+                f"{each.session_id} {state_word(each.state, each.last_exit_code)} {mark} {one_line(each.title)}"
+            )
 
     def _offered(self) -> list[Option]:
         return offered(self._client.sessions.get(self._shown) if self._client and self._shown else None)
@@ -362,7 +364,8 @@ async def run(arguments: argparse.Namespace) -> int:
     token = target.token(arguments, address)
 
     def fetch(session: str, before: int, limit: int) -> str:
-        events = map(read, page(address, token, session, before=before, limit=limit))
+        where, shown = client.server
+        events = map(read, page(where, shown, session, before=before, limit=limit))
         return uncoloured(overwritten("".join(text for _, text in steps(events))))
 
     if arguments.session is not None:
@@ -373,6 +376,7 @@ async def run(arguments: argparse.Namespace) -> int:
     client = connect(
         address, token=token, role=arguments.role, label=target.label(arguments), reconnect=True,
         insecure_plain=arguments.insecure_plain, on_state=sitting.state_changed,
+        locate=target.locating(arguments),
     )  # fmt: skip
     work = sitting.start(client)
     loop = asyncio.get_running_loop()

@@ -1,13 +1,15 @@
 // What moves about the page: the menus of a small screen, jumps, and keys.
 
 import { byId } from "./dom.js";
+import { Later } from "./later.js";
 
 const SMALL = "(max-width: 760px), (max-height: 480px)";
 
 export class Controls {
-  /** `view` is the session that is shown; `redraw()` draws the list of sessions anew. */
-  constructor(view, redraw) {
+  /** `view` is the session that is shown; `redraw()` draws the list of sessions anew; `search` is there later. */
+  constructor(view, redraw, search) {
     this._view = view;
+    this._help = new Later(() => import("./help.js"), ({ HelpDialog }) => new HelpDialog());
     byId("menu").addEventListener("click", () => this._toggle("menu", byId("sessions"), "open"));
     byId("more").addEventListener("click", () => this._toggle("more", document.body, "more"));
     byId("session-filter").addEventListener("input", redraw);
@@ -18,8 +20,8 @@ export class Controls {
       currentTarget.setAttribute("aria-pressed", String(raw));
       view.raw = raw;
     });
-    byId("help").addEventListener("click", () => byId("help-dialog").showModal());
-    byId("help-close").addEventListener("click", () => byId("help-dialog").close());
+    byId("help").addEventListener("click", () => this._help.use((help) => help.show()));
+    this._listenToSearch(search);
     document.addEventListener("keydown", (event) => this._key(event));
   }
 
@@ -33,6 +35,19 @@ export class Controls {
   /** Whether there is anything to jump to. */
   draw() {
     byId("failure").hidden = !this._view.timeline.items.some(failed);
+  }
+
+  _listenToSearch(search) {
+    const find = (event, way) => {
+      event.preventDefault();
+      search.use((it) => it.find(way));
+    };
+    byId("search").addEventListener("submit", (event) => find(event, -1));
+    byId("search-later").addEventListener("click", (event) => find(event, 1));
+    byId("search-text").addEventListener("input", () => search.use((it) => it.typed()));
+    byId("search-text").addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && event.shiftKey && !event.isComposing) find(event, 1);
+    });
   }
 
   _toggle(button, node, name) {
@@ -52,7 +67,7 @@ export class Controls {
     if (target.closest("input, textarea, select, dialog[open]") || document.querySelector("dialog[open]")) return;
     const act = {
       "/": () => this._search(),
-      "?": () => byId("help-dialog").showModal(),
+      "?": () => this._help.use((help) => help.show()),
       g: () => this._view.toLatest(),
       f: () => this._toFailure(),
       j: () => this._turn(1),

@@ -28,17 +28,15 @@ export class KeepingDialog {
     });
     this._dialog = el("dialog", { id: "keeping", "aria-label": "This session" }, form);
     document.body.append(this._dialog);
-    this._button = el("button", { type: "button", id: "keep", class: "quiet", hidden: true, text: "Session…", onclick: () => this._open() });
-    document.getElementById("raw").before(this._button);
   }
 
   draw(session, owns) {
     this._session = session;
-    this._button.hidden = !owns || session === undefined;
-    if (this._button.hidden && this._dialog.open) this._dialog.close();
+    if ((!owns || session === undefined) && this._dialog.open) this._dialog.close();
   }
 
-  _open() {
+  show(session) {
+    this._session = session;
     this._name.value = this._session.title;
     this._sure.checked = false;
     this._delete.disabled = true;

@@ -3,8 +3,8 @@
 import { escapeLine, visible } from "../parsing/escape.js";
 import { linked, parseInlines } from "../parsing/inlines.js";
 import { Markdown } from "../parsing/markdown.js";
-import { tokensOf } from "../parsing/syntax.js";
 import { copyButton, el, flowing, setText } from "./dom.js";
+import { Later } from "./later.js";
 
 const DEEPEST = 40; // emphasis within emphasis that is drawn; browsers recurse over elements
 const SCHEMES = ["http:", "https:", "mailto:"];
@@ -62,6 +62,8 @@ class DrawnText {
   }
 }
 
+const colours = new Later(() => import("../parsing/syntax.js"), ({ tokensOf }) => tokensOf);
+
 class DrawnCode {
   constructor(block) {
     this._text = "";
@@ -76,7 +78,7 @@ class DrawnCode {
   update({ text, info }) {
     const shown = text.endsWith("\n") ? text.slice(0, -1) : text;
     setText(this._name, escapeLine(info) || "code");
-    const tokens = tokensOf(shown, info);
+    const tokens = this._tokensOf(shown, info);
     if (tokens !== null) {
       this._drawTokens(tokens);
       this._text = shown;
@@ -90,6 +92,15 @@ class DrawnCode {
     if (shown !== this._text) this._pre.append(...flowing(shown.slice(this._text.length)));
     this._text = shown;
     return true;
+  }
+
+  /** What has colours; those come later than the text, which does not move for them. */
+  _tokensOf(text, info) {
+    if (colours.part !== undefined) return colours.part(text, info);
+    if (info === "") return null;
+    if (this._wanted === undefined) colours.use(() => this.update(this._wanted));
+    this._wanted = { text, info };
+    return null;
   }
 
   /** What begins as it did stays as it is drawn. */

@@ -1,6 +1,4 @@
-// Pairing: a link that enrols this device does so only when somebody says so here, and what it gets is kept.
-
-import { byId } from "./dom.js";
+// Pairing: a link that enrols this device; it does so only when somebody says so.
 
 const MARK = "#pair.";
 
@@ -20,17 +18,4 @@ export function deviceName(agent = navigator.userAgent) {
     ["Android", "Android"], ["iPhone", "iPhone"], ["iPad", "iPad"], ["Windows", "Windows"], ["Mac OS", "Mac"], ["Linux", "Linux"],
   ]);
   return system === undefined ? browser : `${browser} on ${system}`;
-}
-
-/** Ask whether this device is to be enrolled; `enrol(name)` is called when somebody says yes. */
-export function askToPair(enrol) {
-  byId("join").hidden = byId("workspace").hidden = true;
-  byId("pair").hidden = false;
-  byId("pair-name").value = deviceName();
-  byId("pair-form").onsubmit = (event) => {
-    event.preventDefault();
-    byId("pair").hidden = true;
-    enrol(byId("pair-name").value.trim() || deviceName());
-  };
-  byId("pair-name").focus();
 }

@@ -72,9 +72,12 @@ export function drawSessions(workspace, current, chosen, unread) {
   if (focused !== null) list.querySelector(`[data-session="${CSS.escape(focused)}"]`)?.focus();
 }
 
+const STOPPED = 130; // the exit code of a turn that somebody cancelled
+
 function stateText({ state, lastExitCode }, waits) {
   if (waits > 0) return "waiting for a human";
-  return state === "failed" ? `failed, exit ${lastExitCode}` : state;
+  if (state === "failed") return lastExitCode === STOPPED ? "stopped" : `failed, exit ${lastExitCode}`;
+  return state;
 }
 
 const SUPERVISION = { verified: "asks first", unverified: "may or may not ask", operator: "asks first, says the operator", unsupervised: "UNSUPERVISED" };

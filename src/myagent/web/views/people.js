@@ -1,33 +1,38 @@
 // Who is connected, for the owner; and to whom the slot can be handed over.
 
-import { byId, el, setText } from "./dom.js";
+import { el, setText } from "./dom.js";
 
 export class PeopleDialog {
   /** `ask(message, answered, failed)` sends; `note(text)` tells why nothing is shown. */
   constructor(workspace, ask, note) {
-    this._handOver = (to) => ask({ type: "handover", to }, () => this.hide(), (why) => this.failed(why));
-    this._dialog = byId("people-dialog");
-    byId("people").addEventListener("click", () => {
-      ask({ type: "who" }, ({ connections }) => this.show(connections, workspace.connectionId), note);
-    });
-    byId("people-close").addEventListener("click", () => this._dialog.close());
+    this._handOver = (to) => ask({ type: "handover", to }, () => this._dialog.close(), (why) => this._failed(why));
+    this._look = () => ask({ type: "who" }, ({ connections }) => this._draw(connections, workspace.connectionId), note);
+    this._list = el("ul", { id: "people-list" });
+    this._why = el("p", { class: "notice", role: "alert", hidden: true });
+    this._dialog = el("dialog", { id: "people-dialog", "aria-labelledby": "people-title" },
+      el("div", { class: "dialog-body" },
+        el("h2", { id: "people-title", text: "Connected" }),
+        el("p", { class: "faint", text: "You can hand over to a connection whose credential may own. Names are what they call themselves." }),
+        this._list, this._why,
+        el("div", { class: "answers" }, el("button", { type: "button", id: "people-close", text: "Close", onclick: () => this._dialog.close() }))));
+    document.body.append(this._dialog);
   }
 
-  show(connections, mine) {
-    byId("people-error").hidden = true;
+  show() {
+    this._look();
+  }
+
+  _draw(connections, mine) {
+    this._why.hidden = true;
     const others = connections.filter(({ connectionId }) => connectionId !== mine);
-    byId("people-list").replaceChildren(...others.map((each) => this._row(each)));
-    if (others.length === 0) byId("people-list").append(el("li", { class: "faint", text: "Nobody else is connected." }));
+    this._list.replaceChildren(...others.map((each) => this._row(each)));
+    if (others.length === 0) this._list.append(el("li", { class: "faint", text: "Nobody else is connected." }));
     if (!this._dialog.open) this._dialog.showModal();
   }
 
-  failed(message) {
-    setText(byId("people-error"), message);
-    byId("people-error").hidden = false;
-  }
-
-  hide() {
-    if (this._dialog.open) this._dialog.close();
+  _failed(message) {
+    setText(this._why, message);
+    this._why.hidden = false;
   }
 
   _row({ connectionId, scope, may, label, since }) {

@@ -2,7 +2,7 @@
 
 import { byId, el, setText } from "./dom.js";
 import { drawDisplay, peopleText, whatAndWhere } from "./asked.js";
-import { Remember } from "./rules.js";
+import { Remember } from "./remember.js";
 
 export const GUARD = 300; // milliseconds without a key or a press, from the moment it appears, before it can be answered
 

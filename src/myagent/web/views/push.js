@@ -33,24 +33,29 @@ export class PushButton {
     this._token = token;
     this._on = false; // the server calls this browser
     this._busy = false;
+    this._may = "watch"; // of the credential, while this page is connected
     this._able = globalThis.isSecureContext === true && "serviceWorker" in navigator && "PushManager" in globalThis;
     this._button = byId("push");
     this._button.addEventListener("click", () => this._press());
   }
 
   /** Connected: see whether this browser has asked to be called before, and the server knows it. */
-  async ready(may) {
-    if (!this._able || !this._enrolled || !mayBeCalled(may)) return;
+  async _look() {
+    if (!this._able || !this._enrolled) return;
     try {
       const registration = await navigator.serviceWorker.getRegistration();
       if (await registration?.pushManager.getSubscription()) this._on = (await this._ask({ type: "push_state" })).on;
     } catch {
       this._on = false; // a server that knows nothing of it, or a browser that keeps nothing
     }
-    this.draw(may);
+    this.draw(this._may);
   }
 
+  /** `may`: what the credential may, "watch" while this page is not connected. */
   draw(may) {
+    const comes = mayBeCalled(may) && !mayBeCalled(this._may);
+    this._may = may;
+    if (comes) this._look();
     this._button.hidden = !mayBeCalled(may);
     const state = stateOf({ able: this._able, permission: globalThis.Notification?.permission, subscribed: this._on });
     this._button.disabled = this._busy || state === "denied" || state === "unsupported";
@@ -73,7 +78,7 @@ export class PushButton {
       this._note(`Notifications could not be turned ${this._on ? "off" : "on"}: ${error.message}`);
     }
     this._busy = false;
-    this.draw("approve");
+    this.draw(this._may);
   }
 
   async _begin() {

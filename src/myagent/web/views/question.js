@@ -142,7 +142,7 @@ function inputOf(field, required) {
   }
   if (choices !== undefined || field.type === "boolean") {
     const rows = choices ?? [{ const: "true", title: "Yes" }, { const: "false", title: "No" }];
-    const select = el("select", { required }, el("option", { value: "", text: "" }),
+    const select = el("select", { required }, el("option", { value: "", text: "choose…" }),
       ...rows.map(({ title }, index) => el("option", { value: String(index), text: title })));
     const at = rows.findIndex(({ const: value }) => value === (choices ? field.default : String(field.default)));
     if (at >= 0) select.value = String(at);

@@ -1,91 +1,41 @@
-// Rules instead of repeated questions: what an allow is remembered as, and the list of all, where each can be ended.
+// All rules by which requests are answered without a question, each of which can be ended.
 
 import { escapeLine } from "../parsing/escape.js";
-import { byId, el, setText } from "./dom.js";
-
-const SCOPES = [["session", "in this session"], ["workspace", "in all sessions"]];
-
-/** What can be remembered with an allow, the narrowest first: `{scope, match, words?, path?}` each. */
-export function choices({ remembers = [] }) {
-  const found = remembers.flatMap((offer) => {
-    const { match, words = [] } = offer;
-    if (match !== "prefix" || words.length < 2) return [offer];
-    return [offer, { match, words: words.slice(0, words.length > 2 ? 2 : 1) }];
-  });
-  return SCOPES.flatMap(([scope]) => found.map((offer) => ({ scope, ...offer })));
-}
-
-/** What a choice would allow from now on. */
-export function choiceText({ scope, match, words = [], path = "" }) {
-  const where = Object.fromEntries(SCOPES)[scope];
-  if (match === "prefix") return `Commands that begin with: ${escapeLine(words.join(" "))} (${where})`;
-  if (match === "path") return `Edits below ${escapeLine(path)}/ (${where})`;
-  return `Exactly this (${where})`;
-}
-
-/** The part of the permission dialog about rules. */
-export class Remember {
-  constructor(now) {
-    this._now = now; // the server's time, in milliseconds
-    this._choices = [];
-    this._select = byId("permission-remember");
-    this._hours = byId("permission-until");
-    this._select.addEventListener("change", () => (this._hours.hidden = this._select.value === ""));
-  }
-
-  show(request) {
-    this._choices = choices(request);
-    const options = this._choices.map((each, index) => el("option", { value: String(index), text: choiceText(each) }));
-    this._hours.value = "0";
-    this._hours.hidden = true;
-    this._select.replaceChildren(el("option", { value: "", text: "No, ask each time" }), ...options);
-    const missed = (request.missed ?? []).map(({ ruleId, why }) =>
-      el("li", { text: `Rule ${escapeLine(ruleId)} does not allow it: ${escapeLine(why)}` }));
-    byId("permission-missed").replaceChildren(...missed);
-    byId("permission-missed").hidden = missed.length === 0;
-  }
-
-  /** Whoever approves without owning answers this one time. */
-  offer(owns) {
-    byId("permission-remembering").hidden = !owns || this._choices.length === 0;
-  }
-
-  /** What goes with an allow of a kind that is for this one time. */
-  get chosen() {
-    const remember = this._choices[Number(this._select.value || -1)];
-    if (remember === undefined || byId("permission-remembering").hidden) return {};
-    const hours = Number(this._hours.value);
-    return { remember: hours > 0 ? { ...remember, until: new Date(this._now() + hours * 3_600_000).toISOString() } : remember };
-  }
-}
+import { el, setText } from "./dom.js";
 
 /** All rules, for the owner. `ask(message, answered, failed)` sends. */
 export class RulesDialog {
   constructor(ask) {
     this._ask = ask;
-    this._dialog = byId("rules-dialog");
-    byId("rules-close").addEventListener("click", () => this._dialog.close());
-    byId("rules").addEventListener("click", () => this._list());
+    this._rows = el("ul", { id: "rules-list" });
+    this._why = el("p", { class: "notice", role: "alert", hidden: true });
+    this._dialog = el("dialog", { id: "rules-dialog", "aria-labelledby": "rules-title" },
+      el("div", { class: "dialog-body" },
+        el("h2", { id: "rules-title", text: "Rules" }),
+        el("p", { class: "faint", text: "What is allowed without a question. Requests with warnings are asked in any case." }),
+        this._rows, this._why,
+        el("div", { class: "answers" }, el("button", { type: "button", id: "rules-close", text: "Close", onclick: () => this._dialog.close() }))));
+    document.body.append(this._dialog);
   }
 
-  _list() {
-    byId("rules-error").hidden = true;
-    this._ask({ type: "list_rules" }, ({ rules }) => this._show(rules), (why) => this._failed(why));
+  show() {
+    this._why.hidden = true;
+    this._ask({ type: "list_rules" }, ({ rules }) => this._draw(rules), (why) => this._failed(why));
     if (!this._dialog.open) this._dialog.showModal();
   }
 
-  _show(rules) {
-    byId("rules-list").replaceChildren(...rules.map((rule) => this._row(rule)));
-    if (rules.length === 0) byId("rules-list").append(el("li", { class: "faint", text: "No rules: everything is asked." }));
+  _draw(rules) {
+    this._rows.replaceChildren(...rules.map((rule) => this._row(rule)));
+    if (rules.length === 0) this._rows.append(el("li", { class: "faint", text: "No rules: everything is asked." }));
   }
 
   _failed(why) {
-    setText(byId("rules-error"), why);
-    byId("rules-error").hidden = false;
+    setText(this._why, why);
+    this._why.hidden = false;
   }
 
   _row({ ruleId, match, shown, sessionId, until, madeBy }) {
-    const end = () => this._ask({ type: "revoke_rule", ruleId }, () => this._list(), (why) => this._failed(why));
+    const end = () => this._ask({ type: "revoke_rule", ruleId }, () => this.show(), (why) => this._failed(why));
     const where = sessionId === undefined ? "all sessions" : `session ${escapeLine(sessionId)}`;
     const facts = `${match}, ${where}${until === undefined ? "" : `, until ${escapeLine(until)}`}, made by ${escapeLine(madeBy)}`;
     return el("li", {},

@@ -13,20 +13,12 @@ export class Search {
     this._at = null; // {seq, nth}: the place that was found last
     this._running = 0;
     this._texts = new WeakMap(); // node → its text, as long as its item does not change
-    byId("search").addEventListener("submit", (event) => {
-      event.preventDefault();
-      this._find(-1);
-    });
-    byId("search-later").addEventListener("click", () => this._find(1));
-    byId("search-text").addEventListener("input", () => {
-      this.reset();
-      this._timer = setTimeout(() => this._markAll(), WAIT);
-    });
-    byId("search-text").addEventListener("keydown", (event) => {
-      if (event.key !== "Enter" || !event.shiftKey || event.isComposing) return;
-      event.preventDefault();
-      this._find(1);
-    });
+  }
+
+  /** Something else is in the box. */
+  typed() {
+    this.reset();
+    this._timer = setTimeout(() => this._markAll(), WAIT);
   }
 
   reset() {
@@ -46,7 +38,8 @@ export class Search {
     mark(hits, hits.length - 1);
   }
 
-  async _find(way) {
+  /** Go to the next place (1) or the one before (-1). */
+  async find(way) {
     clearTimeout(this._timer);
     if (byId("search-text").value === "") return;
     const run = (this._running += 1);

@@ -1,13 +1,12 @@
 // Draws a tool call as one card: what it is, who allowed it, what came of it; reads and searches in a row share one.
 
-import { compare } from "../parsing/diff.js";
 import { drawDisplay, resolutionText } from "./asked.js";
 import { copyButton, el, setText } from "./dom.js";
-import { escape, escapeLine, visible } from "../parsing/escape.js";
+import { escapeLine, visible } from "../parsing/escape.js";
+import { Later } from "./later.js";
 import { printed } from "../parsing/printed.js";
 import { toolDetails } from "./timeline.js";
 
-const DIFF_ROWS = 2000; // drawn at once
 const OPEN_ROWS = 60; // a diff this short is shown without being asked for
 const STATUS = { pending: "waiting", in_progress: "running", completed: "done", failed: "failed", cancelled: "cancelled" };
 
@@ -49,7 +48,7 @@ export class DrawnTool {
     if (!(this.node.open || closed) || !this._stale) return;
     this._stale = false;
     const details = toolDetails(this._item.call, this._item.output);
-    const parts = details.diffs.map(drawDiff);
+    const parts = details.diffs.map(drawChange);
     const { question } = this._item;
     if (question?.resolution?.reason) parts.unshift(el("p", { class: "why", text: question.resolution.reason }));
     if (question !== undefined && details.diffs.length === 0) {
@@ -118,28 +117,12 @@ function field(name, text, shown = text) {
     el("pre", { tabindex: "0", text: shown }));
 }
 
-/** A change of a file, coloured by line. */
-export function drawDiff({ path, before, after }) {
-  const rows = compare(before, after);
-  const table = el("pre", { class: "diff", tabindex: "0" });
-  const more = (start) => {
-    table.append(...rows.slice(start, start + DIFF_ROWS).map(drawRow));
-    const left = rows.length - start - DIFF_ROWS;
-    if (left <= 0) return;
-    const button = el("button", { type: "button", class: "quiet", text: `Show ${left} more lines` });
-    button.addEventListener("click", () => {
-      button.remove();
-      more(start + DIFF_ROWS);
-    });
-    table.append(button);
-  };
-  more(0);
-  const name = el("span", { class: "path", text: before === null ? `${path} (new)` : path });
-  return el("div", { class: "field" }, el("div", { class: "code-head" }, name, copyButton(() => after, "Copy new text")), table);
-}
+const changes = new Later(() => import("./diff.js"), ({ drawDiff }) => drawDiff);
 
-function drawRow({ kind, text }) {
-  const sign = { old: "-", new: "+", same: " ", skip: " " }[kind];
-  const shown = kind === "skip" ? text : escape(text).replaceAll("\\u{9}", "\t");
-  return el("span", { class: `line ${kind}`, text: `${sign}${shown}\n` });
+/** A change of a file; its place is taken at once. */
+function drawChange(change) {
+  if (changes.part !== undefined) return changes.part(change);
+  const place = el("div", { class: "field" });
+  changes.use((drawDiff) => place.replaceWith(drawDiff(change)));
+  return place;
 }
