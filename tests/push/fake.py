@@ -89,6 +89,7 @@ class Service:
     location: str = ""
     came: asyncio.Queue[Received] = field(default_factory=asyncio.Queue)
     connections: int = 0
+    raw: bytes | None = None  # said in place of an answer
 
     def endpoint(self, name: str) -> str:
         return f"https://localhost:{self.port}/push/{name}"
@@ -125,7 +126,7 @@ async def push_service() -> AsyncIterator[Service]:
             service.came.put_nowait(Received(first.split()[1], headers, body))
             where = f"Location: {service.location}\r\n" if service.location else ""
             answer = f"HTTP/1.1 {service.status} Whatever\r\n{where}Content-Length: 0\r\n\r\n"
-            writer.write(answer.encode())
+            writer.write(answer.encode() if service.raw is None else service.raw)
             await writer.drain()
         except (OSError, asyncio.IncompleteReadError):
             pass

@@ -28,7 +28,7 @@ def resolves(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[str]:
 @pytest.mark.parametrize("addresses", [["127.0.0.1"], ["10.0.0.7"], ["8.8.8.8", "169.254.169.254"], ["::1"], []])
 async def test_a_name_that_leads_inside_is_not_gone_to(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) -> None:
     reached: list[Any] = []
-    monkeypatch.setattr(door_module.socket, "create_connection", lambda *args, **how: reached.append(args))
+    monkeypatch.setattr(door_module.asyncio, "open_connection", lambda *args, **how: reached.append(args))
     resolves(monkeypatch, *addresses)
     with pytest.raises(BadEndpoint):
         await Door().post(read_endpoint("https://push.example.org/x"), b"", {})
@@ -39,15 +39,15 @@ async def test_what_is_connected_to_is_the_address_that_was_looked_at(monkeypatc
     """A name that has another address a moment later (DNS rebinding) is asked for once."""
     reached: list[Any] = []
 
-    def connect(address: tuple[str, int], **how: Any) -> Any:
-        reached.append(address)
+    async def connect(address: str, port: int, **how: Any) -> Any:
+        reached.append((address, port, how["server_hostname"]))
         raise ConnectionRefusedError
 
     asked = resolves(monkeypatch, "8.8.8.8")
-    monkeypatch.setattr(door_module.socket, "create_connection", connect)
+    monkeypatch.setattr(door_module.asyncio, "open_connection", connect)
     with pytest.raises(ConnectionRefusedError):
         await Door().post(read_endpoint("https://push.example.org/x"), b"", {})
-    assert (asked, reached) == (["push.example.org"], [("8.8.8.8", 443)])
+    assert (asked, reached) == (["push.example.org"], [("8.8.8.8", 443, "push.example.org")])
 
 
 async def test_no_redirect_is_followed() -> None:
@@ -77,4 +77,20 @@ async def test_without_the_look_it_would_be_gone_to() -> None:
         with pytest.raises(BadEndpoint):
             await service.door(may_reach=Door().may_reach).post(endpoint, b"", {})
         assert service.connections == 0
+        assert await service.door().post(endpoint, b"", {}) == 201
+
+
+async def test_what_answers_no_http_and_what_says_nothing_are_given_up() -> None:
+    async with push_service() as service:
+        endpoint = read_endpoint(service.endpoint("x"), anywhere=True)
+        service.raw = b"SSH-2.0-OpenSSH\r\n"
+        with pytest.raises(OSError, match="no answer of HTTP"):
+            await service.door().post(endpoint, b"", {})
+        service.raw = b"x" * (1 << 17)
+        with pytest.raises(OSError, match="no answer of HTTP"):
+            await service.door().post(endpoint, b"", {})
+        service.raw = b""
+        with pytest.raises(OSError, match="no answer of HTTP"):
+            await service.door().post(endpoint, b"", {})
+        service.raw = None
         assert await service.door().post(endpoint, b"", {}) == 201

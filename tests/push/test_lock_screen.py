@@ -5,86 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import stat
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from puppet import PATIENCE, Play, Puppet
-from tests.push.fake import Browser, Service, push_service
-from wire import Client, Scene, scene
+from tests.push.calling import answered, stage
+from tests.push.fake import Browser
 
-from myagent.access.credentials import Credential
 from myagent.core.messages import May, Question, SessionId
-from myagent.core.ownership import scope_of
 from myagent.push.lock_screen import LockScreen
 
 LONG = "x" * 500
-
-
-class Stage:
-    """A server, a push service, and an owner who has begun a turn."""
-
-    def __init__(self, here: Scene, service: Service, puppet: Puppet) -> None:
-        self.here, self.service, self.puppet = here, service, puppet
-        self.server = here.server
-        self.screen: LockScreen = here.server.lock_screen
-        self.screen.door, self.screen.anywhere = service.door(), True
-
-    def enrol(self, may: May = "approve", *, name: str = "phone", session_id: str | None = None) -> tuple[str, str]:
-        """A device: its token, and the id of the invite that it came by."""
-        made = self.server.invite(may=may, session_id=session_id, uses=5)
-        shown = Credential(made.id, scope_of(may), SessionId(session_id) if session_id else None)
-        told = self.server.access.exchange(shown, f"nonce-{name}".ljust(22, "0"), name)
-        return told["token"], made.id
-
-    async def connect(self, token: str) -> Client:
-        return await self.here.join(headers={"Authorization": f"Bearer {token}"})
-
-    async def subscribe(self, token: str, browser: Browser, name: str = "phone") -> None:
-        """Turn calls on, and go."""
-        client = await self.connect(token)
-        await client.acked(await client.send("push_on", **browser.subscription(self.service.endpoint(name))))
-        await client.leave()
-
-    async def play(self) -> tuple[Client, Play]:
-        """An owner, and a turn of theirs that runs."""
-        owner = await self.here.join()
-        await owner.send("user_message", prompt="go")
-        return owner, await self.puppet.begun()
-
-    async def press(self, ticket: str, answer: str, **headers: str) -> tuple[int, str]:
-        """What a service worker does when somebody presses."""
-        given = {"Origin": f"http://127.0.0.1:{self.server.port}", "Content-Length": "0"}
-        given |= {"X-Myagent-Ticket": ticket, "X-Myagent-Answer": answer}
-        given |= {name.replace("_", "-"): value for name, value in headers.items()}
-        lines = [f"{name}: {value}\r\n" for name, value in given.items() if value]
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.server.port)
-        writer.write(f"POST /answer HTTP/1.1\r\nHost: 127.0.0.1:{self.server.port}\r\n{''.join(lines)}\r\n".encode())
-        head, _, body = (await asyncio.wait_for(reader.read(), PATIENCE)).partition(b"\r\n\r\n")
-        writer.close()
-        return int(head.split()[1]), body.decode().strip()
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """Let what is under way go on until something is so."""
-        async with asyncio.timeout(PATIENCE):
-            while not condition():
-                await asyncio.sleep(0)
-
-    async def audit(self) -> list[dict[str, Any]]:
-        return [json.loads(record) for _, record in await self.server.host.log.read_audit(0, max_bytes=1 << 24)]
-
-
-@asynccontextmanager
-async def stage(directory: Path, **settings: Any) -> AsyncIterator[Stage]:
-    puppet = Puppet()
-    async with push_service() as service, scene(directory, puppet, **{"notify_after": 0.0, **settings}) as here:
-        yield Stage(here, service, puppet)
-
-
-async def answered(task: asyncio.Task[Any]) -> Any:
-    return await asyncio.wait_for(task, PATIENCE)
 
 
 async def test_a_request_calls_the_device_and_its_answer_is_the_decision(tmp_path: Path) -> None:
@@ -417,3 +347,79 @@ async def test_the_answer_is_in_the_audit_as_the_devices(tmp_path: Path) -> None
         [decided] = [each for each in records if each.get("device") == kept.device and "outcome" in each]
         assert (decided["credential"], decided["outcome"]) == (invite_id, "deny")
         assert "push_on" in {each["kind"] for each in records}
+
+
+# --- negative controls ------------------------------------------------------------------------------------------------
+
+
+def unspent(screen: LockScreen, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tickets that stay good."""
+    monkeypatch.setattr(screen.tickets, "redeem", lambda ticket, answer: next(iter(screen.tickets._waiting.values())))
+
+
+async def test_a_ticket_that_is_not_spent_would_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with stage(tmp_path) as here:
+        browser = Browser()
+        await here.subscribe(here.enrol()[0], browser)
+        _, play = await here.play()
+        first = play.ask("x")
+        ticket = (await here.service.call(browser))["answers"]["deny"]
+        monkeypatch.setattr(here.screen.tickets, "close", lambda request_id: None)
+        unspent(here.screen, monkeypatch)
+        assert (await here.press(ticket, "deny"))[0] == 200
+        assert (await answered(first)).kind == "deny"
+        assert (await here.press(ticket, "deny"))[0] != 401  # as it must be
+        play.end()
+
+
+async def test_a_ticket_that_outlives_its_request_still_answers_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stage(tmp_path, notify_details=True) as here:
+        browser = Browser()
+        await here.subscribe(here.enrol()[0], browser)
+        owner, play = await here.play()
+        monkeypatch.setattr(here.screen.tickets, "close", lambda request_id: None)
+        play.ask("make test")
+        ticket = (await here.service.call(browser))["answers"]["allow"]
+        request = await owner.until("permission_request")
+        body = {"kind": "deny", "digest": request["request"]["digest"]}
+        await owner.send("permission_decision", permissionRequestId=request["permissionRequestId"], decision=body)
+        await owner.until("permission_resolved")
+        second = play.ask("make test")
+        assert (await here.press(ticket, "allow"))[0] == 409  # found, and stopped by what every decision goes through
+        assert not second.done()
+        play.end()
+
+
+async def test_a_device_that_is_not_looked_at_again_would_be_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stage(tmp_path, notify_details=True) as here:
+        browser = Browser()
+        token, invite_id = here.enrol()
+        await here.subscribe(token, browser)
+        _, play = await here.play()
+        answer = play.ask("make test")
+        ticket = (await here.service.call(browser))["answers"]["allow"]
+        monkeypatch.setattr(here.screen.tickets, "forget", lambda ended: None)
+        monkeypatch.setattr(here.server.access.authenticator, "still_good", lambda credential: True)
+        here.server.revoke(invite_id)
+        assert (await here.press(ticket, "allow"))[0] == 200
+        assert (await answered(answer)).kind == "allow"  # what a revoked device must not do
+        play.end()
+
+
+async def test_with_its_kind_not_looked_at_a_ticket_still_says_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stage(tmp_path) as here:
+        browser = Browser()
+        await here.subscribe(here.enrol()[0], browser)
+        _, play = await here.play()
+        answer = play.ask("x")
+        ticket = (await here.service.call(browser))["answers"]["deny"]
+        monkeypatch.setattr("myagent.access.decision_tickets.secrets.compare_digest", lambda one, other: True)
+        assert await here.press(ticket, "allow") == (200, "deny")
+        assert (await answered(answer)).kind == "deny"
+        play.end()

@@ -1,9 +1,9 @@
-"""The way out: one POST to a push service, in a thread, to an address that was looked at and to no other."""
+"""The way out: one POST to a push service, to an address that was looked at and to no other."""
 
 from __future__ import annotations
 
 import asyncio
-import http.client
+import re
 import socket
 import ssl
 from collections.abc import Callable, Mapping
@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 from myagent.push.endpoint import BadEndpoint, Endpoint, is_public
 
-SECONDS = 10.0  # for the connection, and for the answer
+SECONDS = 10.0  # for one call, with its answer
 AT_ONCE = 4  # calls on their way
+_STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})\b")
 
 
 @dataclass(frozen=True)
@@ -25,42 +26,33 @@ class Door:
 
     async def post(self, endpoint: Endpoint, body: bytes, headers: Mapping[str, str]) -> int:
         """The status of the answer; nothing that it says is followed. Raises `BadEndpoint`, `OSError`."""
-        async with self._places:
-            return await asyncio.to_thread(self._post, endpoint, body, headers)
+        host = endpoint.host if endpoint.port == 443 else f"{endpoint.host}:{endpoint.port}"
+        given = {"Host": host, **headers, "Content-Length": str(len(body)), "Connection": "close"}
+        lines = [f"POST {endpoint.target} HTTP/1.1", *(f"{name}: {value}" for name, value in given.items())]
+        async with self._places, asyncio.timeout(SECONDS):
+            address = await self._address(endpoint)
+            reader, writer = await asyncio.open_connection(
+                address, endpoint.port, ssl=self.context, server_hostname=endpoint.host
+            )
+            try:
+                writer.write("\r\n".join([*lines, "", ""]).encode("ascii") + body)
+                await writer.drain()
+                answer = _STATUS.match(await reader.readline())
+            except ValueError:  # a line without an end
+                answer = None
+            finally:
+                writer.transport.abort()
+        if answer is None:
+            raise OSError("no answer of HTTP")
+        return int(answer.group(1))
 
-    def _post(self, endpoint: Endpoint, body: bytes, headers: Mapping[str, str]) -> int:
-        connection = _Pinned(endpoint, self._address(endpoint), self.context)
-        try:
-            connection.request("POST", endpoint.target, body, dict(headers))
-            return connection.getresponse().status
-        except http.client.HTTPException as error:
-            raise OSError(f"no answer of HTTP: {type(error).__name__}") from None
-        finally:
-            connection.close()
-
-    def _address(self, endpoint: Endpoint) -> str:
+    async def _address(self, endpoint: Endpoint) -> str:
         """One of the addresses of a name, of which none may lead inside."""
         try:
-            found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+            found = await asyncio.get_running_loop().getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
         except UnicodeError:
             raise BadEndpoint("its host is no name") from None
         addresses = [str(each[4][0]) for each in found]
         if not addresses or not all(map(self.may_reach, addresses)):
             raise BadEndpoint("its host is not on the public internet")
         return addresses[0]
-
-
-class _Pinned(http.client.HTTPSConnection):
-    """Connects to an address, and asks whoever answers there to be the host that is meant."""
-
-    def __init__(self, endpoint: Endpoint, address: str, context: ssl.SSLContext) -> None:
-        super().__init__(endpoint.host, endpoint.port, timeout=SECONDS, context=context)
-        self._address, self._trusted = address, context
-
-    def connect(self) -> None:
-        plain = socket.create_connection((self._address, self.port), timeout=SECONDS)
-        try:
-            self.sock = self._trusted.wrap_socket(plain, server_hostname=self.host)
-        except BaseException:
-            plain.close()
-            raise

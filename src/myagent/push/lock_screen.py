@@ -47,6 +47,7 @@ from myagent.redaction.redactor import MASK
 
 GONE = (404, 410)  # what a push service says of a subscription that is no more (RFC 8030, 7.3)
 LONGEST = 24 * 3600.0  # seconds that a push service keeps a call for a device that is off
+UNDERWAY = 256  # calls at once; an agent that asks for more has these devices ringing already
 CLOSE_SECONDS = 2.0  # for calls on their way, when the server stops
 NOT_ENROLLED = "only a device that was paired, or came by an invite, can be called"
 
@@ -97,9 +98,14 @@ class LockScreen:
         self.tickets.forget(ended)
         self._drop(ended)
 
-    def answered(self, leave: Leave) -> None:
-        """A device has answered by its ticket, and need not be told."""
+    def answers(self, leave: Leave) -> None:
+        """A device answers by its ticket, and need not be told of that."""
         self._called.get(leave.request_id, set()).discard(str(leave.credential.device_id))
+
+    def answered_in_vain(self, leave: Leave) -> None:
+        """That did not count: it is told, as others are, when the request is over."""
+        if leave.request_id in self._called:
+            self._called[leave.request_id].add(str(leave.credential.device_id))
 
     def still_good(self, leave: Leave) -> bool:
         """Whether the credential of a ticket is still what it was."""
@@ -195,7 +201,9 @@ class LockScreen:
 
     def _send(self, to: Subscription, call: Call, asked_id: str | None) -> None:
         """`asked_id`: what it calls for, which may be over before it is sent."""
-        if not self._closed:
+        if len(self._tasks) >= UNDERWAY:
+            _log.warning("device %s is not called: %d calls are on their way", to.device, UNDERWAY)
+        elif not self._closed:
             task = asyncio.get_running_loop().create_task(self._sent(to, call, asked_id), name="push")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -231,6 +239,7 @@ class LockScreen:
         return envelope.sealed(encode(call), to), headers
 
     def _drop(self, ended: str) -> None:
+        self._lines.pop(ended, None)
         try:
             self._book.drop(ended)
         except OSError as error:

@@ -33,10 +33,11 @@ class Pressed:
         screen, leave = self._lock_screen, call.leave
         good = partial(screen.still_good, leave)
         presser = Presser(screen.host, leave, why_inside=self._connection.why_inside, still_good=good)
-        screen.answered(leave)
+        screen.answers(leave)
         try:
             await press(screen.host, leave, presser)
         except Refused as refused:
+            screen.answered_in_vain(leave)
             return plain(409, str(refused))
         except TimeoutError:
             return rejection(Rejected(503, "this could not be stored in time"))
