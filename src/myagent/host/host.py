@@ -369,12 +369,8 @@ class Host:
 
     def _actor(self, peer: Peer) -> dict[str, Any]:
         """Who does something now, for the audit: no label, which anybody may choose."""
-        return {
-            "credential": peer.credential_id,
-            "device": peer.device_id,
-            "connection": peer.connection_id,
-            "epoch": self.ownership.epoch,
-        }
+        whose = {"credential": peer.credential_id, "device": peer.device_id, "connection": peer.connection_id}
+        return {**whose, "epoch": self.ownership.epoch}
 
     def credential_ended(self, ended: str) -> None:
         """A credential, or a device, is good no more: what it has allowed alone counts no more either."""
@@ -385,8 +381,6 @@ class Host:
         if gone and self.settings.on_owner_leave == "deny":
             return "the owner has left"
         return self._attention.gone
-
-    # --- commands -------------------------------------------------------------------------------------------------
 
     def _check_session(self, peer: Peer, session_id: SessionId) -> Session:
         session = self.sessions.get(session_id)

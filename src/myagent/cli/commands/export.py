@@ -13,6 +13,9 @@ from typing import TextIO
 
 from myagent.cli.reading import Carried, read_sessions
 from myagent.cli.terminal.output import data, say
+from myagent.client.errors import NotMyagent
+from myagent.client.naming import is_whole
+from myagent.core.display import escape
 from myagent.core.messages import Metadata
 from myagent.exceptions import MyagentError
 from myagent.export import render
@@ -46,6 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     def work(arguments: argparse.Namespace, metadata: Metadata, lines: Iterable[bytes], carried: Carried) -> None:
         if directory is not None:
+            if not is_whole(metadata.session_id):  # a path that leads elsewhere, perhaps
+                raise NotMyagent(f"the id of a session is none: {escape(metadata.session_id)[:64]}")
             arguments.output = str(directory / f"{metadata.session_id}{SUFFIXES[arguments.format]}")
         _export(arguments, metadata, lines, carried)
 
