@@ -46,6 +46,7 @@ OBJECTS = {
     "offer": rule.Offer,
     "missed": rule.Missed,
     "rule": rule.Rule,
+    "file": messages.ChangedFile,
 }
 # Which of the routes in the code are which in the docs; a new route must be named here and there.
 ROUTES = {

@@ -68,6 +68,8 @@ WHOLE: dict[str, dict[str, Any]] = {
     "delete": {"sessionId": "s"},
     "list_rules": {},
     "revoke_rule": {"ruleId": "r"},
+    "list_changes": {},
+    "read_change": {"file": "f"},
     "seen": {"permissionRequestId": "p"},
     "answer": {"questionId": "q", "action": "accept", "content": {"a": 1}},
 }
@@ -244,7 +246,17 @@ def test_required_fields_are_required(kind: str) -> None:
     for name in required:
         fields = {key: value for key, value in WHOLE[kind].items() if key != name}
         assert refusal_of(text_of(kind, **fields)).code == "bad_message"
-    bare = {"ping", "claim", "request_control", "release", "who", "list_rules", "open_session", "list_files"}
+    bare = {
+        "ping",
+        "claim",
+        "request_control",
+        "release",
+        "who",
+        "list_rules",
+        "list_changes",
+        "open_session",
+        "list_files",
+    }
     assert required or kind in bare
 
 

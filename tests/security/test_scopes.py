@@ -48,6 +48,8 @@ def every_message(session: str, request: dict[str, Any], turn: str) -> list[dict
         "set_option": {"sessionId": session, "name": "mode", "value": "bypassPermissions"},
         "list_rules": {},
         "revoke_rule": {"ruleId": "unknown"},
+        "list_changes": {},
+        "read_change": {"file": "made"},
         "seen": {"permissionRequestId": request["permissionRequestId"]},
         "upload": {"digest": "a" * 64, "size": 1, "data": "eA=="},
         "list_files": {"query": "x"},
@@ -70,7 +72,7 @@ async def join(here: Scene, may: May) -> Client:
     return await here.join(headers={"Authorization": f"Bearer {token}"})
 
 
-ANSWERS = ("ack", "error", "pong", "replayed", "connections", "rules")
+ANSWERS = ("ack", "error", "pong", "replayed", "connections", "rules", "changes", "change")
 
 
 async def send_all(client: Client, messages: list[dict[str, Any]]) -> None:

@@ -279,6 +279,15 @@ class OptionNotOffered(Refused):
         return f"the agent does not offer that{offers}"
 
 
+class HostAway(Refused):
+    """At a relay: only the host could decide this."""
+
+    code = "host_away"
+
+    def __str__(self) -> str:
+        return "the host is away: nothing can be changed until it is back"
+
+
 class AgentRefused(Refused):
     """What was chosen was offered, and the agent refused it all the same."""
 
@@ -322,6 +331,7 @@ CODES = tuple(
             StateGone,
             OptionNotOffered,
             AgentRefused,
+            HostAway,
         )
     )
 )

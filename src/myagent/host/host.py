@@ -35,6 +35,7 @@ from myagent.core.messages import (
     Keep,
     ListFiles,
     ListRules,
+    Look,
     OpenSession,
     PermissionDecision,
     Ping,
@@ -65,6 +66,7 @@ from myagent.host.covered_log import CoveredLog
 from myagent.host.epochs import EPOCHS, Epochs
 from myagent.host.gone_state import GoneState
 from myagent.host.keeping import Keeping
+from myagent.host.looking import Looking
 from myagent.host.notifications import Notifications
 from myagent.host.options import Options
 from myagent.host.ordering import in_order
@@ -159,6 +161,7 @@ class Host:
             self.agent, self.workspace, self.store, self.redactor, settings, self._options, self.content
         )
         self._keeping = Keeping(self.store, self.redactor)
+        self._looking = Looking(self.workspace, self.store, self.redactor)
         self._announcements = Announcements(self.peers, self.ownership, self.store, self._requests, settings)
         self._announcements.takes = lambda: self.content.takes
         self._succession = Succession(
@@ -239,16 +242,8 @@ class Host:
         token = new_token() if may_own else ""
         change = self.ownership.join(seat, as_follower=as_follower, reclaim=reclaim, token=token)
         role = self.ownership.role(peer.connection_id)
-        self.visits.joined(
-            peer,
-            {
-                **self._actor(peer),
-                "scope": told(peer.scope),
-                "role": role,
-                "label": peer.label or None,
-                "may": MAY[peer.scope],
-            },
-        )
+        facts = {"scope": told(peer.scope), "role": role, "label": peer.label or None, "may": MAY[peer.scope]}
+        self.visits.joined(peer, {**self._actor(peer), **facts})
         peer.send(encode(Ready(PROTOCOL_VERSION)))
         self._announcements.role(peer)
         peer.send(encode(self._announcements.welcome(peer)))
@@ -289,6 +284,8 @@ class Host:
                 self._announcements.who(peer, message)
             case ListRules() | RevokeRule():
                 self._remembering.receive(peer, message, self._actor(peer))
+            case Look():
+                self._looking.receive(peer, message)
             case Claim():
                 self._moved(peer, message.id, self._slot.claim(peer, message))
             case RequestControl():

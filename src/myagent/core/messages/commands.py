@@ -113,6 +113,21 @@ class RevokeRule(Command, frozen=True, kw_only=True, tag="revoke_rule"):
     rule_id: Annotated[str, Meta(max_length=128)]
 
 
+# What has changed in the shared directory, as its git tells: these two, `Changes` and `FileChange`.
+
+
+class Look(Command, frozen=True, kw_only=True):
+    """A question that changes nothing."""
+
+
+class ListChanges(Look, frozen=True, kw_only=True, tag="list_changes"):
+    pass
+
+
+class ReadChange(Look, frozen=True, kw_only=True, tag="read_change"):
+    file: Annotated[str, Meta(max_length=16_384)]  # as `Changes` told it
+
+
 class SetOption(Command, frozen=True, kw_only=True, tag="set_option"):
     """An owner's choice of what the agent offers for a session; `name` is an option's id, or its category."""
 
@@ -167,6 +182,8 @@ class ListFiles(Command, frozen=True, kw_only=True, tag="list_files"):
     query: Annotated[str, Meta(max_length=1024)] = ""
 
 
+LookMessage = ListChanges | ReadChange
+
 ClientMessage = (
     UserMessage
     | OpenSession
@@ -183,6 +200,7 @@ ClientMessage = (
     | AnswerMessage
     | ListRules
     | RevokeRule
+    | LookMessage
     | Seen
     | KeepMessage
     | SetOption

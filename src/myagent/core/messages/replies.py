@@ -173,6 +173,36 @@ class Files(Reply, frozen=True, kw_only=True, tag="files"):
     complete: bool  # there are no more that would fit
 
 
+class ChangedFile(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """`file` is what `ReadChange` asks for; `path` is for people; `status` are git's two letters."""
+
+    file: str
+    path: str
+    status: str
+    added: int | None = None
+    removed: int | None = None
+
+
+class Changes(Reply, frozen=True, kw_only=True, tag="changes"):
+    """What is different from what git has checked out; `unknown` says why that cannot be told."""
+
+    id: str
+    files: list[ChangedFile]
+    complete: bool
+    branch: str | None = None
+    unknown: str | None = None
+
+
+class FileChange(Reply, frozen=True, kw_only=True, tag="change"):
+    """A file's unified diff, from its first hunk on; `unknown` says why there is none."""
+
+    id: str
+    file: str
+    diff: str
+    complete: bool
+    unknown: str | None = None
+
+
 class HostLink(Reply, frozen=True, kw_only=True, tag="host_link"):
     """A relay tells whether the host that it shows is there; `since`: it is not, from then on (ISO 8601, UTC)."""
 
@@ -208,6 +238,8 @@ ServerMessage = (
     | Replayed
     | Rules
     | Files
+    | Changes
+    | FileChange
     | RequestSeen
     | Gap
 )
