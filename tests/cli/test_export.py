@@ -72,7 +72,7 @@ def test_a_file_is_put_in_place_whole_or_not_at_all(
     from myagent.cli import reading
     from myagent.client.errors import CannotConnect
 
-    def breaks_off(*_: object, updates: bool) -> Any:
+    def breaks_off(*_: object, **__: object) -> Any:
         yield b'{"type":"prompt","id":"t","sessionId":"s","seq":1,"prompt":"p","by":"b"}'
         raise CannotConnect("ws://127.0.0.1:1", "it is gone")
 

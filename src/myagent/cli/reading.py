@@ -45,7 +45,8 @@ def read_sessions(
     *,
     updates: bool = False,
 ) -> int:
-    """The same for each session of those that are `wanted`, which is given what lists the ids of all."""
+    """The same for each session of those that are `wanted`, which is given what lists the ids of all. `updates`: events
+    come with their structured updates."""
     name = ""
     try:
         address = target.address(arguments)

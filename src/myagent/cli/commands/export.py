@@ -54,10 +54,9 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.output = str(directory / f"{metadata.session_id}{SUFFIXES[arguments.format]}")
         _export(arguments, metadata, lines, carried)
 
-    with_updates = arguments.format == "html"  # it has the agent's pictures, of which updates tell
-    return read_sessions(
-        arguments, lambda all_ids: all_ids() if arguments.all else arguments.sessions, work, updates=with_updates
-    )
+    updates = arguments.format == "html"  # which tell of the agent's pictures
+    every = arguments.all
+    return read_sessions(arguments, lambda all_: all_() if every else arguments.sessions, work, updates=updates)
 
 
 def _export(arguments: argparse.Namespace, metadata: Metadata, lines: Iterable[bytes], carried: Carried) -> None:
