@@ -16,6 +16,7 @@ export function partsOf(page) {
       new QuestionDialog(page.workspace.questions, answer, () => page.now())),
     people: new Later(() => import("./people.js"), ({ PeopleDialog }) =>
       new PeopleDialog(page.workspace, ask, (why) => page.prompts.note(why))),
+    changed: new Later(() => import("./changed.js"), ({ ChangedPanel }) => new ChangedPanel(page.view, ask, () => page.draw())),
     keeping: new Later(() => import("./keeping.js"), ({ KeepingDialog }) => new KeepingDialog(ask)),
   };
 }
