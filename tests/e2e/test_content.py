@@ -340,3 +340,26 @@ async def test_without_git_what_a_walk_finds_is_listed(tmp_path: Path) -> None:
         owner = await here.join()
         answer = await owner.until("files", id=await owner.send("list_files"))
         assert (answer["paths"], answer["complete"]) == (["top.py", "a/b/c.py"], True)
+
+
+async def test_an_editor_sends_a_picture(tmp_path: Path) -> None:
+    """Over `/acp`, where the hosted agent takes them."""
+    puppet = Taking()
+    async with scene(tmp_path, puppet) as here:
+        socket = await here.dial("acp")
+
+        async def ask(number: int, method: str, **params: Any) -> dict[str, Any]:
+            await socket.send(json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}))
+            while (message := json.loads(await asyncio.wait_for(socket.recv(), PATIENCE))).get("id") != number:
+                pass
+            return dict(message["result"])
+
+        said = await ask(1, "initialize", protocolVersion=1)
+        assert said["agentCapabilities"]["promptCapabilities"]["image"] is True
+        opened = await ask(2, "session/new", cwd=str(tmp_path), mcpServers=[])
+        image = {"type": "image", "mimeType": "image/png", "data": base64.b64encode(PNG).decode()}
+        prompted = asyncio.ensure_future(ask(3, "session/prompt", sessionId=opened["sessionId"], prompt=[image]))
+        play = await puppet.begun()
+        assert [each.path.read_bytes() for each in play.turn.content if each.path] == [PNG]
+        play.end()
+        assert (await prompted)["stopReason"] == "end_turn"
