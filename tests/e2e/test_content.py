@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import hashlib
 import json
 import struct
@@ -17,6 +18,10 @@ from puppet import PATIENCE, Puppet
 from wire import Client, Scene, scene
 
 from myagent.agents import AgentInfo
+from myagent.core import content as rules
+from myagent.eventlog.blobs import Blobs
+from myagent.host.content import Content
+from myagent.server import http
 from myagent.settings import LIMITS
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
@@ -340,3 +345,92 @@ async def test_without_git_what_a_walk_finds_is_listed(tmp_path: Path) -> None:
         owner = await here.join()
         answer = await owner.until("files", id=await owner.send("list_files"))
         assert (answer["paths"], answer["complete"]) == (["top.py", "a/b/c.py"], True)
+
+
+async def test_an_editor_sends_a_picture(tmp_path: Path) -> None:
+    """Over `/acp`, where the hosted agent takes them."""
+    puppet = Taking()
+    async with scene(tmp_path, puppet) as here:
+        socket = await here.dial("acp")
+
+        async def ask(number: int, method: str, **params: Any) -> dict[str, Any]:
+            await socket.send(json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}))
+            while (message := json.loads(await asyncio.wait_for(socket.recv(), PATIENCE))).get("id") != number:
+                pass
+            return dict(message["result"])
+
+        said = await ask(1, "initialize", protocolVersion=1)
+        assert said["agentCapabilities"]["promptCapabilities"]["image"] is True
+        opened = await ask(2, "session/new", cwd=str(tmp_path), mcpServers=[])
+        image = {"type": "image", "mimeType": "image/png", "data": base64.b64encode(PNG).decode()}
+        prompted = asyncio.ensure_future(ask(3, "session/prompt", sessionId=opened["sessionId"], prompt=[image]))
+        play = await puppet.begun()
+        assert [each.path.read_bytes() for each in play.turn.content if each.path] == [PNG]
+        play.end()
+        assert (await prompted)["stopReason"] == "end_turn"
+
+
+async def test_without_space_nothing_is_kept_and_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    puppet = Taking()
+    async with scene(tmp_path, puppet, limits=replace(LIMITS, content_bytes=10)) as here:
+        owner = await here.join()
+        await owner.acked(await owner.send("hello", client={"name": "t"}, wants=["updates"]))
+        with monkeypatch.context() as patch:
+            patch.setattr(Blobs, "stage", full)
+            part = base64.b64encode(PNG).decode()
+            await owner.refused(await owner.send("upload", digest=sha(PNG), size=len(PNG), data=part), "disk_full")
+        await owner.send("user_message", prompt="p")
+        play = await puppet.begun()
+        image = {"type": "image", "mimeType": "image/png", "data": part}
+        await play.io.stdout("[image]", update={"sessionUpdate": "agent_message_chunk", "content": image})
+        play.end()
+        await owner.until("terminal_state")
+        (said,) = owner.of("agent_stdout")
+        assert "may have 10 bytes together" in said["update"]["content"]["omitted"]
+
+
+# --- controls: what these tests would find ------------------------------------------------------------------------
+
+
+async def test_control_a_server_that_forgets_whose_session_it_is_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    puppet = Taking()
+    monkeypatch.setattr(http, "known_session", lambda _, session_id, __: session_id)
+    async with scene(tmp_path, puppet) as here:
+        owner = await here.join()
+        session = await carried(here, puppet, owner)
+        await owner.send("user_message", prompt="other")
+        (await puppet.begun()).end()
+        elsewhere = (await owner.until("terminal_state"))["sessionId"]
+        token = here.server.invite(session_id=elsewhere).token
+        assert (await get(here, f"/sessions/{session}/blobs/{sha(PNG)}", token))[0] == 200
+
+
+async def test_control_bytes_that_outlive_their_session_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def forgets_nothing(*_: object) -> None: ...
+
+    puppet = Taking()
+    monkeypatch.setattr(Content, "forget_gone", forgets_nothing)
+    async with scene(tmp_path, puppet) as here:
+        owner = await here.join()
+        session = await carried(here, puppet, owner)
+        await owner.acked(await owner.send("delete", sessionId=session))
+        assert has(tmp_path, PNG)
+    async with scene(tmp_path, Taking()):  # the next start finds them
+        assert not has(tmp_path, PNG)
+
+
+async def test_control_a_path_that_is_not_looked_at_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "is_inside", lambda _: True)
+    puppet = Puppet()
+    async with scene(tmp_path, puppet) as here:
+        owner = await here.join()
+        link = [{"type": "link", "path": ".myagent/remote/auth.json"}]
+        await owner.acked(await owner.send("user_message", prompt="p", content=link))
+        (await puppet.begun()).end()

@@ -40,6 +40,7 @@ LIMITS = Limits(
     follower_messages_per_second=5,
     errors=20,
     queue=16,
+    item_bytes=1 << 20,
 )
 SECOND = {"protocolVersion": 2, "info": {"name": "zed", "version": "1"}, "capabilities": {"elicitation": {"form": {}}}}
 ME, ALICE = OwnerInfo("c_me", "zed"), OwnerInfo("c_alice", "alice")
@@ -101,7 +102,7 @@ class Desk:
         self.judge = SecondJudge() if second else Judge()
         self._ids = (f"m{number}" for number in itertools.count())
         self._numbers = itertools.count(1)
-        greeting = {name: options.pop(name) for name in ("scope", "may") if name in options}
+        greeting = {name: options.pop(name) for name in ("scope", "may", "takes") if name in options}
         editor = Editor(version="1", new_id=lambda: next(self._ids), label="zed", **options)
         self.core = editor
         self.editor: Any = Second(editor) if second else editor

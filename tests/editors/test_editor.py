@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from typing import Any
 
 import pytest
+from tests.core.test_pictures import png
 from tests.editors.desk import ALICE, Desk, ended, metadata, request, resolved, stderr, stdout, texts, welcome
 
 from myagent.core.messages import (
@@ -19,6 +22,7 @@ from myagent.core.messages import (
     Error,
     Gap,
     Handover,
+    ImageItem,
     OpenSession,
     OwnerChanged,
     PermissionDecision,
@@ -281,6 +285,30 @@ def test_a_request_that_is_taken_back_is_answered_all_the_same() -> None:
     desk.tell("$/cancel_request", requestId=4)
     assert desk.command().turn_id == turn
     assert told(desk.says(ended(turn, "cancelled")))["stopReason"] == "cancelled"
+
+
+def test_pictures_are_sent_before_the_prompt_where_the_agent_takes_them() -> None:
+    desk = Desk(takes=("image",))
+    desk.open()
+    data = png(4, 3) + bytes(600_000)
+    image = {"type": "image", "data": base64.b64encode(data).decode(), "mimeType": "image/svg+xml"}
+    desk.ask("session/prompt", sessionId="s", prompt=[image, {"type": "text", "text": "look"}])
+    digest = hashlib.sha256(data).hexdigest()
+    *parts, message = desk.commands
+    assert [(part.digest, part.size) for part in parts] == [(digest, len(data))] * 2
+    assert b"".join(part.data for part in parts) == data and parts[1].offset == len(parts[0].data)
+    assert (message.prompt, message.content) == ("look", (ImageItem(digest),))
+    bad = {**image, "data": base64.b64encode(b"<svg/>").decode()}
+    assert "no PNG" in told(desk.ask("session/prompt", sessionId="s", prompt=[bad]))["message"]
+    huge = {**image, "data": base64.b64encode(png(4, 3) + bytes(1 << 20)).decode()}
+    assert "larger than 1048576 bytes" in told(desk.ask("session/prompt", sessionId="s", prompt=[huge]))["message"]
+
+
+@pytest.mark.parametrize("takes", [(), ("file",), ("image", "file")])
+def test_an_editor_is_told_whether_pictures_can_be_sent(takes: tuple[str, ...]) -> None:
+    desk = Desk(takes=takes)
+    said = told(desk.ask("initialize", protocolVersion=1))["agentCapabilities"]["promptCapabilities"]
+    assert said["image"] is ("image" in takes)
 
 
 def test_what_cannot_be_sent_is_refused_in_words() -> None:

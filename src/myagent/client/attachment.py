@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from myagent.client.errors import ClientError, NotCarried
-from myagent.core.messages import FileItem, ImageItem, Item, Limits, LinkItem, Upload
+from myagent.core.messages import FileItem, ImageItem, Item, Limits, LinkItem
 from myagent.core.pictures import picture_of
-
-PIECE_BYTES = 512 << 10  # at most, of what is sent at a time; as base64 a third more
-_AROUND = 1024  # bytes of a message beside its data
 
 
 class Unreadable(ClientError):
@@ -69,12 +66,3 @@ def check(attachments: Sequence[Attachment], takes: Sequence[str], limits: Limit
             raise NotCarried(each.name, f"the agent there takes no {each.kind}s")
         if limits is not None and len(each.data) > limits.item_bytes:
             raise NotCarried(each.name, f"it has {len(each.data)} bytes, and the server takes {limits.item_bytes}")
-
-
-def pieces(data: bytes, limits: Limits | None, *, new_id: Iterator[str]) -> Iterator[Upload]:
-    """The messages in which something is sent."""
-    room = PIECE_BYTES if limits is None else min(PIECE_BYTES, (limits.message_bytes - _AROUND) // 4 * 3)
-    digest = hashlib.sha256(data).hexdigest()
-    for offset in range(0, len(data), room):
-        part = data[offset : offset + room]
-        yield Upload(id=next(new_id), digest=digest, size=len(data), offset=offset, data=part)

@@ -12,7 +12,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from myagent.client.address import Address
-from myagent.client.attachment import Attachment, check, pieces
+from myagent.client.attachment import Attachment, check
 from myagent.client.errors import Disconnected, NotConnected, PromptTooLarge
 from myagent.client.options import Options
 from myagent.client.state import State
@@ -52,6 +52,7 @@ from myagent.core.messages import (
     Who,
 )
 from myagent.core.rule import Remember
+from myagent.core.uploading import pieces
 
 
 class Commands:
@@ -187,8 +188,7 @@ class Commands:
     async def _upload(self, message: UserMessage) -> None:
         """Send what a prompt carries, just before it; no faster than the server wants to hear of it."""
         self._carried = {key: each for key, each in self._carried.items() if key in self._view.unacked}
-        ids = iter(new_id, "")
-        parts = (part for data in self._carried.get(message.id, ()) for part in pieces(data, self.limits, new_id=ids))
+        parts = (part for data in self._carried.get(message.id, ()) for part in pieces(data, self.limits, new_id))
         for number, part in enumerate(parts):
             self._view.sent_by_itself(part.id)
             await self._send(part)

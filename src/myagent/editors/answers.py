@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from myagent.core.messages import Metadata, PermissionMode, SessionId
 from myagent.editors.rpc import INVALID_PARAMS, JSON, RpcError
@@ -27,7 +27,7 @@ COMMANDS = {
 PREFIX = "myagent:"  # before a command of ours where the agent has one of that name
 
 
-def introduction(version: str, *, roles: list[str], sessions: Iterable[Metadata]) -> JSON:
+def introduction(version: str, *, roles: list[str], sessions: Iterable[Metadata], takes: Collection[str]) -> JSON:
     """The result of `initialize`. `roles`: what session/attach can give this connection. Of the hosted agent, what is
     known of it; its files, terminals and MCP servers are the host's, and no editor's."""
     last = max(sessions, key=_place, default=None)
@@ -37,7 +37,7 @@ def introduction(version: str, *, roles: list[str], sessions: Iterable[Metadata]
         "agentInfo": {"name": "myagent", "title": "myagent, a shared session", "version": version},
         "agentCapabilities": {
             "loadSession": True,
-            "promptCapabilities": {"image": False, "audio": False, "embeddedContext": True},
+            "promptCapabilities": {"image": "image" in takes, "audio": False, "embeddedContext": True},
             "mcpCapabilities": {"http": False, "sse": False},
             "sessionCapabilities": {
                 "list": {},

@@ -23,6 +23,7 @@ resolved elsewhere, or the connection may no longer answer, the question is take
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -30,6 +31,7 @@ from myagent.core.messages import (
     Cancel,
     Command,
     Delete,
+    ImageItem,
     Metadata,
     OpenSession,
     Resume,
@@ -37,6 +39,7 @@ from myagent.core.messages import (
     UserMessage,
     Welcome,
 )
+from myagent.core.uploading import pieces
 from myagent.editors import answers, attaching, options, prompts, rpc
 from myagent.editors.answers import session_id_of
 from myagent.editors.board import Board
@@ -194,7 +197,8 @@ class Editor:
         if method == "initialize":
             self.initialized = True
             board.shows, board.switches = answers.shown(params), answers.knows_switches(params)
-            return answers.introduction(self._version, roles=attaching.roles(board), sessions=board.sessions.values())
+            roles, known = attaching.roles(board), board.sessions.values()
+            return answers.introduction(self._version, roles=roles, sessions=known, takes=board.here.takes)
         if not self.initialized:
             raise RpcError(INVALID_REQUEST, "`initialize` comes first")
         match method:
@@ -293,10 +297,20 @@ class Editor:
             else:
                 board.send(command, Asking(number, session_id, *typed))
             return
-        text = prompts.text_of(blocks, opened.cwd)
+        text = prompts.text_of(blocks, opened.cwd, board.here.takes)
+        pictures = prompts.pictures_of(blocks, board.here.takes)
         board.here.check_owner("prompt")
         board.here.check_size(text)
-        message = UserMessage(id=board.new_id(), prompt=text, session_id=session_id, permission_mode=opened.mode)
+        board.here.check_pictures(pictures)
+        for part in (part for each in pictures for part in pieces(each, board.here.limits, board.new_id)):
+            board.send(part, Deciding())  # one that is refused refuses the prompt
+        message = UserMessage(
+            id=board.new_id(),
+            prompt=text,
+            session_id=session_id,
+            permission_mode=opened.mode,
+            content=tuple(ImageItem(hashlib.sha256(each).hexdigest()) for each in pictures),
+        )
         board.send(message, Prompting(number, session_id))
 
     # --- taking back ------------------------------------------------------------------------------------------------

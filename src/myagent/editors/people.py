@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from myagent.core.messages import (
@@ -38,12 +38,14 @@ class Here:
         self.owner: OwnerInfo | None = None
         self.followers = 0
         self.limits: Limits | None = None
+        self.takes: tuple[str, ...] = ()  # what the agent takes in a prompt beside text
         self._may: May | None = None
         self._epoch = 0
 
     def greeted(self, welcome: Welcome) -> None:
         self.scope, self.connection_id = welcome.scope, welcome.connection_id
         self.owner, self.followers, self.limits = welcome.owner, welcome.followers, welcome.limits
+        self.takes = welcome.takes
         self._epoch, self._may = welcome.owner_epoch, welcome.may
         self.labels.add(welcome.connection_id)
 
@@ -93,6 +95,15 @@ class Here:
                 f"the prompt has {size} bytes, and the server takes {self.limits.prompt_bytes} at most",
                 "too_large",
             )
+
+    def check_pictures(self, pictures: Sequence[bytes]) -> None:
+        """Raises `RpcError`."""
+        if self.limits is None:
+            return
+        if any(len(each) > self.limits.item_bytes for each in pictures):
+            raise RpcError(INVALID_PARAMS, f"an image is larger than {self.limits.item_bytes} bytes", "too_large")
+        if sum(map(len, pictures)) > self.limits.item_bytes * 2:
+            raise RpcError(INVALID_PARAMS, "the images of one prompt are too large together", "too_large")
 
     # --- the commands -----------------------------------------------------------------------------------------------
 
