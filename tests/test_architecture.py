@@ -49,7 +49,8 @@ KNOWS: dict[str, set[str]] = {
     "client": {"access"},
     "text": set(),
     "relay": {"access", "delivery", "eventlog", "host", "redaction", "server", "settings"},
-    "server": {"access", "agents", "delivery", "editors", "eventlog", "host", "settings"},
+    "server": {"access", "agents", "delivery", "editors", "eventlog", "host", "push", "settings"},
+    "push": {"access", "delivery", "host", "redaction"},
     "host": {"agents", "delivery", "eventlog", "redaction", "settings"},
     "delivery": {"eventlog"},
     "access": set(),
@@ -78,6 +79,8 @@ LIBRARIES: dict[str, set[str]] = {
     "platformdirs": {"access", "client"},
     "keyring": {"client"},
     "apprise": {"host"},
+    "http_ece": {"push"},
+    "py_vapid": {"push"},
     "pydantic_ai": {"agents"},
     "openai": {"agents"},
     "httpx2": {"agents"},
@@ -90,8 +93,8 @@ LIBRARIES: dict[str, set[str]] = {
 
 # Of the standard library, `core` has what computes; not what waits, tells the time, throws dice, or touches the world.
 PURE = {
-    *("__future__", "bisect", "collections", "dataclasses", "enum", "functools", "hashlib", "hmac", "itertools"),
-    *("json", "math", "posixpath", "re", "typing", "unicodedata"),
+    *("__future__", "base64", "bisect", "collections", "dataclasses", "enum", "functools", "hashlib", "hmac"),
+    *("itertools", "json", "math", "posixpath", "re", "typing", "unicodedata"),
 }
 # Adapters of one port, none of which may know another.
 ADAPTERS = [

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def test_a_file_is_put_in_place_whole_or_not_at_all(
     from myagent.cli import reading
     from myagent.client.errors import CannotConnect
 
-    def breaks_off(*_: object) -> Any:
+    def breaks_off(*_: object, **__: object) -> Any:
         yield b'{"type":"prompt","id":"t","sessionId":"s","seq":1,"prompt":"p","by":"b"}'
         raise CannotConnect("ws://127.0.0.1:1", "it is gone")
 
@@ -124,3 +125,66 @@ def test_export_does_not_overwrite_what_a_link_points_to(shared: Any, myagent: A
     assert myagent("remote", "export", session, "--format", "md", "--url", serving.url, "-o", str(link)).returncode == 0
     assert kept.read_text() == "kept\n"
     assert not link.is_symlink()
+
+
+def test_several_are_written_to_a_directory_each_to_a_file_of_its_own(shared: Any, myagent: Any) -> None:
+    serving, session = shared
+    myagent("remote", "client", "--url", serving.url, "--prompt", "help")
+    one = myagent("remote", "export", session, "--format", "md", "--url", serving.url).stdout
+    place = serving.directory / "new" / "exports"
+    done = myagent("remote", "export", "--all", "--format", "md", "--url", serving.url, "-o", str(place))
+    assert done.returncode == 0
+    assert len(list(place.iterdir())) == 2
+    assert (place / f"{session}.md").read_text() == one
+    other = serving.directory / "others"
+    named = myagent(
+        "remote", "export", session, "@latest", session, "--format", "jsonl", "--url", serving.url, "-o", str(other)
+    )
+    assert named.returncode == 0
+    assert sorted(each.suffix for each in other.iterdir()) == [".jsonl", ".jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ((), "say which sessions, or --all"),
+        (("@latest", "--all", "-o", "x"), "say which sessions, or --all"),
+        (("--all",), "several sessions are written to a directory"),
+        (("@latest", "remote_20260101120000_0a1b2c3d"), "several sessions are written to a directory"),
+    ],
+)
+def test_which_sessions_must_be_clear_and_several_need_a_directory(myagent: Any, more: Any, why: str) -> None:
+    refused = myagent("remote", "export", "--format", "md", *more)
+    assert refused.returncode == 2
+    assert why in refused.stderr
+
+
+def test_of_several_of_which_one_is_none_nothing_is_written(shared: Any, myagent: Any) -> None:
+    serving, _ = shared
+    place = serving.directory / "out"
+    done = myagent("remote", "export", "@latest", "none", "--format", "md", "--url", serving.url, "-o", str(place))
+    assert done.returncode == 3
+    assert "there is no session none" in done.stderr
+    assert list(place.iterdir()) == []
+
+
+def test_a_server_that_calls_a_session_by_a_path_writes_nowhere(
+    shared: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from myagent.__main__ import main
+    from myagent.cli import reading
+    from myagent.client import naming
+
+    serving, session = shared
+    hostile = "../remote_20260101120000_0a1b2c3d"
+    true_session = reading.session
+    monkeypatch.chdir(serving.directory)
+    for module in (reading, naming):
+        monkeypatch.setattr(module, "list_sessions", lambda *_: [{"sessionId": hostile}])
+    monkeypatch.setattr(
+        reading, "session", lambda address, token, _: replace(true_session(address, token, session), session_id=hostile)
+    )
+    arguments = ["remote", "export", "--all", "--format", "md", "--url", serving.url, "-o", str(tmp_path / "out")]
+    assert main(arguments) == 3
+    assert "the id of a session is none: ../remote" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.rglob("*.md")] == []

@@ -33,7 +33,15 @@ WHOLE: dict[str, dict[str, Any]] = {
         "permissionMode": "plan",
         "skillNames": ["a", "b"],
         "options": {"model": "m", "fast": True},
+        "content": [
+            {"type": "text", "text": "t"},
+            {"type": "image", "digest": "a" * 64, "name": "n"},
+            {"type": "file", "digest": "b" * 64, "name": "n"},
+            {"type": "link", "path": "p"},
+        ],
     },
+    "upload": {"digest": "a" * 64, "size": 4, "offset": 2, "data": "aGk="},
+    "list_files": {"query": "q"},
     "permission_decision": {
         "permissionRequestId": "p",
         "decision": {
@@ -60,7 +68,12 @@ WHOLE: dict[str, dict[str, Any]] = {
     "delete": {"sessionId": "s"},
     "list_rules": {},
     "revoke_rule": {"ruleId": "r"},
+    "list_changes": {},
+    "read_change": {"file": "f"},
     "seen": {"permissionRequestId": "p"},
+    "push_state": {},
+    "push_on": {"endpoint": "https://push.example.org/x", "p256dh": "k", "auth": "a"},
+    "push_off": {},
     "answer": {"questionId": "q", "action": "accept", "content": {"a": 1}},
 }
 
@@ -236,7 +249,9 @@ def test_required_fields_are_required(kind: str) -> None:
     for name in required:
         fields = {key: value for key, value in WHOLE[kind].items() if key != name}
         assert refusal_of(text_of(kind, **fields)).code == "bad_message"
-    assert required or kind in {"ping", "claim", "request_control", "release", "who", "list_rules", "open_session"}
+    bare = {"ping", "claim", "request_control", "release", "who", "open_session", "push_state", "push_off"}
+    bare |= {"list_rules", "list_changes", "list_files"}
+    assert required or kind in bare
 
 
 _KINDS = {kind.__struct_config__.tag: kind for kind in get_args(ClientMessage)}
@@ -267,6 +282,9 @@ def test_after_seq_is_a_whole_number_that_every_client_can_write(number: str) ->
         ("cancel", "turnId", 128),
         ("revoke_rule", "ruleId", 128),
         ("seen", "permissionRequestId", 128),
+        ("push_on", "endpoint", 1024),
+        ("push_on", "p256dh", 128),
+        ("push_on", "auth", 64),
     ],
 )
 def test_text_has_its_limit(kind: str, path: str, limit: int) -> None:

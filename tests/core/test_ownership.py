@@ -15,10 +15,16 @@ from myagent.core.messages import (
     Delete,
     Handover,
     Hello,
+    ListChanges,
+    ListFiles,
     ListRules,
     OpenSession,
     PermissionDecision,
     Ping,
+    PushOff,
+    PushOn,
+    PushState,
+    ReadChange,
     Release,
     Rename,
     RequestControl,
@@ -28,6 +34,7 @@ from myagent.core.messages import (
     Seen,
     SessionId,
     SetOption,
+    Upload,
     UserMessage,
     Who,
 )
@@ -391,8 +398,15 @@ OWNERS: list[ClientMessage] = [
     SetOption(id="m", session_id=SessionId("s"), name="model", value="m"),
     ListRules(id="m"),
     RevokeRule(id="m", rule_id="r"),
+    ListChanges(id="m"),
+    ReadChange(id="m", file="f"),
     AnswerMessage(id="m", question_id="q", action="cancel"),
     Seen(id="m", permission_request_id="p"),
+    Upload(id="m", digest="a" * 64, size=1, data=b"x"),
+    ListFiles(id="m"),
+    PushState(id="m"),
+    PushOn(id="m", endpoint="https://push.example.org/x", p256dh="k", auth="a"),
+    PushOff(id="m"),
 ]
 
 
@@ -425,8 +439,9 @@ def test_who_lost_the_slot_is_told_that_it_is_stale() -> None:
 
 def test_the_scopes_are_in_one_order_and_each_may_all_that_those_before_it_may() -> None:
     assert [MAY[scope] for scope in SCOPES] == ["watch", "stop", "approve", "drive"]
-    approve = (Cancel, PermissionDecision, AnswerMessage, Seen)
-    assert [opens(scope) for scope in SCOPES] == [(), (Cancel,), approve, approve]
+    approve = (Cancel, PermissionDecision, AnswerMessage, Seen, PushState, PushOn, PushOff)
+    drive = (*approve, ListChanges, ReadChange)
+    assert [opens(scope) for scope in SCOPES] == [(), (Cancel,), approve, drive]
     assert [reaches(scope, "approve") for scope in SCOPES] == [False, False, True, True]
     assert [told(scope) for scope in SCOPES] == ["follower", "follower", "follower", "owner"]
 

@@ -160,7 +160,7 @@ def test_an_observer_that_loads_the_session_is_none_any_more() -> None:
 def test_who_may_not_own_can_only_observe() -> None:
     desk = Desk(**WATCHER, scope="follower", may="watch")
     refusal = told(desk.ask("session/attach", sessionId="s", role="controller"))
-    assert (refusal["code"], refusal["data"]) == (-32002, {"code": "not_owner"})
+    assert (refusal["code"], refusal["data"]) == (-32002, {"code": "not_owner", "details": refusal["message"]})
     assert attach(desk, historyPolicy="none")["role"] == "observer"
 
 

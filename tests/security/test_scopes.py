@@ -16,7 +16,8 @@ from myagent.core.messages import Cancel, ClientMessage, May, PermissionDecision
 from myagent.core.ownership import Ownership
 from myagent.settings import LIMITS
 
-ROUTES = ("/sessions", "/sessions/{session}/events", "/device", "/ticket", "/metrics", "/healthz", "/")
+BLOB = f"/sessions/{{session}}/blobs/{'a' * 64}"
+ROUTES = ("/sessions", "/sessions/{session}/events", BLOB, "/device", "/ticket", "/metrics", "/healthz", "/")
 BELOW: tuple[May, ...] = ("watch", "stop", "approve")
 # There are more types of messages than a follower may send at once, and more refusals than end a connection.
 WIDE = replace(LIMITS, follower_messages_per_second=1000, errors=100)
@@ -47,7 +48,14 @@ def every_message(session: str, request: dict[str, Any], turn: str) -> list[dict
         "set_option": {"sessionId": session, "name": "mode", "value": "bypassPermissions"},
         "list_rules": {},
         "revoke_rule": {"ruleId": "unknown"},
+        "list_changes": {},
+        "read_change": {"file": "made"},
         "seen": {"permissionRequestId": request["permissionRequestId"]},
+        "upload": {"digest": "a" * 64, "size": 1, "data": "eA=="},
+        "list_files": {"query": "x"},
+        "push_state": {},
+        "push_on": {"endpoint": "https://127.0.0.1/", "p256dh": "k", "auth": "a"},
+        "push_off": {},
     }
     assert {kind.__struct_config__.tag for kind in get_args(ClientMessage)} == set(bodies)
     return [{"type": kind, **body} for kind, body in bodies.items()]
@@ -67,7 +75,7 @@ async def join(here: Scene, may: May) -> Client:
     return await here.join(headers={"Authorization": f"Bearer {token}"})
 
 
-ANSWERS = ("ack", "error", "pong", "replayed", "connections", "rules")
+ANSWERS = ("ack", "error", "pong", "replayed", "connections", "rules", "changes", "change", "push")
 
 
 async def send_all(client: Client, messages: list[dict[str, Any]]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from myagent.client.address import Address, parse_link
+from myagent.client.attachment import Attachment
 from myagent.client.client import Client
 from myagent.client.errors import (
     BadCa,
@@ -24,6 +25,7 @@ from myagent.client.errors import (
     Disconnected,
     LogShrunk,
     MissingEvents,
+    NotCarried,
     NotConnected,
     NotMyagent,
     PlainToken,
@@ -37,6 +39,7 @@ from myagent.client.state import State
 from myagent.client.turn import PromptRefused, TurnResult
 
 __all__ = [
+    "Attachment",
     "BadCa",
     "BadToken",
     "BadUrl",
@@ -48,6 +51,7 @@ __all__ = [
     "Message",
     "MissingEvents",
     "NoServerHere",
+    "NotCarried",
     "NotConnected",
     "NotMyagent",
     "PlainToken",

@@ -8,6 +8,7 @@ Methods send and return the id they sent; the answer comes in the iteration, wit
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from dataclasses import replace
 from types import TracebackType
@@ -189,6 +190,8 @@ class Client(Commands):
         self._tell(view.standing)
         self._start(self._heartbeat.watch(socket), "heartbeat")
         for prompt in list(view.unacked.values()):
+            with contextlib.suppress(NotConnected, Disconnected):  # whoever reads next learns of it
+                await self._upload(prompt)
             await self._send_quietly(prompt)
 
     async def _greet(self) -> None:

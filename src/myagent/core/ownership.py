@@ -22,7 +22,7 @@ What is sent counts by the sender's credential (`SCOPES`, each all that those be
 | watch         | no      | no               | no              | no                           |
 | stop          | no      | yes              | no              | no                           |
 | approve       | no      | yes              | yes             | no                           |
-| drive         | yes     | yes⁴             | yes⁴            | while it owns                |
+| drive         | yes     | yes⁴             | yes⁴            | while it owns⁵               |
 | owner's token | yes     | while it owns    | while it owns   | while it owns                |
 
 A take-over is a claim that says so. A reclaim token is right only while the slot is owned or reserved; shown to a free
@@ -30,6 +30,8 @@ slot it counts for nothing, and the connection joins as any other. The owner tok
 ¹ Reserved, if the owner had said hello, or reclaimed, and there is a grace; else → free, as v1 has it.
 ² From the same credential, or from any where the operator says so; the old owner stays as a follower. ³ The grace.
 ⁴ But not on a connection that has owned: what it sent before it could know that somebody took over does nothing.
+⁵ What has changed in the directory it may ask at any time.
+Who may answer may also have a device called for it, which is an answer from it and goes by the same lines.
 Who answers without owning answers this one time: to have it remembered is the owner's.
 """
 
@@ -45,9 +47,14 @@ from myagent.core.messages import (
     ClientMessage,
     ConnectionId,
     Hello,
+    ListChanges,
     May,
     PermissionDecision,
     Ping,
+    PushOff,
+    PushOn,
+    PushState,
+    ReadChange,
     RequestControl,
     Resume,
     Role,
@@ -63,8 +70,8 @@ OPEN_TO_ALL = (Hello, Resume, Ping, Claim, RequestControl)
 OPEN_FROM: dict[Scope, tuple[type[ClientMessage], ...]] = {
     "follower": (),
     "stop": (Cancel,),
-    "approve": (PermissionDecision, AnswerMessage, Seen),
-    "owner": (),
+    "approve": (PermissionDecision, AnswerMessage, Seen, PushState, PushOn, PushOff),
+    "owner": (ListChanges, ReadChange),
 }
 SCOPES: tuple[Scope, ...] = ("follower", "stop", "approve", "owner")  # each may all that those before it may
 MAY: dict[Scope, May] = {"follower": "watch", "stop": "stop", "approve": "approve", "owner": "drive"}

@@ -197,6 +197,28 @@ class TooLarge(Refused):
         return f"{self.what} is larger than {self.limit} bytes"
 
 
+class NotTaken(Refused):
+    """What a prompt carries is nothing that this agent can be given."""
+
+    code = "not_taken"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"this agent takes no {self.what}s; the prompt was not sent"
+
+
+class UnknownBlob(Refused):
+    """What a prompt names by its digest was not uploaded, or not lately: it is to be uploaded, and sent again."""
+
+    code = "unknown_blob"
+
+    def __str__(self) -> str:
+        return "what the prompt carries was not uploaded here, or is not kept any more; upload it and send it again"
+
+
 class RateLimited(Refused):
     code = "rate_limited"
 
@@ -301,6 +323,8 @@ CODES = tuple(
             Conflict,
             QueueFull,
             TooLarge,
+            NotTaken,
+            UnknownBlob,
             RateLimited,
             DiskFull,
             Internal,

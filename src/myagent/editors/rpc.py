@@ -102,8 +102,9 @@ def result(number: RpcId, body: Any) -> bytes:
 
 
 def error(number: RpcId, why: RpcError) -> bytes:
-    data = {} if why.kind is None else {"data": {"code": why.kind}}
-    return _frame({"id": number, "error": {"code": why.code, "message": why.message, **data}})
+    """`details` are the words once more: there are editors that show those alone (Toad)."""
+    data = {"details": why.message} if why.kind is None else {"code": why.kind, "details": why.message}
+    return _frame({"id": number, "error": {"code": why.code, "message": why.message, "data": data}})
 
 
 def request(number: int, method: str, params: JSON) -> bytes:

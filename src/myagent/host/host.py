@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, assert_never
@@ -33,11 +33,14 @@ from myagent.core.messages import (
     Handover,
     Hello,
     Keep,
+    ListFiles,
     ListRules,
+    Look,
     OpenSession,
     PermissionDecision,
     Ping,
     Pong,
+    Push,
     Ready,
     Release,
     RequestControl,
@@ -46,23 +49,29 @@ from myagent.core.messages import (
     Seen,
     SessionId,
     SetOption,
+    Upload,
     UserMessage,
     Who,
 )
 from myagent.core.ownership import MAY, Change, Ownership, Seat, told
-from myagent.core.refusals import BadMessage, NotAllowed, Refused, UnknownSession
+from myagent.core.refusals import BadMessage, Refused, UnknownSession
 from myagent.core.session import Session
 from myagent.delivery.fanout import Fanout
 from myagent.delivery.window import Window
 from myagent.eventlog import EventLog, LogFailed, LogGone
+from myagent.eventlog.blobs import Blobs
 from myagent.host.announcements import Announcements
 from myagent.host.attention import Attention
+from myagent.host.calls import Calls, NoCalls
+from myagent.host.content import Content
 from myagent.host.covered_log import CoveredLog
 from myagent.host.epochs import EPOCHS, Epochs
 from myagent.host.gone_state import GoneState
 from myagent.host.keeping import Keeping
+from myagent.host.looking import Looking
 from myagent.host.notifications import Notifications
 from myagent.host.options import Options
+from myagent.host.ordering import in_order
 from myagent.host.peer import Peer, clean_label, watches
 from myagent.host.permission_requests import PermissionRequests
 from myagent.host.prompts import Prompts
@@ -92,7 +101,9 @@ class Host:
         self.redactor = Redactor(settings.redact, known=settings.redact_known)
         self.log = CoveredLog(log, self.redactor)
         self.notifications: Notifications | None = None  # whom to call when nobody looks; set before `start`
+        self.calls: Calls = NoCalls()  # to devices that have no page open; as above
         self.rules: Book | None = None  # where rules are kept; as above
+        self.blobs: Blobs | None = None  # where pictures and files are kept; as above
         self.peers: dict[ConnectionId, Peer] = {}
         self.ownership: Ownership
         self.fanout: Fanout
@@ -128,12 +139,14 @@ class Host:
         self._gone = GoneState(self.fanout)
         self.store = SessionStore(self.log, self.fanout, sessions, settings.retain_events)
         self._remembering = Remembering(self.rules, self.store, self.redactor)
+        self.content = Content(self.blobs, self.agent, self.store, self.workspace, self.redactor, self.peers, settings)
         timeout = settings.permission_timeout
         self._requests = PermissionRequests(
             self.store, timeout, self._nobody_asked, self._remembering, self._approve_by
         )
         chunk_bytes = settings.limits.chunk_frame_bytes
         self._turns = Turns(self.agent, self.workspace, self.store, self._requests, chunk_bytes, self.redactor)
+        self._turns.content = self.content
         self._turns.credential_places = settings.credential_places
         self._turns.allow_bypass = settings.allow_bypass
         self._options = Options(self.agent, self.store, allow_bypass=settings.allow_bypass)
@@ -142,14 +155,18 @@ class Host:
         self.store.resolved = self._requests.resolved
         self.store.failed = self._log_failed
         if self.notifications is not None:
-            self.store.happened = self.notifications.event
+            self.store.happened.append(self.notifications.event)
             self._turns.on_unasked = self.notifications.unasked
         first = await self.log.reserve_epochs(EPOCHS)
         self.ownership = Ownership(epoch=first - 1, ceiling=first + EPOCHS - 1, grace=settings.owner_grace)
         self._epochs = Epochs(self.log, self.ownership, self.store)
-        self._prompts = Prompts(self.agent, self.workspace, self.store, self.redactor, settings, self._options)
+        self._prompts = Prompts(
+            self.agent, self.workspace, self.store, self.redactor, settings, self._options, self.content
+        )
         self._keeping = Keeping(self.store, self.redactor)
+        self._looking = Looking(self.workspace, self.store, self.redactor)
         self._announcements = Announcements(self.peers, self.ownership, self.store, self._requests, settings)
+        self._announcements.takes = lambda: self.content.takes
         self._succession = Succession(
             self.peers, self.ownership, settings, self._epochs, self.store, self._turns, self._requests,
             self._announcements, self.notifications, self.record,
@@ -158,6 +175,8 @@ class Host:
             self.peers, self.ownership, self._requests, self._away, self.notifications, self.record
         )
         self._requests.changed = self._succession.moved = self._attention.changed
+        self.store.happened.append(self.calls.event)
+        self._attention.on_away = self.calls.nobody_here
         if self.notifications is not None and self._away.what == "notify":
             self.notifications.anybody_here = lambda: self._attention.is_anybody_here
         self._slot = Slot(self.peers, self.ownership, settings, self._succession.announce, self.record, self._actor)
@@ -194,6 +213,7 @@ class Host:
         self._requests.close()
         self._attention.close()
         await self.store.close()
+        await self.content.close()
         await self.fanout.close()
         await self.log.close()
 
@@ -227,16 +247,8 @@ class Host:
         token = new_token() if may_own else ""
         change = self.ownership.join(seat, as_follower=as_follower, reclaim=reclaim, token=token)
         role = self.ownership.role(peer.connection_id)
-        self.visits.joined(
-            peer,
-            {
-                **self._actor(peer),
-                "scope": told(peer.scope),
-                "role": role,
-                "label": peer.label or None,
-                "may": MAY[peer.scope],
-            },
-        )
+        facts = {"scope": told(peer.scope), "role": role, "label": peer.label or None, "may": MAY[peer.scope]}
+        self.visits.joined(peer, {**self._actor(peer), **facts})
         peer.send(encode(Ready(PROTOCOL_VERSION)))
         self._announcements.role(peer)
         peer.send(encode(self._announcements.welcome(peer)))
@@ -277,6 +289,8 @@ class Host:
                 self._announcements.who(peer, message)
             case ListRules() | RevokeRule():
                 self._remembering.receive(peer, message, self._actor(peer))
+            case Look():
+                self._looking.receive(peer, message)
             case Claim():
                 self._moved(peer, message.id, self._slot.claim(peer, message))
             case RequestControl():
@@ -290,7 +304,7 @@ class Host:
                 if isinstance(message, UserMessage) and message.session_id is not None:
                     self._check_session(peer, message.session_id)
                 self._prompts.check(peer, message)
-                self._in_order(peer, message.id, partial(self._prompts.accept, peer, message, self._actor(peer)))
+                in_order(self.store, peer, message.id, partial(self._prompts.accept, peer, message, self._actor(peer)))
             case PermissionDecision():
                 self._requests.check_shown(peer, message)
                 self._slot.refuse_the_agent(peer)
@@ -299,7 +313,7 @@ class Host:
                     message = replace(message, decision=replace(message.decision, reason=self.redactor.text(reason)))
                 decision = (peer, message, self._actor(peer))
                 deny = partial(self._requests.deny_unstored, *decision)
-                self._in_order(peer, message.id, partial(self._requests.decide, *decision), unstored=deny)
+                in_order(self.store, peer, message.id, partial(self._requests.decide, *decision), unstored=deny)
             case Seen():
                 self._requests.check_shown(peer, message)
                 self._slot.refuse_the_agent(peer)
@@ -309,7 +323,7 @@ class Host:
                 self._slot.refuse_the_agent(peer)
                 answer, questions = (peer, message, self._actor(peer)), self._requests.questions
                 refuse = partial(questions.refuse_unstored, *answer)
-                self._in_order(peer, message.id, partial(questions.answer, *answer), unstored=refuse)
+                in_order(self.store, peer, message.id, partial(questions.answer, *answer), unstored=refuse)
             case Cancel():
                 self._check_session(peer, message.session_id)
                 actor = self._actor(peer)
@@ -318,15 +332,20 @@ class Host:
                     self._slot.refuse_the_agent(peer)
                 cancel = partial(self._turns.cancel_for, peer, message, actor, running_only=not owns)
                 halt = partial(self._turns.halt, message.session_id, message.turn_id, actor)
-                self._in_order(peer, message.id, cancel, unstored=halt)
+                in_order(self.store, peer, message.id, cancel, unstored=halt)
             case Keep():
                 self._check_session(peer, message.session_id)
                 self._slot.refuse_the_agent(peer)
                 work = partial(self._keeping.carry_out, peer, message, self._actor(peer))
-                self._in_order(peer, message.id, work, frees=self._keeping.frees(message))
+                in_order(self.store, peer, message.id, work, frees=self._keeping.frees(message))
+            case Upload() | ListFiles():
+                self.content.receive(peer, message)
+            case Push():
+                self._slot.refuse_the_agent(peer)
+                self.calls.receive(peer, message, self._actor(peer))
             case SetOption():
                 self._check_session(peer, message.session_id)
-                self._in_order(peer, message.id, partial(self._options.set, peer, message, self._actor(peer)))
+                in_order(self.store, peer, message.id, partial(self._options.set, peer, message, self._actor(peer)))
             case _:
                 assert_never(message)
 
@@ -350,12 +369,8 @@ class Host:
 
     def _actor(self, peer: Peer) -> dict[str, Any]:
         """Who does something now, for the audit: no label, which anybody may choose."""
-        return {
-            "credential": peer.credential_id,
-            "device": peer.device_id,
-            "connection": peer.connection_id,
-            "epoch": self.ownership.epoch,
-        }
+        whose = {"credential": peer.credential_id, "device": peer.device_id, "connection": peer.connection_id}
+        return {**whose, "epoch": self.ownership.epoch}
 
     def credential_ended(self, ended: str) -> None:
         """A credential, or a device, is good no more: what it has allowed alone counts no more either."""
@@ -366,22 +381,6 @@ class Host:
         if gone and self.settings.on_owner_leave == "deny":
             return "the owner has left"
         return self._attention.gone
-
-    # --- commands -------------------------------------------------------------------------------------------------
-
-    def _in_order(
-        self,
-        peer: Peer,
-        message_id: str,
-        work: Callable[[], Coroutine[Any, Any, None]],
-        **how: Any,
-    ) -> None:
-        async def if_still_good() -> None:
-            if not peer.still_good():  # it waited while its credential was replaced or revoked
-                raise NotAllowed("the credential is no longer good")
-            await work()
-
-        self.store.command(if_still_good, refuse=partial(peer.refuse, message_id), **how)
 
     def _check_session(self, peer: Peer, session_id: SessionId) -> Session:
         session = self.sessions.get(session_id)

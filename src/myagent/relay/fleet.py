@@ -34,7 +34,8 @@ def _files() -> dict[str, PageFile]:
     found = {path: each for path, each in page_files().items() if path.endswith((".js", "icon.svg"))}
     for path, (name, content_type) in _OWN.items():
         body = (page / name).read_bytes()
-        found[path] = PageFile(body, content_type, gzip.compress(body, mtime=0))
+        policy = _POLICY if path == "/" else None
+        found[path] = PageFile(body, content_type, gzip.compress(body, mtime=0), policy=policy)
     return found
 
 
@@ -43,4 +44,4 @@ def fleet_answer(path: str, request: Request) -> Response | None:
     file = _files().get(path)
     if file is None or request.method != "GET":
         return None
-    return page_answer(file, _POLICY, takes_gzip=takes_gzip(request))
+    return page_answer(file, takes_gzip=takes_gzip(request))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from email.utils import formatdate
 from http import HTTPStatus
+from typing import Protocol
 
 from websockets.datastructures import Headers
 from websockets.http11 import Response
@@ -15,12 +16,16 @@ from myagent.access.registry import Access
 from myagent.access.tickets import SECONDS as TICKET_SECONDS
 from myagent.access.tickets import Tickets, TicketsFull
 from myagent.core.codec import encode
+from myagent.core.content import FILE_TYPE
+from myagent.core.pictures import picture_of
 from myagent.eventlog import with_update
+from myagent.eventlog.blobs import Blobs
 from myagent.host.peer import clean_label
 from myagent.host.searching import HITS, NoSearch, Searching
 from myagent.server.admission import (
     NO_CREDENTIAL,
     NOT_STORED,
+    POST_ONLY,
     READING_ROUTES,
     Call,
     Rejected,
@@ -28,15 +33,24 @@ from myagent.server.admission import (
     number,
 )
 from myagent.server.metrics import METRICS_TYPE, MeasuredLog
-from myagent.server.static import PageFile, page_files, page_policy
+from myagent.server.static import PageFile, page_files
 from myagent.server.workspace import Workspace
 from myagent.settings import Settings
 
 PAGE_BYTES = 1 << 20  # of events in one answer
 PAGE_EVENTS = 10_000
 DATA_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"
+BLOB_POLICY = f"{DATA_POLICY}; sandbox"
 
 _log = logging.getLogger(__name__)
+
+
+class Answering(Protocol):
+    """Whoever makes the answer to a call. `Answers` is one."""
+
+    def costs(self, call: Call) -> bool: ...
+
+    async def answer(self, call: Call) -> Response: ...
 
 
 class Answers:
@@ -51,6 +65,7 @@ class Answers:
         tickets: Tickets,
         measures: MeasuredLog,
         search: Searching | None = None,
+        blobs: Blobs | None = None,
     ) -> None:
         self._host = host
         self._settings = settings
@@ -58,10 +73,11 @@ class Answers:
         self._tickets = tickets
         self._measures = measures
         self._search = search
+        self._blobs = blobs
 
     def costs(self, call: Call) -> bool:
         """Whether an answer takes time or memory to make; the others are small, or held in memory already."""
-        return call.route in ("events", "metrics") or "search" in call.parameters
+        return call.route in ("events", "blob", "metrics") or "search" in call.parameters
 
     async def answer(self, call: Call) -> Response:
         """The response, whatever happens."""
@@ -91,6 +107,8 @@ class Answers:
                 return _response(200, listed, "application/json")
             case "events":
                 return await self._events(call)
+            case "blob":
+                return await self._blob(call)
             case "ticket":
                 return self._ticket(call)
             case "device":
@@ -107,7 +125,7 @@ class Answers:
         """A file of the page, which has relative addresses in it and so must be at a path that ends in a slash."""
         if call.path == self._settings.base_path:
             return _response(308, b"", "text/plain; charset=utf-8", Location=f"{call.path}/")
-        return page_answer(page_files()[call.path], page_policy(), takes_gzip=call.takes_gzip)
+        return page_answer(page_files()[call.path], takes_gzip=call.takes_gzip)
 
     def _ticket(self, call: Call) -> Response:
         assert call.credential is not None
@@ -161,6 +179,26 @@ class Answers:
         body = encode({"sessions": sessions, "hits": found.hits, "complete": found.complete})
         return _response(200, self._host.redactor.encoded(body), "application/json")
 
+    async def _blob(self, call: Call) -> Response:
+        """A picture or file of a session. A browser that opens it shows a picture, runs nothing, and saves the rest."""
+        assert call.credential is not None
+        session_id = known_session(self._host.sessions, call.session_id, call.credential)
+        digest = call.path.rpartition("/")[2]
+        if digest == "blobs":
+            held = {} if self._blobs is None else self._blobs.listed(str(session_id))
+            rows = [{"digest": each, "size": size} for each, size in held.items()]
+            return _response(200, encode({"blobs": rows}), "application/json")
+        try:
+            data = None if self._blobs is None else await self._blobs.read(str(session_id), digest)
+        except OSError:
+            data = None
+        if data is None:
+            raise Rejected(404, "no such picture or file")
+        picture = picture_of(data)
+        shown = "inline" if picture is not None else f'attachment; filename="{digest[:16]}"'
+        content_type = FILE_TYPE if picture is None else picture.mime_type
+        return _response(200, data, content_type, policy=BLOB_POLICY, Content_Disposition=shown)
+
     async def _events(self, call: Call) -> Response:
         """A page of events, one a line: after a `seq` from there on, before one the last of those. With
         `wants=updates`, with their structured updates."""
@@ -187,14 +225,13 @@ class Answers:
         return _response(200, b"".join(line + b"\n" for line in lines), "application/x-ndjson")
 
 
-def page_answer(file: PageFile, policy: str, *, takes_gzip: bool) -> Response:
-    """A file of a page; `policy` is that of its HTML."""
+def page_answer(file: PageFile, *, takes_gzip: bool) -> Response:
+    """A file of a page."""
     own = {"Cross_Origin_Opener_Policy": "same-origin", "Vary": "Accept-Encoding"}
     if takes_gzip:
         own["Content_Encoding"] = "gzip"
     body = file.gzipped if takes_gzip else file.body
-    found = policy if file.content_type.startswith("text/html") else DATA_POLICY
-    return _response(200, body, file.content_type, policy=found, cache=file.cache, **own)
+    return _response(200, body, file.content_type, policy=file.policy or DATA_POLICY, cache=file.cache, **own)
 
 
 def rejection(rejected: Rejected) -> Response:
@@ -204,13 +241,18 @@ def rejection(rejected: Rejected) -> Response:
     if rejected.status == 401:
         extra["WWW_Authenticate"] = 'Bearer realm="myagent-remote"'
     if rejected.status == 405:
-        extra["Allow"] = "GET"
+        extra["Allow"] = "POST" if rejected.why == POST_ONLY else "GET"
     if rejected.status == 426:
         extra["Sec_WebSocket_Version"] = "13"
         extra["Upgrade"] = "websocket"
     if rejected.status in (429, 503):
         extra["Retry_After"] = str(rejected.retry_after)
     return _response(rejected.status, body, "text/plain; charset=utf-8", **extra)
+
+
+def plain(status: int, text: str) -> Response:
+    """One line of text."""
+    return _response(status, f"{text}\n".encode(), "text/plain; charset=utf-8")
 
 
 def _response(

@@ -6,6 +6,7 @@ import argparse
 
 from myagent.cli.arguments.access import add_access_parsers, add_audit_parser
 from myagent.cli.arguments.agent import add_choice
+from myagent.cli.arguments.carrying import add_attachments
 from myagent.cli.arguments.doctor import DOCTOR, DOCTOR_EPILOG, add_doctor
 from myagent.cli.arguments.keeping import add_keeping_parsers
 from myagent.cli.arguments.parsing import (
@@ -277,9 +278,10 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         type=seconds,
         default=60.0,
-        help="call when a permission request has waited so long (default 60)",
+        help="call, also devices that asked in the page to be called (extra push), when a request has waited "
+        "so long (default 60)",
     )
-    add("--notify-details", action="store_true", help="say in the call what the request asks for")
+    add("--notify-details", action="store_true", help="say in the call what is asked; what fits can be allowed there")
     add(
         "--stop-with-stdin",
         action="store_true",
@@ -352,6 +354,7 @@ def _add_client(parser: argparse.ArgumentParser) -> None:
         help="choose of what the agent offers for the session before the prompt, such as model=haiku, effort=low or "
         "mode=plan; may be repeated; it holds until another is chosen",
     )  # fmt: skip
+    add_attachments(add)
     add(
         "--take-over",
         action="store_true",

@@ -1,4 +1,4 @@
-"""`myagent remote export`: writes a session to a file or to stdout."""
+"""`myagent remote export`: writes a session to a file or to stdout, or several to a directory."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from myagent.cli.reading import read_session
+from myagent.cli.reading import Carried, read_sessions
 from myagent.cli.terminal.output import data, say
+from myagent.client.errors import NotMyagent
+from myagent.client.naming import is_whole
+from myagent.core.display import escape
 from myagent.core.messages import Metadata
 from myagent.exceptions import MyagentError
 from myagent.export import render
@@ -27,21 +30,68 @@ class CannotWrite(MyagentError):
         return f"cannot write {self.path}: {self.reason}"
 
 
+SUFFIXES = {"jsonl": ".jsonl", "md": ".md", "html": ".html", "asciicast": ".cast"}  # of files in a directory
+
+
 def run(arguments: argparse.Namespace) -> int:
-    return read_session(arguments, _export)
+    if arguments.all == bool(arguments.sessions):
+        arguments.usage_error("say which sessions, or --all")
+    directory = None
+    if arguments.all or len(arguments.sessions) > 1:
+        if arguments.output in (None, "-"):
+            arguments.usage_error("several sessions are written to a directory: say which with -o")
+        directory = Path(arguments.output)
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            say(str(CannotWrite(arguments.output, (error.strerror or str(error)).lower())))
+            return 3
+
+    def work(arguments: argparse.Namespace, metadata: Metadata, lines: Iterable[bytes], carried: Carried) -> None:
+        if directory is not None:
+            if not is_whole(metadata.session_id):  # a path that leads elsewhere, perhaps
+                raise NotMyagent(f"the id of a session is none: {escape(metadata.session_id)[:64]}")
+            arguments.output = str(directory / f"{metadata.session_id}{SUFFIXES[arguments.format]}")
+        _export(arguments, metadata, lines, carried)
+
+    updates = arguments.format == "html"  # which tell of the agent's pictures
+    every = arguments.all
+    return read_sessions(arguments, lambda all_: all_() if every else arguments.sessions, work, updates=updates)
 
 
-def _export(arguments: argparse.Namespace, metadata: Metadata, lines: Iterable[bytes]) -> None:
-    pieces = render(arguments.format, metadata, lines, max_wait=arguments.max_wait)
+def _export(arguments: argparse.Namespace, metadata: Metadata, lines: Iterable[bytes], carried: Carried) -> None:
+    pieces = render(arguments.format, metadata, lines, max_wait=arguments.max_wait, picture=carried.get)
     if arguments.output in (None, "-"):
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(encoding="utf-8", newline="\n")
         for piece in pieces:
             data(piece)
+        if arguments.format == "jsonl" and (digests := carried.digests()):
+            say(f"{len(digests)} pictures and files of the session are not in it; -o FILE keeps them beside")
     else:
         with _put_in_place(arguments.output) as file:
             file.writelines(pieces)
+        if arguments.format == "jsonl":
+            _keep_beside(arguments.output, carried)
         say(f"{arguments.output}: {metadata.head} events of session {metadata.session_id}")
+
+
+def _keep_beside(path: str, carried: Carried) -> None:
+    """The session's pictures and files in `PATH.blobs/`, each under its digest. Raises `CannotWrite`."""
+    digests = carried.digests()
+    if not digests:
+        return
+    directory = Path(f"{path}.blobs")
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise CannotWrite(str(directory), (error.strerror or str(error)).lower()) from None
+    for digest in digests:
+        content = carried.get(digest)
+        if content is not None:
+            with _put_in_place(str(directory / digest)) as file:
+                file.buffer.write(content)
+    say(f"{directory}: {len(digests)} pictures and files")
 
 
 @contextmanager
@@ -52,7 +102,7 @@ def _put_in_place(path: str) -> Iterator[TextIO]:
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
+            with open(descriptor, "w", encoding="utf-8", newline="\n") as file:  # of bytes, its `buffer`
                 yield file
                 file.flush()
                 os.fsync(file.fileno())

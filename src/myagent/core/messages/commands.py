@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from myagent.core.messages.content import Content, Digest
 from myagent.core.messages.shared import ClientId, PermissionMode, QuestionOutcome, SessionId
 from myagent.core.rule import Remember
 
@@ -27,6 +28,7 @@ class UserMessage(Command, frozen=True, kw_only=True, tag="user_message"):
     options: Annotated[dict[OptionName, OptionValue], Meta(max_length=16)] | None = (
         None  # chosen for the session before
     )
+    content: Content = ()  # beside the prompt
 
 
 class DecisionBody(Struct, frozen=True, rename="camel"):
@@ -111,6 +113,21 @@ class RevokeRule(Command, frozen=True, kw_only=True, tag="revoke_rule"):
     rule_id: Annotated[str, Meta(max_length=128)]
 
 
+# What has changed in the shared directory, as its git tells: these two, `Changes` and `FileChange`.
+
+
+class Look(Command, frozen=True, kw_only=True):
+    """A question that changes nothing."""
+
+
+class ListChanges(Look, frozen=True, kw_only=True, tag="list_changes"):
+    pass
+
+
+class ReadChange(Look, frozen=True, kw_only=True, tag="read_change"):
+    file: Annotated[str, Meta(max_length=16_384)]  # as `Changes` told it
+
+
 class SetOption(Command, frozen=True, kw_only=True, tag="set_option"):
     """An owner's choice of what the agent offers for a session; `name` is an option's id, or its category."""
 
@@ -121,6 +138,32 @@ class SetOption(Command, frozen=True, kw_only=True, tag="set_option"):
 
 class OpenSession(Command, frozen=True, kw_only=True, tag="open_session"):
     pass
+
+
+# Calls to a device through its browser's push service: these three, and `PushTold`.
+
+
+class Push(Command, frozen=True, kw_only=True):
+    """Of a device that was enrolled, about itself."""
+
+
+class PushState(Push, frozen=True, kw_only=True, tag="push_state"):
+    pass
+
+
+class PushOn(Push, frozen=True, kw_only=True, tag="push_on"):
+    """What the browser's `PushSubscription` says (RFC 8291)."""
+
+    endpoint: Annotated[str, Meta(min_length=1, max_length=1024)]
+    p256dh: Annotated[str, Meta(max_length=128)]
+    auth: Annotated[str, Meta(max_length=64)]
+
+
+class PushOff(Push, frozen=True, kw_only=True, tag="push_off"):
+    pass
+
+
+PushMessage = PushState | PushOn | PushOff
 
 
 # Sessions as people keep them: these three, `SessionDeleted`, and what a session's metadata says of them.
@@ -146,6 +189,27 @@ class Delete(Keep, frozen=True, kw_only=True, tag="delete"):
 
 KeepMessage = Rename | Archive | Delete
 
+
+# What a prompt carries beside its text: these two, `content`, and `Files`.
+
+
+class Upload(Command, frozen=True, kw_only=True, tag="upload"):
+    """A piece of something that a prompt is to carry; `data` is base64 on the wire."""
+
+    digest: Digest  # of the whole
+    size: Annotated[int, Meta(ge=1, lt=2**53)]  # bytes of the whole
+    offset: Annotated[int, Meta(ge=0, lt=2**53)] = 0
+    data: bytes
+
+
+class ListFiles(Command, frozen=True, kw_only=True, tag="list_files"):
+    """Which files of the workspace have this in their path."""
+
+    query: Annotated[str, Meta(max_length=1024)] = ""
+
+
+LookMessage = ListChanges | ReadChange
+
 ClientMessage = (
     UserMessage
     | OpenSession
@@ -162,7 +226,11 @@ ClientMessage = (
     | AnswerMessage
     | ListRules
     | RevokeRule
+    | LookMessage
     | Seen
     | KeepMessage
     | SetOption
+    | Upload
+    | ListFiles
+    | PushMessage
 )

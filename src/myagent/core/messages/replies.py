@@ -97,6 +97,8 @@ class Limits(Struct, frozen=True, rename="camel", kw_only=True):
     follower_messages_per_second: int
     errors: int
     queue: int
+    item_bytes: int = 0  # of a picture or file that a prompt carries
+    content_bytes: int = 0  # of all that a session has
 
 
 class Welcome(Reply, frozen=True, kw_only=True, tag="welcome"):
@@ -110,6 +112,7 @@ class Welcome(Reply, frozen=True, kw_only=True, tag="welcome"):
     limits: Limits
     reclaim_token: str | None = None
     may: May | None = None
+    takes: tuple[str, ...] = ()  # what the agent takes beside text: image, file
 
 
 class ConnectionInfo(Struct, frozen=True, rename="camel"):
@@ -164,6 +167,50 @@ class Rules(Reply, frozen=True, kw_only=True, tag="rules"):
     rules: list[Rule]
 
 
+class Files(Reply, frozen=True, kw_only=True, tag="files"):
+    id: str
+    paths: list[str]
+    complete: bool  # there are no more that would fit
+
+
+class ChangedFile(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """`file` is what `ReadChange` asks for; `path` is for people; `status` are git's two letters."""
+
+    file: str
+    path: str
+    status: str
+    added: int | None = None
+    removed: int | None = None
+
+
+class Changes(Reply, frozen=True, kw_only=True, tag="changes"):
+    """What is different from what git has checked out; `unknown` says why that cannot be told."""
+
+    id: str
+    files: list[ChangedFile]
+    complete: bool
+    branch: str | None = None
+    unknown: str | None = None
+
+
+class FileChange(Reply, frozen=True, kw_only=True, tag="change"):
+    """A file's unified diff, from its first hunk on; `unknown` says why there is none."""
+
+    id: str
+    file: str
+    diff: str
+    complete: bool
+    unknown: str | None = None
+
+
+class PushTold(Reply, frozen=True, kw_only=True, tag="push"):
+    """Whether this device is called, and the key that its browser needs to subscribe (VAPID; RFC 8292)."""
+
+    id: str
+    on: bool
+    public_key: str  # an uncompressed point of P-256, base64url
+
+
 class HostLink(Reply, frozen=True, kw_only=True, tag="host_link"):
     """A relay tells whether the host that it shows is there; `since`: it is not, from then on (ISO 8601, UTC)."""
 
@@ -198,6 +245,10 @@ ServerMessage = (
     | HostLink
     | Replayed
     | Rules
+    | Files
+    | Changes
+    | FileChange
     | RequestSeen
+    | PushTold
     | Gap
 )

@@ -16,12 +16,14 @@ export class Workspace {
     this.may = "watch"; // of the credential, without owning
     this.connectionId = null;
     this.owner = null; // {connectionId, label}, or null when nobody owns
+    this.refusedBy = null; // connection of an owner with another credential, who can only be asked to hand over
     this.followers = 0;
     this.offlineSince = null; // ISO 8601: a relay says that the host is away
     this.sessions = new Map(); // id → metadata
     this.waiting = new Map(); // permissionRequestId → {event, since}: open requests, oldest first
     this.questions = new Map(); // questionId → event: open questions of the agent, oldest first
     this.limits = {};
+    this.takes = []; // what the agent takes in a prompt beside text: image, file
     this._attention = new Map(); // open request → who could answer and who has seen it
     this._seen = new Map(); // session → the last seq that counted for `waiting` on this connection
   }
@@ -90,6 +92,7 @@ export class Workspace {
         this.owner = message.owner;
         this.followers = message.followers;
         this.limits = message.limits;
+        this.takes = message.takes ?? [];
         for (const session of message.sessions) this._know(session);
         return [];
       case "owner_changed":

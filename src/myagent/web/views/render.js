@@ -1,15 +1,15 @@
 // Draws one item of the timeline, as text nodes, and draws on when it changes.
 
 import { DrawnQuestion, resolutionText } from "./asked.js";
+import { drawCarried } from "./carrying.js";
 import { copy, el, flowing, setText } from "./dom.js";
 import { addressOf } from "../state/address.js";
 import { escapeLine, visible } from "../parsing/escape.js";
 import { MarkdownView } from "./markdown.js";
 import { chosenText } from "./options.js";
+import { drawSteps } from "./steps.js";
 import { clock, lasted, moment } from "./times.js";
 import { DrawnReads, DrawnTool } from "./tool.js";
-
-const BOXES = { completed: "[x]", in_progress: "[~]" };
 
 /** A drawn item: `node`, and `update(item)` for when it changed. `plain`: what the agent says is no Markdown. */
 export function draw(item, plain) {
@@ -83,13 +83,21 @@ class DrawnPrompt {
     const link = el("a", { class: "anchor", href: address, title: "Link to this turn", "aria-label": "Link to this turn", text: "#", onclick: linked });
     const at = el("time", { class: "faint", text: clock(item.at), ...moment(item.at) });
     const head = el("div", { class: "item-head" }, el("span", { class: "by", text: item.by }), at, link, el("span", { class: "spring" }), this._end);
-    this.node = el("div", { class: "item prompt" }, head, el("pre", { class: "text", text: visible(item.text) }));
+    this.node = el("div", { class: "item prompt" }, head, el("pre", { class: "text", text: visible(item.text) }), drawCarried(item.content ?? [], item.sessionId));
   }
 
   update({ end, at }) {
     setText(this._end, end === null ? "running" : [endText(end), lasted(at, end.at)].filter(Boolean).join(" · "));
     this._end.className = `turn-state ${end === null ? "running" : end.exitCode === 0 ? "done" : "failed"}`;
   }
+}
+
+class DrawnPicture { // that the agent sent
+  constructor({ content, sessionId }) {
+    this.node = el("div", { class: "item" }, drawCarried(content, sessionId));
+  }
+
+  update() {}
 }
 
 class DrawnActivity extends DrawnPrompt { // a turn that nobody prompted
@@ -140,15 +148,14 @@ class DrawnChosen { // an option of the agent's
 
 class DrawnPlan {
   constructor() {
-    this._rows = el("ul", { class: "plan-rows" });
-    this.node = el("div", { class: "item plan" }, el("div", { class: "item-head", text: "Plan" }), this._rows);
+    this._head = el("div", { class: "item-head" });
+    this.node = el("div", { class: "item plan" }, this._head, el("ul"));
   }
 
   update({ entries }) {
-    this._rows.replaceChildren(
-      ...entries.map(({ content, status }) =>
-        el("li", { class: status === "completed" ? "done" : "", text: `${BOXES[status] ?? "[ ]"} ${content}` })),
-    );
+    const done = entries.filter(({ status }) => status === "completed").length;
+    setText(this._head, `Plan, ${done} of ${entries.length} done`);
+    this.node.lastElementChild.replaceWith(drawSteps(entries));
   }
 }
 
@@ -179,6 +186,7 @@ const DRAWN = {
   plan: DrawnPlan,
   question: DrawnQuestion,
   asked: DrawnAsked,
+  picture: DrawnPicture,
   resolution: DrawnResolution,
   end: DrawnEnd,
   gap: DrawnGap,
