@@ -36,11 +36,7 @@ class NatsServer:
         for old in self._directory.glob("*.ports"):
             old.unlink()
         config = self._directory / "server.conf"
-        config.write_text(
-            self._moved(SHIPPED.read_text()) if self._shipped
-            else f'host: 127.0.0.1\nport: {self.port}\nmax_payload: 8MB\n'
-            f'jetstream {{ store_dir: "{self._directory}" }}\n'
-        )  # fmt: skip
+        config.write_text(self._moved(SHIPPED.read_text()) if self._shipped else self._configuration())
         with (self._directory / "log").open("ab") as log:
             command = [FOUND, "-c", str(config), "--ports_file_dir", str(self._directory)]
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **PASSWORDS})
@@ -50,6 +46,10 @@ class NatsServer:
                 await asyncio.sleep(0.01)
         address = json.loads(ports[0].read_text())["nats"][0]
         self.port = int(address.rpartition(":")[2])
+
+    def _configuration(self) -> str:
+        store = f'jetstream {{ store_dir: "{self._directory}" }}'
+        return f"host: 127.0.0.1\nport: {self.port}\nmax_payload: 8MB\n{store}\n"
 
     def _moved(self, config: str) -> str:
         places = {"port: 4222": f"port: {self.port}", '"/var/lib/nats"': f'"{self._directory}"'}

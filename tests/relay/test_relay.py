@@ -163,6 +163,21 @@ def test_nothing_can_be_changed_through_a_relay_that_only_shows(tmp_path: Path) 
     asyncio.run(script())
 
 
+def test_what_is_the_hosts_own_is_not_there(tmp_path: Path) -> None:
+    async def script() -> None:
+        async with (
+            NatsServer(tmp_path / "nats") as nats,
+            host(tmp_path / "host", nats.url()) as hosted,
+            relay(tmp_path / "copies", nats.url()) as shown,
+        ):
+            await until(lambda: "team/web" in shown.shown)
+            headers = bearer(hosted.server.token)
+            with pytest.raises(InvalidStatus, match="404"):
+                await connect(f"{shown.url}/team/web/acp", additional_headers=headers)
+
+    asyncio.run(script())
+
+
 def is_open(relay: Relay, session: str) -> bool:
     """Whether a relay knows of an open request."""
     return bool(relay.shown["team/web"].host.sessions[SessionId(session)].open)

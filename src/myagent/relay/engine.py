@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
+NATS_PORT = 4222
 NATS_VARIABLE = "MYAGENT_RELAY_NATS"
 REQUEST_SECONDS = 4.0  # for an answer of the engine, or of a host
 CLOSE_SECONDS = 2.0
 PAGE_MESSAGES = 500  # of one fetch
 PAGE_BYTES = 1 << 20
 LEAST_PAYLOAD = 4 << 20  # that the engine must take in one message: the largest event, and its update
+NO_JETSTREAM = "JetStream is not enabled: nats-server -js, or a jetstream block in its configuration"
 RECONNECT_SECONDS = 0.5
 SINGLY = 8  # messages that are stored one after the other (0.4 ms each); a batch takes 12 ms, but takes hundreds
 _WRONG_SEQUENCE = (10071, 10164)  # JSStreamWrongLastSequenceErrF, JSStreamWrongLastSequenceConstantErr
@@ -92,33 +94,42 @@ def check_installed() -> None:
 
 
 class Engine:
-    """One connection, which comes back by itself. `on_connected` is called each time that it does."""
+    """One connection, which comes back by itself, but `once`. `on_connected` is called each time that it does."""
 
-    def __init__(self, urls: Sequence[str], *, name: str) -> None:
+    def __init__(self, urls: Sequence[str], *, name: str, once: bool = False) -> None:
         self._urls = list(urls)
         self._name = name
+        self._once = once
+        self._forbidden: list[str] = []  # what the engine has said of it since `may_publish` asked
         self._connection: Client | None = None
         self.on_connected: Callable[[], None] = lambda: None
 
     async def connect(self) -> None:
         """Raises `EngineUnusable` where it is not there, says no, or takes too small messages."""
         check_installed()
-        import nats
+        from nats.aio.client import Client
         from nats.errors import Error
 
         async def failed(error: Exception) -> None:
+            if "permissions violation" in str(error).lower():
+                self._forbidden.append(str(error))
+            if self._once:
+                return
             _log.warning("NATS: %s", str(error).removeprefix("nats: "))
 
         async def again() -> None:
             self.on_connected()
 
+        connection: Any = Client()  # whose times may be fractions, whatever their type says
+        self._connection = connection
         try:
-            self._connection = await nats.connect(
-                self._urls, name=self._name, error_cb=failed, reconnected_cb=again, allow_reconnect=True,
+            await connection.connect(
+                self._urls, name=self._name, error_cb=failed, reconnected_cb=again, allow_reconnect=not self._once,
                 max_reconnect_attempts=-1, reconnect_time_wait=RECONNECT_SECONDS, connect_timeout=REQUEST_SECONDS,
                 ping_interval=5, max_outstanding_pings=2, pending_size=64 << 20,
             )  # fmt: skip
         except (OSError, Error, TimeoutError) as error:
+            await self.close()  # else its socket would be left
             raise EngineUnusable(str(error).removeprefix("nats: ") or type(error).__name__) from None
         if self._client.max_payload < LEAST_PAYLOAD:
             await self.close()
@@ -155,22 +166,33 @@ class Engine:
     async def ensure_streams(self, lease_seconds: float, replicas: int) -> None:
         """Make what is not there yet; what is there stays as it is. Raises `EngineUnusable`, `EngineAway`."""
         for stream in streams(lease_seconds, replicas):
-            found = await self.api(f"STREAM.INFO.{stream['name']}", {})
+            try:
+                found = await self.api(f"STREAM.INFO.{stream['name']}", {})
+            except NobodyThere:
+                raise EngineUnusable(NO_JETSTREAM) from None
             if "error" not in found:
-                self._check_stream(stream, found["config"])
+                self.check_stream(stream, found["config"])
                 continue
             made = await self.api(f"STREAM.CREATE.{stream['name']}", stream)
             if "error" in made and made["error"].get("err_code") != _NAME_IN_USE:  # another host was faster
                 raise EngineUnusable(f"stream {stream['name']}: {made['error'].get('description')}")
 
-    def _check_stream(self, wanted: dict[str, Any], found: dict[str, Any]) -> None:
+    def check_stream(self, wanted: dict[str, Any], found: dict[str, Any]) -> None:
         """Of one that was there: what all of this rests on."""
         for key in ("allow_atomic", "allow_direct", "max_msgs_per_subject"):
             if key in wanted and found.get(key) != wanted[key]:
                 raise EngineUnusable(f"stream {wanted['name']} was made without {key}: {wanted[key]}")
 
+    async def may_publish(self, subject: str) -> bool:
+        """Whether its user has that permission, as the engine says when it is tried. Raises `EngineAway`."""
+        self._forbidden.clear()
+        await self.tell(subject, b"")
+        for _ in range(2):  # the first ping may overtake what was just published, the second comes behind it
+            await self._client.flush()
+        return not any(subject.lower() in each.lower() for each in self._forbidden)
+
     async def api(self, what: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Ask JetStream. Raises `EngineAway`."""
+        """Ask JetStream. Raises `EngineAway`, `NobodyThere` where it is not enabled."""
         answer = await self.ask(f"$JS.API.{what}", msgspec.json.encode(body))
         found: dict[str, Any] = msgspec.json.decode(answer)
         return found

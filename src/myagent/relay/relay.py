@@ -72,7 +72,7 @@ class Relay:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._looks = 0
-        self._closed = False
+        self._started = self._closed = False
 
     @property
     def url(self) -> str:
@@ -111,13 +111,14 @@ class Relay:
             self.acceptor.abandon()
             await self._close_shown()
             raise
+        self._started = True
         self._engine.on_connected = self._connected
         self._spawn(self._follow_states(), "follow states")
         self._look()
 
     async def close(self) -> None:
         """Stop: 1001 to all, everything let go. Idempotent."""
-        if self._closed:
+        if self._closed or not self._started:
             return
         self._closed = True
         await self.acceptor.stop()

@@ -38,6 +38,7 @@ IDLE_SECONDS = 2.0  # after which the stream is looked at although nothing was t
 RETRY_SECONDS = 0.2
 MISSING_SECONDS = 5.0  # for which the stream has not what is told of a session, until that counts as gone
 QUESTIONS = 64  # to one host at a time; more are turned away
+HOSTS_OWN = ("acp", "answer")  # routes that are not forwarded
 OFFLINE = "the host is away, and has not said yet whether this credential is good"
 
 _USES: dict[str, Use] = {"stream": "join", "ticket": "join", "sessions": "read", "events": "read"}
@@ -138,6 +139,8 @@ class Shown:
     def _judged(self, connection: Connection, request: Request, address: str) -> None:
         """Raises `Rejected`, `Unjudged`."""
         call = self._admission.judge(request, address)
+        if call.route in HOSTS_OWN:
+            raise Rejected(404, "this is a relay, which has no such thing: ask the host itself")
         if call.route == "stream":
             self._upgrades.accept(connection, request, call)
             return

@@ -7,6 +7,7 @@ import argparse
 from myagent.cli.arguments.access import add_access_parsers, add_audit_parser
 from myagent.cli.arguments.agent import add_choice
 from myagent.cli.arguments.carrying import add_attachments
+from myagent.cli.arguments.doctor import DOCTOR, DOCTOR_EPILOG, add_doctor
 from myagent.cli.arguments.keeping import add_keeping_parsers
 from myagent.cli.arguments.parsing import (
     DEFAULT_HOST,
@@ -106,22 +107,6 @@ examples:
 {EXIT_CODES}
 """
 
-DOCTOR = """\
-Say who can reach a server, with which role and over what, and try the known attacks on it: no token, a token in the
-query, a page of another site, a rebound name, plain ws:// beyond this machine, files that others can read.
-
-One line each: safe, OPEN, or a note. In the directory that is served, the running server is examined; else that of
---url. It takes no role of the server and changes nothing there; the wrong tokens that it shows are counted as such.
-"""
-
-DOCTOR_EPILOG = """\
-examples:
-  myagent remote doctor
-  myagent remote doctor --url wss://agent.example.org
-
-exit codes: 0 nothing is open, 1 something is, 2 wrong usage, 3 cannot connect
-"""
-
 
 def add_parsers(groups: Any) -> None:
     groups.add_parser(
@@ -166,7 +151,7 @@ def _add_commands(remote: Parser) -> None:
         DOCTOR,
         DOCTOR_EPILOG,
         "commands.doctor:run",
-        add_address,
+        add_doctor,
     )
     commands.metavar = f"{{{','.join(commands.choices)}}}"
 

@@ -31,7 +31,7 @@ from myagent.exceptions import MyagentError
 SECONDS = 5.0  # for one answer
 ANSWER_BYTES = 4096
 
-State = Literal["safe", "OPEN", "note"]
+State = Literal["safe", "OPEN", "note", "good", "WRONG"]
 
 _UPGRADE = {
     "Upgrade": "websocket",
@@ -109,14 +109,25 @@ class Prober:
 
 def run(arguments: argparse.Namespace) -> int:
     try:
-        findings = list(_examine(arguments))
+        findings = asyncio.run(_engine(arguments.nats)) if arguments.nats else list(_examine(arguments))
     except MyagentError as error:
         say(str(error))
         return target.exit_code(error)
     put("\n".join(map(str, findings)) + "\n")
+    if arguments.nats:
+        missing = sum(each.state == "WRONG" for each in findings)
+        put(f"{missing} wrong\n" if missing else "nothing is wrong that can be seen from here\n")
+        return 1 if missing else 0
     opened = sum(each.state == "OPEN" for each in findings)
     put(f"{opened} open\n" if opened else "nothing is open that is known of\n")
     return 1 if opened else 0
+
+
+async def _engine(urls: list[str]) -> list[Finding]:
+    from myagent.relay.examining import examine
+
+    words: dict[bool | None, State] = {True: "good", False: "WRONG", None: "note"}
+    return [Finding(words[ok], what, how) async for ok, what, how in examine(urls)]
 
 
 def _examine(arguments: argparse.Namespace) -> Iterator[Finding]:

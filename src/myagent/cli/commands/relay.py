@@ -63,9 +63,9 @@ async def _relay(relay: Relay, places: str) -> None:
     def shows(name: str) -> None:
         say(f"shows {relay.url}{relay.settings.base_path}/{name}/", error=False)
 
-    if not await _started(relay, stop, places):
-        return
     try:
+        if not await _started(relay, stop, places):
+            return
         say(f"listening {relay.url}", error=False)
         for name in relay.shown:
             shows(name)
@@ -83,7 +83,10 @@ async def _started(relay: Relay, stop: asyncio.Event, places: str) -> bool:
     try:
         await asyncio.wait({starting, stopped}, timeout=WAIT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if not (starting.done() or stopped.done()):
-            say(f"NATS does not answer at {places}; it is tried again until Ctrl+C")
+            say(
+                f"NATS does not answer at {places}; it is tried again until Ctrl+C. "
+                "What is wrong there: myagent remote doctor --nats URL"
+            )
             await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             starting.result()
