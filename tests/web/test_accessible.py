@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 from browser import Viewer, expect, stage
+from puppet import Puppet
+from tests.host.test_repository import made, write
+from tests.web.test_changed import AFTER, BEFORE, edit, planned
 
 VERSION = "4"
 
@@ -72,6 +75,37 @@ async def test_no_violation_in_any_state(tmp_path: Path, axe: str, scheme: str) 
         await expect(owner.at("#people-dialog")).to_be_visible()
         for viewer in (owner, follower):
             assert await violations(viewer, axe) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_no_violation_in_what_changed(tmp_path: Path, axe: str, scheme: str) -> None:
+    """Beside the session and over it, with differences in one column and in two, with git's and without."""
+    puppet = Puppet()
+    place = made(tmp_path / "w", {"a.py": "one two three\n"})
+    write(place, "a.py", "one zwei three\n")
+    write(place, "new", "1\n")
+    async with stage(place, puppet) as scene:
+        owner = await scene.join(color_scheme=scheme, viewport={"width": 1440, "height": 900})
+        follower = await scene.join(scene.invite()[0], color_scheme=scheme, viewport={"width": 390, "height": 740})
+        await owner.prompt("go")
+        play = await puppet.begun()
+        await planned(play)
+        await edit(play, "a", "a.py", BEFORE, AFTER)
+        await expect(owner.at(".item.tool .diff")).to_be_visible()
+        await follower.at("#more").click()
+        for viewer in (owner, follower):
+            await viewer.at("#changes").click()
+            await viewer.at("#changed section[aria-labelledby=changed-files] summary").click()
+            await expect(viewer.at("#changed .diff")).to_be_visible()
+        for row in await owner.at("section[aria-labelledby=changed-git] summary").all():
+            await row.click()
+        await expect(owner.at("section[aria-labelledby=changed-git] .diff")).to_have_count(2)
+        for viewer in (owner, follower):
+            assert await violations(viewer, axe) == []
+        await owner.at("#keep").click()
+        await expect(owner.at("#keeping")).to_be_visible()
+        assert await violations(owner, axe) == []
+        play.end()
 
 
 async def test_the_check_finds_a_violation(tmp_path: Path, axe: str) -> None:

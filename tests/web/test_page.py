@@ -172,7 +172,7 @@ async def test_two_pages_see_one_request_and_only_the_owner_can_answer(tmp_path:
         owner = await scene.join()
         follower = await scene.join(scene.invite()[0], viewport=PHONE)
         await owner.prompt("write a.txt\nnew text\n")
-        await expect(follower.at("#waiting")).to_contain_text("not yours to answer")
+        await expect(follower.at("#waiting")).to_contain_text("Waiting for somebody else's answer")
         await expect(follower.at("#waiting .display")).to_contain_text("+new text")
         await expect(follower.at("#connection")).to_contain_text("waiting for a human")
         assert await follower.page.title() == "(1) write a.txt"

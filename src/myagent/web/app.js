@@ -49,7 +49,7 @@ class Page {
       this.join();
     });
     this.view = new SessionView(byId("stream"), (id, query) => this.fetchEvents(id, query), () => this.drawEnds());
-    Object.assign(this, partsOf(this)); // search, rules, questions, people, keeping: each there later
+    Object.assign(this, partsOf(this)); // search, rules, questions, people, changed, keeping, push: each there later
     this.controls = new Controls(this.view, () => this.draw(), this.search);
     this.unread = new Unread();
     this.prompts = new PromptBox((prompt, mode) => this.send(prompt, mode), new Drafts(this.storage, BASE.pathname));
@@ -133,6 +133,7 @@ class Page {
     if (this.workspace.sessions.size >= MANY) byId("all-sessions").hidden = false;
     this._schedule();
     loadWhenIdle(this.search);
+    if (["approve", "drive"].includes(this.workspace.may)) loadWhenIdle(this.push, { always: true }); // it alone shows its button
   }
 
   _resumeFrom(afterSeq) {
@@ -299,6 +300,7 @@ class Page {
     this.options.draw(session, owns);
     byId("keep").hidden = !owns || session === undefined;
     this.keeping.part?.draw(session, owns);
+    this.changed.part?.draw(session, this._mayLook);
     const nothing = connected && this.view.window.head === 0;
     drawEmpty({ empty: nothing, owns, workspace, cwd: escapeLine(session?.cwd ?? "") }, (text) => this.prompts.propose(text));
     panels.drawQueue(session, owns, (turnId) => this._cancel(turnId));
@@ -313,6 +315,7 @@ class Page {
     panels.drawStop(connected && workspace.mayStop && session?.state === "running", workspace.owns);
     setText(byId("send"), session?.state === "running" ? "Queue" : "Send");
     byId("notify").hidden = this.notices.wanted !== "default";
+    this.push.part?.draw(connected ? this.workspace.may : "watch");
     const asked = connected ? entries.length + workspace.questions.size : 0;
     document.title = `${asked > 0 ? `(${asked}) ` : ""}${session ? escapeLine(session.title) : "myagent"}`;
     this.drawEnds();
@@ -358,6 +361,11 @@ class Page {
     this.ask({ type: "cancel", sessionId: this.session, ...(turnId ? { turnId } : {}) }, () => {}, (why) => this.prompts.note(why));
   }
 
+  /** Whether git is asked for this page about the directory. */
+  get _mayLook() {
+    return this.link.state === "live" && this.workspace.scope === "owner";
+  }
+
   // --- who does what ---
 
   _listen() {
@@ -369,6 +377,7 @@ class Page {
     });
     for (const id of ["rules", "people"]) byId(id).addEventListener("click", () => this[id].use((dialog) => dialog.show()));
     byId("keep").addEventListener("click", () => this.keeping.use((dialog) => dialog.show(this.workspace.sessions.get(this.session))));
+    byId("changes").addEventListener("click", () => this.changed.use((panel) => panel.toggle(this.workspace.sessions.get(this.session), this._mayLook)));
     byId("all-sessions").addEventListener("click", () => this._allSessions().catch(() => this._say("The sessions could not be fetched")));
     for (const id of ["stop", "stop-turn"]) byId(id).addEventListener("click", () => this._cancel(null));
     byId("notify").addEventListener("click", () => this.notices.ask().then(() => this.draw()));

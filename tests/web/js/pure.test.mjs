@@ -8,7 +8,9 @@ const load = (name) => import(new URL(name, web));
 
 const { escape, escapeLine, visible, whole } = await load("parsing/escape.js");
 const { Printed, printed } = await load("parsing/printed.js");
-const { compare } = await load("parsing/diff.js");
+const { compare, counts, hunkRows } = await load("parsing/diff.js");
+const { Marks } = await load("parsing/words.js");
+const { changesOf, planOf } = await load("state/changes.js");
 const { tokensOf } = await load("parsing/syntax.js");
 const { addressOf, eventIn, sessionIn } = await load("state/address.js");
 const { Answers } = await load("state/answers.js");
@@ -72,6 +74,60 @@ test("a diff leads from the old text to the new one", () => {
   assert.ok(rows.some(({ kind }) => kind === "skip"));
   assert.deepEqual(compare(null, "a\nb\n"), [{ kind: "new", text: "a" }, { kind: "new", text: "b" }]);
   assert.deepEqual(compare("same", "same"), []);
+  const hidden = rows.flatMap((each) => each.hidden ?? (each.kind === "old" ? [] : [each]));
+  assert.equal(hidden.map(({ text }) => text).join("\n"), after);
+  assert.deepEqual(counts(rows), { added: 2, removed: 2 });
+});
+
+test("a unified diff is its rows", () => {
+  const rows = hunkRows("@@ -3,2 +4 @@ def f():\n-a\n+b\n c\n\\ No newline at end of file\n");
+  assert.deepEqual(rows, [
+    { kind: "skip", text: "line 4 def f():" }, { kind: "old", text: "a" }, { kind: "new", text: "b" }, { kind: "same", text: "c" },
+    { kind: "skip", text: "No newline at end of file" },
+  ]);
+});
+
+test("the words that differ are marked, and both lines stay whole", () => {
+  const text = (parts) => parts.map((part) => part.text).join("");
+  const changed = (parts) => parts.filter((part) => part.changed).map((part) => part.text);
+  const [old, now] = new Marks().of("def f(x): return x", "def f(x, y): return y");
+  assert.equal(text(old), "def f(x): return x");
+  assert.equal(text(now), "def f(x, y): return y");
+  assert.deepEqual([changed(old), changed(now)], [["x"], [", y", "y"]]);
+  assert.equal(new Marks().of("entirely this", "something else"), null);
+  let random = 7;
+  const next = (n) => (random = (random * 16807) % 2147483647) % n;
+  for (let round = 0; round < 300; round += 1) {
+    const line = () => Array.from({ length: next(40) }, () => "ab (😀é\t".split("")[next(8)]).join("");
+    const [before, after] = [line(), line()];
+    const found = new Marks().of(before, after);
+    if (found !== null) assert.deepEqual(found.map(text), [before, after]);
+    if (found !== null) assert.equal(text(found[0].filter((part) => !part.changed)), text(found[1].filter((part) => !part.changed)));
+  }
+});
+
+test("marks cost a bounded time", () => {
+  const marks = new Marks();
+  assert.equal(marks.of("a ".repeat(5000), "b ".repeat(5000)), null);
+  let marked = 0;
+  for (let line = 0; line < 10_000; line += 1) if (marks.of("a b ".repeat(200), "a c ".repeat(200)) !== null) marked += 1;
+  assert.ok(marked < 10);
+});
+
+test("what a session changed is counted once a call, and only where it took place", () => {
+  const timeline = new Timeline();
+  const call = (seq, toolCallId, path, oldText, newText, status = "completed") => timeline.apply(event(seq, "agent_stderr", { chunk: "", update: {
+    sessionUpdate: "tool_call", toolCallId, title: "Edit", kind: "edit", status, content: [{ type: "diff", path, oldText, newText }],
+  } }));
+  call(1, "a", "a.py", "1\n2\n", "1\n3\n4\n");
+  call(2, "b", "b.py", null, "1\n");
+  call(3, "c", "a.py", "4\n", "5\n", "failed");
+  call(4, "a", "a.py", "1\n2\n", "1\n3\n4\n"); // told again
+  timeline.apply(event(5, "agent_stderr", { chunk: "", update: { sessionUpdate: "plan", entries: [{ content: "x", status: "pending" }] } }));
+  const shown = changesOf(timeline.items).map(({ path, added, removed, isNew, changes }) => [path, added, removed, isNew, changes.length]);
+  assert.deepEqual(shown, [["b.py", 1, 0, true, 1], ["a.py", 2, 1, false, 1]]);
+  assert.deepEqual(planOf(timeline.items), [{ content: "x", status: "pending" }]);
+  assert.equal(planOf([]), null);
 });
 
 const store = () => {

@@ -3,7 +3,8 @@
 const CELLS = 1 << 22; // of the comparison; what is larger is shown as replaced
 const CONTEXT = 3; // unchanged lines around a change
 
-/** Rows `{kind: "same" | "old" | "new" | "skip", text}` that lead from one text to the other; `null`: no file. */
+/** Rows `{kind: "same" | "old" | "new" | "skip", text}` that lead from one text to the other; `null`: no file. What was
+ * skipped is in `hidden`, a list of rows. */
 export function compare(before, after) {
   const old = lines(before ?? "");
   const now = lines(after);
@@ -65,16 +66,37 @@ function folded(rows) {
     if (kind !== "same") near.fill(1, Math.max(0, index - CONTEXT), index + CONTEXT + 1);
   });
   const kept = [];
-  let skipped = 0;
+  let hidden = [];
+  const skip = () => {
+    const count = hidden.length;
+    if (count > 0) kept.push({ kind: "skip", text: `${count.toLocaleString()} unchanged ${count === 1 ? "line" : "lines"}`, hidden });
+    hidden = [];
+  };
   rows.forEach((each, index) => {
     if (near[index]) {
-      if (skipped > 0) kept.push({ kind: "skip", text: `${skipped} unchanged lines` });
-      skipped = 0;
+      skip();
       kept.push(each);
     } else {
-      skipped += 1;
+      hidden.push(each);
     }
   });
-  if (skipped > 0 && kept.length > 0) kept.push({ kind: "skip", text: `${skipped} unchanged lines` });
+  if (kept.length > 0) skip();
   return kept;
+}
+
+/** How many lines of a change were added and removed. */
+export function counts(rows) {
+  const of = (kind) => rows.filter((row) => row.kind === kind).length;
+  return { added: of("new"), removed: of("old") };
+}
+
+/** The rows of a unified diff that begins with its first hunk. */
+export function hunkRows(diff) {
+  const kinds = { " ": "same", "+": "new", "-": "old" };
+  return lines(diff).map((line) => {
+    const kind = kinds[line[0]];
+    if (kind !== undefined) return { kind, text: line.slice(1) };
+    const place = /^@@ -\d+(?:,\d+)? \+(\d+)(?:,\d+)? @@(.*)$/.exec(line);
+    return { kind: "skip", text: place === null ? line.replace(/^\\ /, "") : `line ${place[1]}${place[2]}` };
+  });
 }

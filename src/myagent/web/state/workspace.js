@@ -16,6 +16,7 @@ export class Workspace {
     this.may = "watch"; // of the credential, without owning
     this.connectionId = null;
     this.owner = null; // {connectionId, label}, or null when nobody owns
+    this.refusedBy = null; // connection of an owner with another credential, who can only be asked to hand over
     this.followers = 0;
     this.offlineSince = null; // ISO 8601: a relay says that the host is away
     this.sessions = new Map(); // id → metadata

@@ -56,7 +56,27 @@ export function folded(text) {
 export function drawDisplay({ display, diffs = [] }) {
   const lines = folded(display);
   if (diffs.length === 0) return flowing(lines.join("\n"));
-  const kinds = { "+": "new", "-": "old", "@": "skip" };
+  const kinds = kindsOf(lines);
   return lines.map((text, index) =>
-    el("span", { class: `line ${kinds[text[0]] ?? "same"}`, text: index < lines.length - 1 ? `${text}\n` : text }));
+    el("span", { class: `line ${kinds[index]}`, text: index < lines.length - 1 ? `${text}\n` : text }));
+}
+
+/** What each line of unified diffs is: within a hunk, by its sign, as many as its head says; the two before it name the file. */
+function kindsOf(lines) {
+  const kinds = { "+": "new", "-": "old", " ": "same" };
+  let left = { old: 0, new: 0 };
+  return lines.map((text, index) => {
+    const head = /^@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@/.exec(text);
+    if (head !== null) {
+      left = { old: Number(head[1] ?? 1), new: Number(head[2] ?? 1) };
+      return "skip";
+    }
+    const names = text.startsWith("--- ") ? lines[index + 1]?.startsWith("+++ ") : text.startsWith("+++ ") && lines[index - 1]?.startsWith("--- ");
+    if (names && left.old <= 0 && left.new <= 0) return "head";
+    const kind = kinds[text[0]] ?? "same";
+    const count = Number(/^\[(\d+) empty lines\]$/.exec(text)?.[1] ?? 1);
+    if (kind !== "new") left.old -= count;
+    if (kind !== "old") left.new -= count;
+    return kind;
+  });
 }

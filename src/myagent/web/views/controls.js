@@ -61,6 +61,15 @@ export class Controls {
     if (this._failure !== undefined) this._view.reveal(this._failure);
   }
 
+  /** The next request that waits here; if none does, a session in which one does. */
+  _toRequest() {
+    const items = this._view.timeline.items.filter(waits);
+    const next = items.find((item) => this._request === undefined || item.seq > this._request.seq) ?? items[0];
+    this._request = next;
+    if (next !== undefined) this._view.reveal(next);
+    else document.querySelector("#session-list .dot.human")?.closest("button").click();
+  }
+
   _key(event) {
     const { target, key } = event;
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
@@ -70,9 +79,11 @@ export class Controls {
       "?": () => this._help.use((help) => help.show()),
       g: () => this._view.toLatest(),
       f: () => this._toFailure(),
+      n: () => this._toRequest(),
       j: () => this._turn(1),
       k: () => this._turn(-1),
       i: () => byId("prompt").focus(),
+      c: () => byId("changes").click(),
     }[key];
     if (act === undefined || byId("workspace").hidden) return;
     event.preventDefault();
@@ -93,6 +104,13 @@ export class Controls {
     if (to !== undefined) this._view.reveal(to);
     else if (way > 0) this._view.toLatest();
   }
+}
+
+/** Whether an item waits for somebody's answer. */
+function waits(item) {
+  if (item.kind === "reads") return item.members.some(waits);
+  if (item.kind === "question") return item.resolution === undefined;
+  return item.question !== undefined && item.question.resolution === undefined;
 }
 
 /** Whether an item is something that went wrong: a call, or the end of a turn. */

@@ -14,14 +14,14 @@ export class KeepingDialog {
     this._why = el("p", { class: "notice", role: "alert", hidden: true });
     const form = el("form", { class: "dialog-body", method: "dialog" },
       el("h2", { text: "This session" }),
-      el("label", { for: "keep-name", text: "Name (empty: as it was called before)" }), this._name,
-      el("label", { class: "check" }, this._sure, el("span", { text: "Delete it, for everybody and for good" })),
+      el("label", { for: "keep-name", text: "Name (empty: as it was called before)" }),
+      el("div", { class: "row" }, this._name, el("button", { type: "submit", class: "primary", text: "Rename" })),
+      el("div", { class: "row" }, el("label", { class: "check" }, this._sure, el("span", { text: "Delete it, for everybody and for good" })), this._delete),
       this._why,
       el("div", { class: "answers" },
-        this._delete, this._away,
+        this._away,
         el("span", { class: "spring" }),
-        el("button", { type: "button", text: "Close", onclick: () => this._dialog.close() }),
-        el("button", { type: "submit", class: "primary", text: "Rename" })));
+        el("button", { type: "button", text: "Close", onclick: () => this._dialog.close() })));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       this._send({ type: "rename", title: this._name.value });

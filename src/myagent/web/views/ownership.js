@@ -34,11 +34,23 @@ export class OwnershipButtons {
   }
 
   _take() {
-    const asked = this._workspace.owner !== null;
+    const { owner, refusedBy } = this._workspace;
+    if (owner !== null && owner.connectionId === refusedBy) {
+      this._request();
+      return;
+    }
     this._send({ type: "claim", force: true }, (why) => {
-      if (!asked) this._note(why);
-      else this._send({ type: "request_control" }, null, () => this._note("The owner was asked to hand over"));
+      if (owner === null) {
+        this._note(why);
+        return;
+      }
+      this._workspace.refusedBy = owner.connectionId;
+      this._request();
     });
+  }
+
+  _request() {
+    this._send({ type: "request_control" }, null, () => this._note("The owner was asked to hand over"));
   }
 
   _give() {

@@ -32,7 +32,9 @@ export function drawOwnership(workspace, connected) {
   const away = workspace.offlineSince ? ` · host offline since ${new Date(workspace.offlineSince).toLocaleString()}` : "";
   setText(byId("following"), `${followers} ${followers === 1 ? "follower" : "followers"}${away}`);
   byId("claim").hidden = !connected || !workspace.mayClaim;
-  setText(byId("claim"), owner === null ? "Own" : "Take over");
+  const refused = owner !== null && workspace.refusedBy === owner.connectionId;
+  setText(byId("claim"), owner === null ? "Own" : refused ? "Ask for control" : "Take over or ask");
+  byId("claim").title = owner === null || refused ? "" : "Takes over at once from your own credential; of others it is asked for";
   byId("release").hidden = byId("people").hidden = byId("rules").hidden = !connected || !owns;
 }
 
@@ -113,7 +115,7 @@ export function drawWaiting(entries, { owns, answer, now, cwd }) {
 
 function drawRequest(entry, owns, answer, cwd) {
   const { request } = entry.event;
-  const said = owns ? "Waiting for your answer" : "Waiting for the owner; not yours to answer";
+  const said = owns ? "Waiting for your answer" : "Waiting for somebody else's answer";
   const flags = request.flags?.length > 0 ? el("p", { class: "notice", text: `Contains ${flagsText(request.flags)}` }) : null;
   const button = owns ? el("button", { type: "button", class: "primary", text: "Answer", onclick: () => answer(entry) }) : null;
   return el("div", { class: "request", "data-request": entry.event.permissionRequestId },

@@ -7,10 +7,9 @@ import { addressOf } from "../state/address.js";
 import { escapeLine, visible } from "../parsing/escape.js";
 import { MarkdownView } from "./markdown.js";
 import { chosenText } from "./options.js";
+import { drawSteps } from "./steps.js";
 import { clock, lasted, moment } from "./times.js";
 import { DrawnReads, DrawnTool } from "./tool.js";
-
-const BOXES = { completed: "[x]", in_progress: "[~]" };
 
 /** A drawn item: `node`, and `update(item)` for when it changed. `plain`: what the agent says is no Markdown. */
 export function draw(item, plain) {
@@ -149,15 +148,14 @@ class DrawnChosen { // an option of the agent's
 
 class DrawnPlan {
   constructor() {
-    this._rows = el("ul", { class: "plan-rows" });
-    this.node = el("div", { class: "item plan" }, el("div", { class: "item-head", text: "Plan" }), this._rows);
+    this._head = el("div", { class: "item-head" });
+    this.node = el("div", { class: "item plan" }, this._head, el("ul"));
   }
 
   update({ entries }) {
-    this._rows.replaceChildren(
-      ...entries.map(({ content, status }) =>
-        el("li", { class: status === "completed" ? "done" : "", text: `${BOXES[status] ?? "[ ]"} ${content}` })),
-    );
+    const done = entries.filter(({ status }) => status === "completed").length;
+    setText(this._head, `Plan, ${done} of ${entries.length} done`);
+    this.node.lastElementChild.replaceWith(drawSteps(entries));
   }
 }
 

@@ -68,7 +68,8 @@ export class DrawnTool {
 /** Whether it changes files, and that by little. */
 function isShort(call) {
   const { diffs } = toolDetails(call);
-  return diffs.length > 0 && diffs.every(({ before, after }) => (before ?? "").length + after.length < OPEN_ROWS * 80);
+  const fits = (text) => text.length < OPEN_ROWS * 80 && text.split("\n", OPEN_ROWS + 1).length <= OPEN_ROWS;
+  return diffs.length > 0 && diffs.every(({ before, after }) => fits(before ?? "") && fits(after));
 }
 
 /** Reads and searches that follow each other: one is a card, more are folded into one. */
