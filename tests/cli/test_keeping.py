@@ -34,6 +34,8 @@ def test_sessions_are_named_put_away_and_deleted(shared: Any, myagent: Any) -> N
     assert myagent("remote", "archive", *at, second).returncode == 0
     assert list(listed(myagent, serving)) == [first]
     assert set(listed(myagent, serving, "--all")) == {first, second}
+    rows = {row.split()[0]: row for row in myagent("remote", "sessions", "--all", *at).stdout.splitlines()}
+    assert {name: "archived" in rows[name] for name in (first, second)} == {first: False, second: True}
     assert myagent("remote", "archive", *at, "--undo", second).returncode == 0
     assert set(listed(myagent, serving)) == {first, second}
     unasked = myagent("remote", "delete", *at, first)

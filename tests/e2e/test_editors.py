@@ -16,6 +16,7 @@ from editing import COMMAND, editor
 from puppet import PATIENCE
 from serving import gone, process, refused
 from tests.editors.hostile import ROWS
+from websockets.asyncio.client import connect
 from wire import decide
 
 
@@ -280,3 +281,25 @@ class Talk:
             self.seen.append(json.loads(await asyncio.wait_for(self._program.stdout.readline(), PATIENCE)))
             if true(self.seen[-1]):
                 return self.seen[-1]
+
+
+async def test_an_editor_whose_client_offers_compression_is_told_everything_in_its_own_protocol(tmp_path: Path) -> None:
+    """Frames of ours are read again for it, so they must not have been compressed before."""
+    (tmp_path / "a.txt").write_text("a line that is long enough\n" * 200)
+    async with process(tmp_path) as (server, _):
+        bearer = {"Authorization": f"Bearer {server.token}"}
+        async with connect(f"{server.url}/acp", additional_headers=bearer, compression="deflate") as socket:
+            seen: list[dict[str, Any]] = []
+
+            async def ask(number: int, method: str, **params: Any) -> Any:
+                call = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+                await socket.send(json.dumps(call))
+                while not seen or seen[-1].get("id") != number:
+                    seen.append(json.loads(await asyncio.wait_for(socket.recv(), PATIENCE)))
+                return seen[-1]["result"]
+
+            await ask(1, "initialize", protocolVersion=1)
+            session = (await ask(2, "session/new", cwd=str(tmp_path), mcpServers=[]))["sessionId"]
+            await ask(3, "session/prompt", sessionId=session, prompt=[{"type": "text", "text": "read a.txt"}])
+            assert all(each["jsonrpc"] == "2.0" for each in seen)
+            assert sum(str(each).count("a line that is long enough") for each in seen) == 200

@@ -238,7 +238,7 @@ class Connection(asyncio.BufferedProtocol):
             self.respond(self._protocol.reject(response.status_code, "not a valid WebSocket request\n"), key=key)
             return
         self._protocol.send_response(response)
-        self.cursor.deflate = bool(self._protocol.extensions)
+        self.cursor.deflate = self.editor is None and bool(self._protocol.extensions)
         request.headers.clear()  # the protocol's parser keeps the request as long as the connection: 2 kB of headers
         self._cancel_timer()
         if self.scope != "owner":
