@@ -36,7 +36,7 @@ def test_every_benchmark_runs_and_has_its_verdicts(tmp_path: Path) -> None:
     )
     kept = {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in NAMES if name != "page"}
     assert all(each["effort"] == "smoke" and each["verdicts"] for each in kept.values())
-    for name in ("growth", "replay", "stalled", "startup"):  # need no peer
+    for name in ("growth", "replay", "stalled", "compression", "startup"):  # need no peer
         assert all(each["met"] is not None for each in kept[name]["verdicts"]), kept[name]["verdicts"]
     assert len(kept["growth"]["verdicts"]) == 3
     [complete] = [each for each in kept["replay"]["verdicts"] if "complete" in each["figure"]]

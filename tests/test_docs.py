@@ -56,6 +56,7 @@ ROUTES = {
     "metrics": "`/metrics`",
     "sessions": "`/sessions`",
     "events": "`/sessions/<sessionId>/events`",
+    "blob": "`/sessions/<sessionId>/blobs/<digest>`",
     "ticket": "`/ticket`",
     "device": "`/device`",
     "acp": "`/acp` as an upgrade",
@@ -99,11 +100,21 @@ def test_every_object_has_its_section_with_all_its_fields(name: str) -> None:
 
 
 def test_nothing_is_documented_that_is_not_there() -> None:
-    assert set(documented()) == {f"`{tag}`" for tag in KINDS} | {f"The object `{name}`" for name in OBJECTS}
+    objects = {f"The object `{name}`" for name in [*OBJECTS, "content"]}
+    assert set(documented()) == {f"`{tag}`" for tag in KINDS} | objects
+
+
+def test_each_kind_of_content_has_its_row() -> None:
+    told = {row[0].strip("`"): re.findall(r"`(\w+)`(?!:)|`(\w+)`", row[1]) for row in rows("The object `content`")}
+    fields = {kind: [first or second for first, second in names] for kind, names in told.items()}
+    known = {kind.__struct_config__.tag: kind for kind in get_args(messages.Item)}
+    assert fields.keys() == known.keys()
+    for kind, names in fields.items():
+        assert [name for name in names if name != "promptBytes"] == [*known[kind].__struct_encode_fields__]
 
 
 def test_every_struct_of_the_wire_is_a_message_an_object_or_a_base_of_them() -> None:
-    known = {*KINDS.values(), *OBJECTS.values()}
+    known = {*KINDS.values(), *OBJECTS.values(), *get_args(messages.Item)}
     structs = [each for each in vars(messages).values() if inspect.isclass(each) and issubclass(each, msgspec.Struct)]
     bases = {base for kind in known for base in kind.__mro__[1:]}
     assert not [each.__name__ for each in structs if each not in known | bases]

@@ -1,6 +1,6 @@
 /* Opens WebSocket (or raw) connections, drains them, counts what comes on each; told what to do on stdin, answers on stdout.
  *
- * usage: client HOST PORT [--token T] [--path P] [--raw PREAMBLE] [--match PREFIX] [--nap MICROSECONDS] [--window N]
+ * usage: client HOST PORT [--token T] [--path P] [--extensions E] [--raw PREAMBLE] [--match PREFIX] [--nap MICROSECONDS] [--window N]
  *
  *   open N        open N more connections; answered when each has its 101 and its first frame (raw: is connected)
  *   mute 0|1      whether connections that are opened from now on are never read after that
@@ -40,7 +40,7 @@ struct connection {
 
 static struct connection *connections;
 static int total, opening, in_flight, closed, epoll_fd, window = 128, mute, nap;
-static const char *token, *path = "/", *raw, *match = "";
+static const char *token, *extensions, *path = "/", *raw, *match = "";
 static uint64_t frames, bytes;
 static double zeroed, last_arrival;
 static struct sockaddr_in address;
@@ -226,6 +226,7 @@ int main(int argc, char **argv) {
     for (int i = 3; i + 1 < argc; i += 2) {
         if (!strcmp(argv[i], "--token")) token = argv[i + 1];
         else if (!strcmp(argv[i], "--path")) path = argv[i + 1];
+        else if (!strcmp(argv[i], "--extensions")) extensions = argv[i + 1];
         else if (!strcmp(argv[i], "--raw")) raw = argv[i + 1];
         else if (!strcmp(argv[i], "--match")) match = argv[i + 1];
         else if (!strcmp(argv[i], "--nap")) nap = atoi(argv[i + 1]);
@@ -240,8 +241,9 @@ int main(int argc, char **argv) {
     else
         request_size = snprintf(request, sizeof request,
             "GET %s HTTP/1.1\r\nHost: %s:%s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s%s%s\r\n",
-            path, argv[1], argv[2], token ? "Authorization: Bearer " : "", token ? token : "", token ? "\r\n" : "");
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s%s%s%s%s%s\r\n",
+            path, argv[1], argv[2], token ? "Authorization: Bearer " : "", token ? token : "", token ? "\r\n" : "",
+            extensions ? "Sec-WebSocket-Extensions: " : "", extensions ? extensions : "", extensions ? "\r\n" : "");
     struct rlimit files;
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;

@@ -24,6 +24,8 @@ LIMITS = Limits(
     follower_messages_per_second=5,
     errors=20,  # in 10 s
     queue=QUEUE_LIMIT,
+    item_bytes=8 << 20,  # more than any model takes of a picture (5 MB)
+    content_bytes=64 << 20,
 )
 
 

@@ -126,6 +126,7 @@ class Agent:
             "agentInfo": {"name": self.options.name, "version": "7.1"},
             "agentCapabilities": {
                 "loadSession": "load" in ways,
+                "promptCapabilities": dict.fromkeys(self.options.takes, True),
                 "sessionCapabilities": {name: {} for name in ("close", "resume", "delete") if name in ways},
             },
             "authMethods": methods,
@@ -249,7 +250,7 @@ class Agent:
         session, text = params["sessionId"], params["prompt"][0]["text"]
         if session not in self.cwd:
             raise Refused(-32602, "session is closed")
-        self.cancelled[session] = threading.Event()
+        self.cancelled[session], self.carried = threading.Event(), params["prompt"][1:]
         if self.options.store:
             with (Path(self.options.store) / session).open("a") as history:
                 history.write(text + "\n")
@@ -265,6 +266,18 @@ class Agent:
     def do_say(self, session: str, rest: str) -> None:
         for word in rest.split(" "):
             self.say(session, word + " ", messageId="m1")
+
+    def do_carried(self, session: str, rest: str) -> None:
+        """Say what the prompt carries."""
+        self.say(session, json.dumps(self.carried))
+
+    def do_picture(self, session: str, rest: str) -> None:
+        """Send a picture (base64) as part of the answer, and as what a tool brought."""
+        image = {"type": "image", "mimeType": "image/png", "data": rest}
+        self.update(session, "agent_message_chunk", content=image)
+        content = [{"type": "content", "content": image}]
+        self.update(session, "tool_call", toolCallId="shot", title="Screenshot", kind="read", status="completed",
+                    content=content, rawOutput=[image])  # fmt: skip
 
     def do_meta(self, session: str, rest: str) -> None:
         self.say(session, json.dumps(self.meta))
@@ -537,6 +550,7 @@ def main() -> None:
     parser.add_argument("--commands", type=int, default=0)
     parser.add_argument("--offer", default="", help="what may be chosen: as models, or as config options")
     parser.add_argument("--without", default="", help="a kind of option that is never offered")
+    parser.add_argument("--takes", action="append", default=[], help="image, embeddedContext")
     parser.add_argument("--at", action="append", default=[])
     Agent(parser.parse_args()).serve()
 

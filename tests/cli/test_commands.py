@@ -30,7 +30,7 @@ SERVE_OPTIONS = {
 CLIENT_OPTIONS = {
     "--help", "--remote", "--url", "--host", "--port", "--token", "--ca", "--insecure-plain", "--prompt", "--session",
     "--after", "--role", "--label", "--permission-mode", "--raw", "--reconnect", "--no-reconnect", "--take-over",
-    "--timestamps", "--continue", "--option",
+    "--timestamps", "--continue", "--option", "--image", "--file",
 }  # fmt: skip
 SESSIONS_OPTIONS = {
     "--help", "--remote", "--url", "--host", "--port", "--token", "--ca", "--insecure-plain", "--json", "--all",

@@ -124,3 +124,44 @@ def test_export_does_not_overwrite_what_a_link_points_to(shared: Any, myagent: A
     assert myagent("remote", "export", session, "--format", "md", "--url", serving.url, "-o", str(link)).returncode == 0
     assert kept.read_text() == "kept\n"
     assert not link.is_symlink()
+
+
+def test_several_are_written_to_a_directory_each_to_a_file_of_its_own(shared: Any, myagent: Any) -> None:
+    serving, session = shared
+    myagent("remote", "client", "--url", serving.url, "--prompt", "help")
+    one = myagent("remote", "export", session, "--format", "md", "--url", serving.url).stdout
+    place = serving.directory / "new" / "exports"
+    done = myagent("remote", "export", "--all", "--format", "md", "--url", serving.url, "-o", str(place))
+    assert done.returncode == 0
+    assert len(list(place.iterdir())) == 2
+    assert (place / f"{session}.md").read_text() == one
+    other = serving.directory / "others"
+    named = myagent(
+        "remote", "export", session, "@latest", session, "--format", "jsonl", "--url", serving.url, "-o", str(other)
+    )
+    assert named.returncode == 0
+    assert sorted(each.suffix for each in other.iterdir()) == [".jsonl", ".jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ((), "say which sessions, or --all"),
+        (("@latest", "--all", "-o", "x"), "say which sessions, or --all"),
+        (("--all",), "several sessions are written to a directory"),
+        (("@latest", "remote_20260101120000_0a1b2c3d"), "several sessions are written to a directory"),
+    ],
+)
+def test_which_sessions_must_be_clear_and_several_need_a_directory(myagent: Any, more: Any, why: str) -> None:
+    refused = myagent("remote", "export", "--format", "md", *more)
+    assert refused.returncode == 2
+    assert why in refused.stderr
+
+
+def test_of_several_of_which_one_is_none_nothing_is_written(shared: Any, myagent: Any) -> None:
+    serving, _ = shared
+    place = serving.directory / "out"
+    done = myagent("remote", "export", "@latest", "none", "--format", "md", "--url", serving.url, "-o", str(place))
+    assert done.returncode == 3
+    assert "there is no session none" in done.stderr
+    assert list(place.iterdir()) == []

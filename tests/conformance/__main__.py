@@ -1,7 +1,7 @@
 """Run the Autobahn cases against our own listener, and print what came of each as JSON: `python -m tests.conformance`.
 
-Left out are 9.* (messages of 4 to 16 MiB, where ours may have 1 MiB, and their timings) and 12.*, 13.* (compression,
-which is never negotiated).
+Left out are 9.* (messages of 4 to 16 MiB, where ours may have 1 MiB, and their timings) and, of compression, all but
+12.1.*: each echoes a thousand messages, and all are minutes. `tests/security/test_deflated_frames.py` has hostile ones.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 import kosoku
 from tests.conformance.echo import echo_server
 
-LEFT_OUT = ["9.*", "12.*", "13.*"]
+LEFT_OUT = ["9.*", *(f"12.{part}.*" for part in range(2, 6)), "13.*"]
 
 
 async def run() -> dict[str, str]:

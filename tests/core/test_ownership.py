@@ -16,6 +16,7 @@ from myagent.core.messages import (
     Handover,
     Hello,
     ListChanges,
+    ListFiles,
     ListRules,
     OpenSession,
     PermissionDecision,
@@ -30,6 +31,7 @@ from myagent.core.messages import (
     Seen,
     SessionId,
     SetOption,
+    Upload,
     UserMessage,
     Who,
 )
@@ -397,6 +399,8 @@ OWNERS: list[ClientMessage] = [
     ReadChange(id="m", file="f"),
     AnswerMessage(id="m", question_id="q", action="cancel"),
     Seen(id="m", permission_request_id="p"),
+    Upload(id="m", digest="a" * 64, size=1, data=b"x"),
+    ListFiles(id="m"),
 ]
 
 

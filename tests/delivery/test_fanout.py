@@ -117,7 +117,7 @@ def test_a_burst_is_one_write_to_each_member_of_a_group() -> None:
 
 def test_what_a_socket_does_not_take_goes_through_the_transport() -> None:
     rest: dict[str, bytes] = {}
-    group, sent = Group("plain", None, 0), bytes(range(256)) * 4096  # 1 MiB, more than a socket's buffer
+    group, sent = Group("plain", None, 0, deflate=False), bytes(range(256)) * 4096  # 1 MiB, more than a socket's buffer
     ends = {name: socket.socketpair() for name in ("reads", "is full", "is gone")}
     with ExitStack() as stack:
         for name, (ours, theirs) in ends.items():
@@ -309,10 +309,11 @@ class DoesNotCountUpdates(Fanout):
 class KeepsEmptyGroups(Fanout):
     """As it was once: a group whose members all fill up is gone, and the newcomer stands in it."""
 
-    def group(self, view: View, session_id: str | None) -> Group:
-        group = self._groups.get((view, session_id))
+    def group(self, view: View, session_id: str | None, *, deflate: bool) -> Group:
+        group = self._groups.get((view, session_id, deflate))
         if group is None:
-            group = self._groups[view, session_id] = Group(view, session_id, self.window.next)
+            group = Group(view, session_id, self.window.next, deflate=deflate)
+            self._groups[view, session_id, deflate] = group
         else:
             self._flush_group(group)
         return group

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import zlib
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -60,11 +61,12 @@ class SlowLog(MemoryLog):
             await asyncio.sleep(0)
 
 
-def frames_of(data: bytes) -> list[bytes]:
-    """The payloads of whole, unmasked text frames."""
+def frames_of(data: bytes, *, deflates: bool = False) -> list[bytes]:
+    """The payloads of whole, unmasked text frames; `deflates`: some of them may be compressed, each by itself."""
     payloads, at = [], 0
     while at < len(data):
-        assert data[at] == 0x81
+        assert data[at] == 0x81 or (deflates and data[at] == 0xC1)
+        packed = data[at] == 0xC1
         size, head = data[at + 1], 2
         if size == 126:
             (size,), head = struct.unpack_from("!H", data, at + 2), 4
@@ -72,7 +74,8 @@ def frames_of(data: bytes) -> list[bytes]:
         elif size == 127:
             (size,), head = struct.unpack_from("!Q", data, at + 2), 10
             assert size >= 1 << 16
-        payloads.append(data[at + head : at + head + size])
+        payload = data[at + head : at + head + size]
+        payloads.append(zlib.decompressobj(-15).decompress(payload + b"\0\0\xff\xff") if packed else payload)
         at += head + size
     assert at == len(data)
     return payloads
@@ -96,6 +99,7 @@ class Reader:
     world: World
     session_id: SessionId | None
     high_water: int
+    deflates: bool = False
     cursor: Cursor = field(init=False)
     socket: int = -1  # all goes through `write`
     paused: bool = False
@@ -112,6 +116,7 @@ class Reader:
 
     def __post_init__(self) -> None:
         self.cursor = self.world.cursor_type(self.world.fanout, self, session_id=self.session_id)
+        self.cursor.deflate = self.deflates
 
     # --- the transport --------------------------------------------------------------------------------------------
 
@@ -163,7 +168,7 @@ class Reader:
         self.cursor.replay(session_id, after_seq, reply_to=reply_to, opening=opening)
 
     def _check(self, data: bytes) -> None:
-        payloads = frames_of(data)
+        payloads = frames_of(data, deflates=self.deflates)
         self.received += payloads
         events = [payload for payload in payloads if self._take(payload, msgspec.json.decode(payload))]
         size = sum(map(len, events)) - 32 * len(events)  # frames' heads do not count
@@ -354,7 +359,7 @@ class World:
 
     def join(self, session: int, after: int, speed: int) -> Reader:
         session_id = (None, None, *SESSIONS)[session % 5]
-        reader = Reader(self, session_id, HIGH_WATER[speed % len(HIGH_WATER)])
+        reader = Reader(self, session_id, HIGH_WATER[speed % len(HIGH_WATER)], deflates=speed % 3 == 1)
         self.readers.append(reader)
         back = None if session_id is None or after > 6 else self.heads[session_id] * after // 6
         reader.join(back)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
+import socket
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import acp
 import pytest
@@ -109,6 +113,26 @@ async def test_a_server_that_is_killed_and_started_again_loses_and_doubles_nothi
         await starting.__aexit__(None, None, None)
 
 
+async def test_a_server_that_comes_back_at_another_port_is_found_beneath_the_editor(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("hello\n")
+    async with process(tmp_path) as (server, _):
+        starting = editor(tmp_path)
+        side = await starting.__aenter__()
+        session = await side.open(tmp_path)
+        await side.prompt(session, "read a.txt")
+        with socket.socket() as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            await server.stop(signal.SIGKILL)
+            taken.bind(("127.0.0.1", server.port))
+            async with process(tmp_path) as (second, _):
+                assert second.port != server.port
+                await side.prompt(session, "read a.txt")
+                assert side.said() == "hello\nhello\n"
+                listed = await side.connection.list_sessions(cwd=str(tmp_path))
+                assert [each.session_id for each in listed.sessions] == [session]
+                await starting.__aexit__(None, None, None)
+
+
 async def test_serve_starts_a_server_that_ends_with_the_editor_also_when_that_is_killed(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("hello\n")
     for number in (None, signal.SIGKILL):
@@ -210,3 +234,49 @@ async def test_an_editor_that_was_killed_takes_its_slot_back_when_it_is_started_
             assert side.said() == "you own this session now"
             await side.prompt(session, "read a.txt")
             assert side.said().endswith("hello\n")
+
+
+async def test_version_2_is_spoken_where_it_was_allowed_and_asked_for(tmp_path: Path) -> None:
+    for options, version in (((), 1), (("--acp-v2",), 2)):
+        async with process(tmp_path):
+            program = await asyncio.create_subprocess_exec(
+                *COMMAND, *options, cwd=tmp_path, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+            )
+            talk = Talk(program)
+            info = {"name": "two", "version": "1"}
+            said = await talk.ask("initialize", protocolVersion=2, info=info)
+            assert said["protocolVersion"] == version
+            if version == 2:
+                session = (await talk.ask("session/new", cwd=str(tmp_path)))["sessionId"]
+                text = [{"type": "text", "text": "!echo hello"}]
+                assert (await talk.ask("session/prompt", sessionId=session, prompt=text))["messageId"]
+                asked = await talk.until(lambda each: each.get("method") == "session/request_permission")
+                chosen = {"outcome": {"outcome": "selected", "optionId": "myagent:allow"}}
+                talk.send({"id": asked["id"], "result": chosen})
+                ended = await talk.until(lambda each: "'idle'" in str(each) and "stopReason" in str(each))
+                assert ended["params"]["update"]["stopReason"] == "end_turn"
+                assert [each for each in talk.seen if "'text': 'hello" in str(each)]
+            program.stdin.close()
+            assert await asyncio.wait_for(program.wait(), PATIENCE) == 0
+
+
+class Talk:
+    """JSON-RPC with a program, one line each."""
+
+    def __init__(self, program: asyncio.subprocess.Process) -> None:
+        self._program, self._count, self.seen = program, 0, list[dict[str, Any]]()
+
+    def send(self, message: dict[str, Any]) -> None:
+        self._program.stdin.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+
+    async def ask(self, method: str, **params: Any) -> Any:
+        self._count += 1
+        number = self._count
+        self.send({"id": number, "method": method, "params": params})
+        return (await self.until(lambda each: each.get("id") == number and "method" not in each))["result"]
+
+    async def until(self, true: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        while True:
+            self.seen.append(json.loads(await asyncio.wait_for(self._program.stdout.readline(), PATIENCE)))
+            if true(self.seen[-1]):
+                return self.seen[-1]

@@ -137,8 +137,20 @@ async def test_the_typescript_sdk_does_all_that_an_editor_does(tmp_path: Path, o
             assert again.said() == f"{lines}begun\nlive\n"
 
 
+LINES = "!for i in $(seq 1 20000); do echo line $i; done; sleep 1000"
+
+
+def whole(said: str) -> None:
+    """Nothing is lost and nothing doubled: the lines are the first ones, in order."""
+    lines = said.splitlines()
+    assert lines == [f"line {number}" for number in range(1, len(lines) + 1)]
+
+
 @needs_sdk
-async def test_the_typescript_sdk_notices_nothing_of_a_server_that_is_killed_and_started_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("same_port", [True, False])
+async def test_the_typescript_sdk_notices_nothing_of_a_server_that_is_killed_and_started_again(
+    tmp_path: Path, same_port: bool
+) -> None:
     async with process(tmp_path) as (server, _):
         port = server.port
         starting = typescript(tmp_path)
@@ -148,18 +160,35 @@ async def test_the_typescript_sdk_notices_nothing_of_a_server_that_is_killed_and
         running = side.begin(
             "session/prompt",
             sessionId=session,
-            prompt=[{"type": "text", "text": "!for i in $(seq 1 20000); do echo line $i; done; sleep 1000"}],
+            prompt=[{"type": "text", "text": LINES}],
         )
         await side.until(lambda: "line 500\n" in side.said())
         await server.stop(signal.SIGKILL)
-    async with process(tmp_path, "--port", str(port)):
+    async with process(tmp_path, *(("--port", str(port)) if same_port else ())):
         assert "the server stopped before this turn ended" in (await side.until_answered(running))["error"]
-        lines = side.said().splitlines()
-        assert lines == [f"line {number}" for number in range(1, len(lines) + 1)]
+        whole(side.said())
         async with typescript(tmp_path) as again:
             await again.ask("session/load", sessionId=session, cwd=str(tmp_path), mcpServers=[])
             assert again.said() == side.said()
         await starting.__aexit__(None, None, None)
+
+
+@needs_sdk
+async def test_the_typescript_sdk_on_a_websocket_loads_what_it_missed_when_its_server_was_killed(
+    tmp_path: Path,
+) -> None:
+    async with process(tmp_path) as (server, _), typescript(tmp_path, server) as side:
+        session = (await side.ask("session/new", cwd=str(tmp_path), mcpServers=[]))["result"]["sessionId"]
+        side.do(answer="allow_once")
+        side.begin("session/prompt", sessionId=session, prompt=[{"type": "text", "text": LINES}])
+        await side.until(lambda: "line 500\n" in side.said())
+        await server.stop(signal.SIGKILL)
+        await side.running.wait()  # it is told that its connection is lost
+    whole(side.said())
+    async with process(tmp_path) as (server, _), typescript(tmp_path, server) as again:
+        await again.ask("session/load", sessionId=session, cwd=str(tmp_path), mcpServers=[])
+        whole(again.said())
+        assert again.said().startswith(side.said())
 
 
 async def acpx(cwd: Path, *arguments: str, home: Path) -> str:
@@ -185,3 +214,34 @@ async def test_acpx_prompts_allows_and_denies(tmp_path: Path) -> None:
         assert "allowed" in said
         late = await here.join()
         assert len(late.welcome["sessions"]) == 3
+
+
+@needs_acpx
+async def test_acpx_is_shown_everything_once_when_the_server_is_killed_and_started_again(tmp_path: Path) -> None:
+    home, work = tmp_path / "home", tmp_path / "work"
+    home.mkdir()
+    work.mkdir()
+    async with process(work) as (server, _):
+        running = await asyncio.create_subprocess_exec(
+            str(ACPX), "--agent", " ".join(ACP), "--cwd", str(work), "--approve-all", "--format", "json", "exec", LINES,
+            cwd=work, env={**os.environ, "HOME": str(home)}, limit=1 << 24,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        said = ""
+        while "line 500\n" not in said:
+            said += _chunk(await asyncio.wait_for(running.stdout.readline(), PATIENCE))
+        await server.stop(signal.SIGKILL)
+    async with process(work):
+        while line := await asyncio.wait_for(running.stdout.readline(), PATIENCE):
+            said += _chunk(line)
+        assert await running.wait() != 0
+    whole(said)
+
+
+def _chunk(line: bytes) -> str:
+    """What the agent says in a line of acpx's, which are the protocol's own messages."""
+    assert line, "acpx has ended"
+    match json.loads(line):
+        case {"params": {"update": {"sessionUpdate": "agent_message_chunk", "content": {"text": str(text)}}}}:
+            return text
+    return ""

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from tests.editors.judge import JSON, Judge
+from tests.editors.second_judge import SecondJudge
 
 from myagent.core.messages import (
     Ack,
@@ -27,6 +28,7 @@ from myagent.core.messages import (
     Welcome,
 )
 from myagent.editors.editor import Editor
+from myagent.editors.second import Second
 from myagent.editors.waiting import SessionsWanted
 
 LIMITS = Limits(
@@ -39,6 +41,7 @@ LIMITS = Limits(
     errors=20,
     queue=16,
 )
+SECOND = {"protocolVersion": 2, "info": {"name": "zed", "version": "1"}, "capabilities": {"elicitation": {"form": {}}}}
 ME, ALICE = OwnerInfo("c_me", "zed"), OwnerInfo("c_alice", "alice")
 
 
@@ -94,15 +97,18 @@ class Desk:
     def __init__(
         self, *, role: str = "owner", owner: OwnerInfo | None = ME, greets: bool = True, **options: Any
     ) -> None:
-        self.judge = Judge()
+        second = options.pop("second", False)
+        self.judge = SecondJudge() if second else Judge()
         self._ids = (f"m{number}" for number in itertools.count())
         self._numbers = itertools.count(1)
         greeting = {name: options.pop(name) for name in ("scope", "may") if name in options}
-        self.editor = Editor(version="1", new_id=lambda: next(self._ids), label="zed", **options)
+        editor = Editor(version="1", new_id=lambda: next(self._ids), label="zed", **options)
+        self.core = editor
+        self.editor: Any = Second(editor) if second else editor
         self.commands: list[Command | SessionsWanted] = []
         if greets:
             self.says(RoleMessage(role=role), welcome(owner=owner, **greeting))  # type: ignore[arg-type]
-            self.ask("initialize", protocolVersion=1)
+            self.ask("initialize", **(SECOND if second else {"protocolVersion": 1}))
 
     def ask(self, method: str, **params: Any) -> list[JSON]:
         number = next(self._numbers)

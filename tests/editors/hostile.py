@@ -45,7 +45,12 @@ SHAPES: list[Row] = [
         b'{"jsonrpc":"2.0","id":-99999999999999999999,"method":"x"}', b'{"jsonrpc":"2.0","id":1,"method":null}',
         b'{"jsonrpc":"2.0","id":1,"method":1}', b'{"jsonrpc":"2.0","id":1,"method":["session/list"]}',
         b'{"jsonrpc":"2.0","id":1,"method":{"a":1}}', b'{"jsonrpc":"2.0","method":7}', b'{"jsonrpc":"2.0","params":{}}',
-        b'{"jsonrpc":"2.0","id":1.0,"result":null}',
+        b'{"jsonrpc":"2.0","id":1.0,"result":null}', b'{"jsonrpc":"2.0","id":7,"id":8,"method":"session/list"}',
+        b'{"jsonrpc":"2.0","id":7,"method":"session/list","method":"session/new","params":{"cwd":"/w"}}',
+        b'{"jsonrpc":"2.0","id":7,"method":"session/list","params":{"cwd":"/a","cwd":"/w"}}',
+        b'{"jsonrpc":"2.0","id":7,"method":"session/list","params":{"_meta":{"a":[{"b":1,"b":1}]}}}',
+        b'{"jsonrpc":"2.0","id":1,"result":{"outcome":{"outcome":"selected","optionId":"deny","optionId":"allow"}}}',
+        b'{"jsonrpc":"2.0","method":"session/cancel","params":{"sessionId":"s","session\\u0049d":"x"}}',
     )
 ]  # fmt: skip
 
@@ -53,7 +58,7 @@ METHODS: list[Row] = [
     (_call(name, {}), UNKNOWN)
     for name in (
         "", " ", "session", "session/", "session/New", "SESSION/NEW", "session/new ", " session/new", "session/fork",
-        "session/attach", "session/detach", "session/set_model", "session/update", "session/request_permission",
+        "session/promote", "session/set_model", "session/update", "session/request_permission",
         "session/cancel", "$/cancel_request", "initialized", "shutdown", "exit", "rpc.discover", "logout",
         "fs/read_text_file", "fs/write_text_file", "terminal/create", "elicitation/create", "providers/list",
         "nes/start", "_zed.dev/x", "x" * 100_000, "\u202esession/new", "session\x00new", "__init__", "../session/new",
@@ -74,6 +79,11 @@ SESSIONS: list[Row] = [
     *((_call("session/resume", {"sessionId": "s", "cwd": each, "mcpServers": []}), PARAMS) for each in ODD),
     *((_call("session/list", {"cwd": each}), PARAMS) for each in ODD if each is not None),
     *((_call("session/close", {"sessionId": each}), GONE if isinstance(each, str) else PARAMS) for each in ODD),
+    *((_call("session/attach", {"sessionId": each}), PARAMS) for each in NO_NAMES),
+    *((_call("session/attach", {"sessionId": "s", "role": each}), PARAMS) for each in ODD if each),
+    *((_call("session/attach", {"sessionId": "s", "historyPolicy": each}), PARAMS) for each in ODD if each),
+    (_call("session/attach", {"sessionId": "s", "cwd": "elsewhere"}), PARAMS),
+    *((_call("session/detach", {"sessionId": each}), -32001 if isinstance(each, str) else PARAMS) for each in ODD),
     *((_call("session/set_mode", {"sessionId": "s", "modeId": each}), PARAMS) for each in ODD),
     (_call("session/set_mode", {"sessionId": "other", "modeId": "plan"}), GONE),
     (_call("session/set_config_option", {"sessionId": "s", "configId": "x", "value": 1}), PARAMS),

@@ -32,6 +32,8 @@ ANSWERS = {
     "session/load": "LoadSessionResponse",
     "session/resume": "ResumeSessionResponse",
     "session/list": "ListSessionsResponse",
+    "session/attach": "ResumeSessionResponse",  # an extension: what that has, and more
+    "session/detach": "CloseSessionResponse",
     "session/close": "CloseSessionResponse",
     "session/delete": "DeleteSessionResponse",
     "session/prompt": "PromptResponse",
@@ -73,6 +75,9 @@ def fits(name: str, value: Any) -> None:
 class Judge:
     """Sees both directions of one editor's connection. Every request has one answer in the end."""
 
+    names = {**ANSWERS, **SENT}
+    fits = staticmethod(fits)
+
     def __init__(self) -> None:
         self.waiting: dict[Any, str] = {}  # the editor's requests, by id → method
         self.asked: dict[int, JSON] = {}  # ours that were not taken back
@@ -89,8 +94,8 @@ class Judge:
         assert b"\n" not in frame
         assert message["jsonrpc"] == "2.0"
         if "method" in message:
-            name = SENT[message["method"]]
-            fits(name, message["params"])
+            name = self.names[message["method"]]
+            self.fits(name, message["params"])
             assert ("id" in message) == (message["method"] in ("session/request_permission", "elicitation/create"))
             if "id" in message:
                 assert message["id"] not in self.asked, "an id of ours is used twice"
@@ -102,11 +107,11 @@ class Judge:
             return message
         assert ("result" in message) != ("error" in message)
         if "error" in message:
-            fits("Error", message["error"])
+            self.fits("Error", message["error"])
             if message["id"] is None and None not in self.waiting:
                 return message
         method = self.waiting.pop(message["id"])  # raises for an answer that nobody waits for
         self.answers[message["id"]] = message
         if "result" in message:
-            fits(ANSWERS[method], message["result"])
+            self.fits(self.names[method], message["result"])
         return message

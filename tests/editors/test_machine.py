@@ -8,6 +8,7 @@ The server is a model: its rules are docs/protocol.md's, and what a client of ou
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +17,8 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from msgspec.structs import replace
-from tests.editors.desk import ALICE, LIMITS, ME, Desk, metadata, request
+from tests.editors.desk import ALICE, LIMITS, ME, SECOND, Desk, metadata, request
+from tests.editors.second_judge import needs_schema
 
 from myagent.core.messages import (
     Ack,
@@ -48,6 +50,7 @@ from myagent.core.messages import (
 )
 from myagent.editors.following import Following
 from myagent.editors.permits import Permits
+from myagent.editors.second import Second
 from myagent.editors.waiting import SessionsWanted
 
 SESSIONS = ["a", "b"]
@@ -248,9 +251,11 @@ def _is(asking: PermissionRequest | None, name: str) -> bool:
 class Machine(RuleBasedStateMachine):
     """The editor and its side, and everything that may happen to them."""
 
+    second = False  # it speaks version 2
+
     def __init__(self) -> None:
         super().__init__()
-        self.desk = Desk(greets=False)
+        self.desk = Desk(greets=False, second=self.second)
         self.server = Server()
         self.commands: list[Any] = []  # given by the editor's side, not sent yet
         self.numbers = 0
@@ -262,7 +267,7 @@ class Machine(RuleBasedStateMachine):
         self.answered: set[str] = set()
         self.server.connect(set())
         self.deliver(9)
-        self.ask("initialize", protocolVersion=1)
+        self.ask("initialize", **(SECOND if self.second else {"protocolVersion": 1}))
         self.ask("session/resume", sessionId="a", cwd="/w", mcpServers=[])
         self.settle()
 
@@ -289,13 +294,12 @@ class Machine(RuleBasedStateMachine):
             message = self.desk.judge.took(frame)
             match message:
                 case {"method": "session/update", "params": {"sessionId": name, "update": update}}:
-                    text = (update.get("content") or {}).get("text", "")
                     assert name in self.told, "an update of a session that is not open"
-                    if text.startswith("#"):
-                        self.told[name].append(text)
+                    self.told[name] += said(update)
                 case {"method": "session/request_permission", "id": number, "params": params}:
                     name = params["_meta"]["myagent"]["permissionRequestId"]
                     assert name not in self.asked.values(), "asked twice"
+                    assert self.desk.core._board.open[params["sessionId"]].role != "observer"
                     self.asked[number] = name
                 case {"method": "$/cancel_request", "params": {"requestId": number}}:
                     del self.asked[number]
@@ -312,7 +316,7 @@ class Machine(RuleBasedStateMachine):
 
     def answer(self, number: int, result: Any) -> None:
         method, name = self.kinds[number]
-        if method == "session/close":
+        if method in ("session/close", "session/detach"):
             self.told.pop(name, None)
             self.due.pop(name, None)
 
@@ -337,7 +341,7 @@ class Machine(RuleBasedStateMachine):
                     if resume.after_seq == 0:
                         self.told[str(name)], self.due[str(name)] = [], []
                     server.cursor[str(name)] = resume.after_seq or 0
-                elif _opens(self.desk.editor._board.sent.get(command_id)):
+                elif _opens(self.desk.core._board.sent.get(command_id)):
                     self.told.setdefault(str(name), [])
                     self.due.setdefault(str(name), [])
                     server.cursor.setdefault(str(name), 0)
@@ -362,13 +366,24 @@ class Machine(RuleBasedStateMachine):
     def opens_new(self, pick: int) -> None:
         self.ask("session/new", cwd="/w", mcpServers=[])
 
+    @rule(
+        name=st.sampled_from([*SESSIONS, "none"]),
+        role=st.sampled_from(["controller", "observer"]),
+        policy=st.sampled_from(["full", "pending_only", "none"]),
+    )
+    def attaches(self, name: str, role: str, policy: str) -> None:
+        if not any(sent.session_id == name for sent in self.coming()):
+            self.ask("session/attach", sessionId=name, role=role, historyPolicy=policy)
+
     @rule(name=st.sampled_from([*SESSIONS, "none"]), method=st.sampled_from(["session/load", "session/resume"]))
     def opens(self, name: str, method: str) -> None:
         if not any(sent.session_id == name for sent in self.coming()):  # two at once of one session: see below
-            self.ask(method, sessionId=name, cwd="/w", mcpServers=[])
+            replays = {"replayFrom": {"type": "start"}} if self.second and method == "session/load" else {}
+            method = "session/resume" if self.second else method
+            self.ask(method, sessionId=name, cwd="/w", mcpServers=[], **replays)
 
     def coming(self) -> list[Any]:
-        return [sent.command for sent in self.desk.editor._board.sent.values() if isinstance(sent.command, Resume)]
+        return [sent.command for sent in self.desk.core._board.sent.values() if isinstance(sent.command, Resume)]
 
     @rule(
         name=st.sampled_from(SESSIONS), text=st.sampled_from(["help", "/who", "/claim", "/release", "/handover alice"])
@@ -380,10 +395,10 @@ class Machine(RuleBasedStateMachine):
     def cancels(self, name: str) -> None:
         self.gives({"jsonrpc": "2.0", "method": "session/cancel", "params": {"sessionId": name}})
 
-    @rule(name=st.sampled_from(SESSIONS))
-    def closes(self, name: str) -> None:
+    @rule(name=st.sampled_from(SESSIONS), method=st.sampled_from(["session/close", "session/detach"]))
+    def closes(self, name: str, method: str) -> None:
         if not any(sent.session_id == name for sent in self.coming()):
-            self.ask("session/close", sessionId=name)
+            self.ask(method, sessionId=name)
 
     @rule()
     def prompts_and_is_asked(self) -> None:
@@ -391,6 +406,15 @@ class Machine(RuleBasedStateMachine):
         self.settle()
         self.goes_on("a", "ask")
         self.settle()
+
+    @rule(count=st.integers(1, 3))
+    def reads_what_was_said(self, count: int) -> None:
+        self.prompts("a", "help")
+        self.goes_on("a", "prompt")
+        self.settle()
+        for _ in range(count):
+            self.goes_on("a", "say")
+        self.opens("a", "session/load")
 
     @rule()
     def lists(self) -> None:
@@ -472,7 +496,12 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_lost_doubled_or_out_of_order(self) -> None:
-        assert self.told == self.due
+        assert {name: [*texts, *self.held(name)] for name, texts in self.told.items()} == self.due
+
+    def held(self, name: str) -> list[str]:
+        """What waits until a message is whole."""
+        sessions = self.desk.editor._sessions if self.second else {}
+        return said({"content": sessions[name].held}) if name in sessions else []
 
     def teardown(self) -> None:
         """Everything comes to its end, and every request has its answer."""
@@ -488,21 +517,46 @@ class Machine(RuleBasedStateMachine):
         self.settle()
         assert self.desk.judge.waiting == {}
         assert self.asked == {}
+        assert not any(self.held(name) for name in self.told)
         for name, session in server.sessions.items():
             texts = [event.chunk for event in session.events if isinstance(event, AgentStdout)]
             if told := self.told.get(name):
                 assert told == texts[-len(told) :]
 
 
-def run(*, shrinks: bool = True) -> None:
+def said(update: Any) -> list[str]:
+    """The texts of the model's agent in an update."""
+    content = update.get("content") or []
+    blocks = content if isinstance(content, list) else [content]
+    return [text for block in blocks for text in re.findall(r"#\d+", block.get("text", ""))]
+
+
+class SecondMachine(Machine):
+    second = True
+
+
+def run(machine: type[Machine] = Machine, *, shrinks: bool = True) -> None:
     """A control needs no smallest example."""
     phases = [Phase.explicit, Phase.generate, *([Phase.shrink] if shrinks else [])]
     plan = settings(max_examples=100, stateful_step_count=30, phases=phases, report_multiple_bugs=False)
-    run_state_machine_as_test(Machine, settings=plan)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(machine, settings=plan)  # type: ignore[no-untyped-call]
 
 
 def test_any_sequence_answers_everything_once_and_tells_everything_once() -> None:
     run()
+
+
+@needs_schema
+def test_so_does_any_sequence_of_version_2() -> None:
+    run(SecondMachine)
+
+
+@needs_schema
+def test_a_side_that_forgets_what_a_whole_message_holds_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its negative control."""
+    monkeypatch.setattr(Second, "_whole", lambda _, session: session.held.clear() or [])
+    with pytest.raises(AssertionError):
+        run(SecondMachine, shrinks=False)
 
 
 # --- negative controls --------------------------------------------------------------------------------------------

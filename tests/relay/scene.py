@@ -48,10 +48,11 @@ def bearer(token: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def host(
-    directory: Path, nats: str, name: str = "team/web", *, wait: bool = False, settings: Settings | None = None
-) -> AsyncIterator[Hosted]:
+    directory: Path, nats: str, name: str = "team/web", *,
+    wait: bool = False, settings: Settings | None = None, agent: ScriptedAgent | None = None,
+) -> AsyncIterator[Hosted]:  # fmt: skip
     directory.mkdir(exist_ok=True)
-    agent = ScriptedAgent()
+    agent = agent or ScriptedAgent()
     server = Server(directory, agent, settings)
     hosted: Hosted
     publisher = Publisher(
@@ -65,8 +66,10 @@ async def host(
 
 
 @asynccontextmanager
-async def relay(directory: Path, nats: str, settings: Settings | None = None) -> AsyncIterator[Relay]:
-    async with Relay([nats], directory, settings, lease_seconds=LEASE_SECONDS) as made:
+async def relay(
+    directory: Path, nats: str, settings: Settings | None = None, *, watch_only: bool = False
+) -> AsyncIterator[Relay]:
+    async with Relay([nats], directory, settings, watch_only=watch_only, lease_seconds=LEASE_SECONDS) as made:
         yield made
 
 
@@ -89,6 +92,22 @@ async def events(url: str, token: str, session: str, *, upto: int, wants: bool =
                 if told["seq"] == upto:
                     return found
     raise AssertionError("closed before its time")
+
+
+def drive(url: str, token: str, **headers: str) -> Any:
+    """A connection that takes what its credential may have."""
+    return connect(url, additional_headers={**bearer(token), **headers}, max_size=None)
+
+
+async def ask(socket: ClientConnection, kind: str, answer: str = "ack", **fields: Any) -> dict[str, Any]:
+    """Send a message, and return its answer."""
+    await socket.send(json.dumps({"type": kind, "id": fields.pop("id", kind), **fields}))
+    return await next_of(socket, answer)
+
+
+def shows(made: Relay, name: str = "team/web") -> bool:
+    """Whether a relay shows a host that is there."""
+    return name in made.shown and not made.shown[name].host.offline_since
 
 
 def follow(url: str, token: str, **query: Any) -> Any:

@@ -14,7 +14,7 @@ from tests.relay.scene import events as followed
 from tests.relay.scene import get, host, relay, until
 from tests.relay.test_relay import has
 
-from myagent.relay.subjects import EVENTS, STATE, access, events, lease, moved, state
+from myagent.relay.subjects import EVENTS, STATE, access, commands, events, lease, moved, state
 
 pytestmark = needs_engine
 
@@ -62,7 +62,7 @@ TARGETS = [events("a", "s"), events("a", "0"), state("a", "host"), lease("a"), m
 
 
 @pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("way", ["publish", "ask the engine to answer there", "ask a host to answer there"])
+@pytest.mark.parametrize("way", ["publish", "ask the engine to answer there", "ask a host to answer there", "command"])
 def test_a_relay_can_write_nothing(tmp_path: Path, target: str, way: str) -> None:
     async def script() -> None:
         async with NatsServer(tmp_path / "nats", shipped=True) as engine:
@@ -77,6 +77,7 @@ def test_a_relay_can_write_nothing(tmp_path: Path, target: str, way: str) -> Non
                 await message.respond(b"an answer")
 
             await trusted.subscribe(access("a"), cb=hear)
+            await trusted.subscribe(commands("a"), cb=hear)
             await trusted.flush()
             stray = await nats.connect(engine.url(AS_RELAY), error_cb=quiet)
             spy = await nats.connect(engine.url(AS_RELAY), error_cb=quiet)
@@ -94,7 +95,7 @@ def test_a_relay_can_write_nothing(tmp_path: Path, target: str, way: str) -> Non
                 asked = json.dumps({"last_by_subj": state("a", "host")}).encode()
                 await stray.publish(f"$JS.API.DIRECT.GET.{STATE}", asked, reply=target)
             else:
-                await stray.publish(access("a"), b"x", reply=target)
+                await stray.publish(commands("a") if way == "command" else access("a"), b"x", reply=target)
             await stray.flush()
             assert (await stray.request(access("a"), b"and then")).data == b"an answer"  # it came after that
             assert await last_numbers(trusted) == before

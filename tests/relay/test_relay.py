@@ -101,7 +101,7 @@ def test_the_host_judges_who_comes_in_and_ends_it(tmp_path: Path) -> None:
             assert (await get(url, invite.token, f"/sessions/{second}/events"))[0] == 404
             async with follow(url, invite.token) as guest, follow(url, hosted.server.token) as owner:
                 assert (await next_of(guest, "welcome"))["scope"] == "follower"
-                assert (await next_of(owner, "welcome"))["may"] == "watch"  # here
+                assert (await next_of(owner, "welcome"))["may"] == "drive"
                 hosted.server.revoke(invite.id)
                 with pytest.raises(ConnectionClosed) as closed:
                     await next_of(guest, "nothing")
@@ -136,12 +136,12 @@ def test_an_invite_for_one_use_is_good_once_wherever_it_is_shown(tmp_path: Path)
     asyncio.run(script())
 
 
-def test_nothing_can_be_changed_through_a_relay(tmp_path: Path) -> None:
+def test_nothing_can_be_changed_through_a_relay_that_only_shows(tmp_path: Path) -> None:
     async def script() -> None:
         async with (
             NatsServer(tmp_path / "nats") as nats,
             host(tmp_path / "host", nats.url()) as hosted,
-            relay(tmp_path / "copies", nats.url()) as shown,
+            relay(tmp_path / "copies", nats.url(), watch_only=True) as shown,
         ):
             session = await hosted.turn(lines=1)
             await until(lambda: has(shown, session, 1))

@@ -298,10 +298,9 @@ async def test_wrong_tokens_never_lock_the_right_one_out(tmp_path: Path) -> None
         assert (await here.join()).role == "owner"
 
 
-async def test_no_extension_is_negotiated(tmp_path: Path) -> None:
+async def test_nothing_is_compressed_for_who_does_not_ask(tmp_path: Path) -> None:
     async with scene(tmp_path) as here:
-        offer = "permessage-deflate; client_max_window_bits=15"
-        answer = await send(here.server, request(here.server, Sec_WebSocket_Extensions=offer))
+        answer = await send(here.server, request(here.server))
         assert answer.status == 101 and answer.header("Sec-WebSocket-Extensions") is None
 
 

@@ -16,7 +16,8 @@ from myagent.core.messages import Cancel, ClientMessage, May, PermissionDecision
 from myagent.core.ownership import Ownership
 from myagent.settings import LIMITS
 
-ROUTES = ("/sessions", "/sessions/{session}/events", "/device", "/ticket", "/metrics", "/healthz", "/")
+BLOB = f"/sessions/{{session}}/blobs/{'a' * 64}"
+ROUTES = ("/sessions", "/sessions/{session}/events", BLOB, "/device", "/ticket", "/metrics", "/healthz", "/")
 BELOW: tuple[May, ...] = ("watch", "stop", "approve")
 # There are more types of messages than a follower may send at once, and more refusals than end a connection.
 WIDE = replace(LIMITS, follower_messages_per_second=1000, errors=100)
@@ -50,6 +51,8 @@ def every_message(session: str, request: dict[str, Any], turn: str) -> list[dict
         "list_changes": {},
         "read_change": {"file": "made"},
         "seen": {"permissionRequestId": request["permissionRequestId"]},
+        "upload": {"digest": "a" * 64, "size": 1, "data": "eA=="},
+        "list_files": {"query": "x"},
     }
     assert {kind.__struct_config__.tag for kind in get_args(ClientMessage)} == set(bodies)
     return [{"type": kind, **body} for kind, body in bodies.items()]

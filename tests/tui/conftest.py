@@ -120,7 +120,7 @@ class Room:
             on_state=lambda state: [app.state_changed(state) for app in shown] and None, backoff=lambda _: 0.05,
         )  # fmt: skip
         async with client:
-            app = Attach(client, pages(parse(url), token), session=session, quiet=quiet, alone=alone)
+            app = Attach(client, pages(lambda: (parse(url), token)), session=session, quiet=quiet, alone=alone)
             async with app.run_test(size=size, notifications=True) as pilot:
                 shown.append(app)
                 yield Sitting(app, pilot)

@@ -15,6 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from myagent.access.invites import Invites
+from myagent.access.invites_file import Invite
 from myagent.access.seal import UNSEALED, Foreign, Seal
 from myagent.access.state_directory import UnsafeState, read_private, write_private
 from myagent.core.messages import Scope, SessionId
@@ -83,8 +84,7 @@ class Authenticator:
             return None
         invite, device_id = found
         session_id = SessionId(invite.session_id) if invite.session_id else None
-        label = invite.label or (invite.devices[device_id].label if device_id else "")
-        return Credential(invite.id, invite.scope, session_id, device_id=device_id, label=label)
+        return Credential(invite.id, invite.scope, session_id, device_id=device_id, label=_label(invite, device_id))
 
     def check_digest(self, digest: bytes) -> Credential | None:
         """Judge a token of which SHA-256 is all that is shown; whether an invite is spent is for whoever counts."""
@@ -96,7 +96,7 @@ class Authenticator:
             return None
         invite, device_id = found
         session_id = SessionId(invite.session_id) if invite.session_id else None
-        return Credential(invite.id, invite.scope, session_id, device_id=device_id)
+        return Credential(invite.id, invite.scope, session_id, device_id=device_id, label=_label(invite, device_id))
 
     def still_good(self, credential: Credential) -> bool:
         """Whether a credential that was right has been neither replaced, revoked nor expired since. To be asked when
@@ -107,6 +107,10 @@ class Authenticator:
         return self._invites.is_live(credential.credential_id) and (
             device_id is None or self._invites.has_device(credential.credential_id, device_id)
         )
+
+
+def _label(invite: Invite, device_id: str | None) -> str:
+    return invite.label or (invite.devices[device_id].label if device_id else "")
 
 
 def load_owner_token(path: Path, seal: Seal = UNSEALED) -> str:

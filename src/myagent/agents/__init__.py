@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from myagent.core.choices import Choice
 from myagent.core.messages import PermissionMode
@@ -20,6 +20,7 @@ __all__ = [
     "AgentInfo",
     "Answer",
     "Asked",
+    "Attached",
     "Given",
     "Outside",
     "OwnTurn",
@@ -29,6 +30,19 @@ __all__ = [
     "TurnIO",
     "UnaskedCall",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """What a prompt carries beside its text: more `text`; a `link` to `path` in the workspace, called `name` there; an
+    `image` or `file`, whose bytes are at `path`."""
+
+    kind: Literal["text", "image", "file", "link"]
+    text: str = ""
+    name: str = ""
+    mime_type: str = ""
+    path: Path | None = None
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +62,7 @@ class Turn:
     credential_places: tuple[str, ...] = ()  # what the operator changed of those that our own tools know
     choices: tuple[Choice, ...] = ()  # what an owner chose of what the agent offers
     allow_bypass: bool = False  # such as let it act unasked count
+    content: tuple[Attached, ...] = ()  # beside the prompt; an image or file only for an agent that `takes` it
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +160,7 @@ class Outside(Protocol):
 class AgentInfo:
     """What an agent is called; `note` is one line for the operator ("no model configured: command mode"). `secrets` are
     texts that it knows from its start on and that nobody may see; the host covers them. `waits_for` is what is
-    outstanding while it starts ("its answer to initialize")."""
+    outstanding while it starts ("its answer to initialize"). `takes`: what a prompt may carry: image, file."""
 
     name: str
     version: str = ""
@@ -153,6 +168,7 @@ class AgentInfo:
     state: dict[str, Any] = field(default_factory=dict)
     secrets: tuple[str, ...] = field(default=(), repr=False)
     waits_for: str = ""
+    takes: tuple[str, ...] = ()
 
 
 class Agent(Protocol):

@@ -18,6 +18,7 @@ from myagent.core.display import escape
 from myagent.core.messages import Command, Error, Metadata
 from myagent.editors import rpc
 from myagent.editors.editor import Editor
+from myagent.editors.second import Second
 from myagent.editors.waiting import SessionsWanted
 from myagent.exceptions import MyagentError
 
@@ -45,7 +46,7 @@ def introduced(line: bytes) -> str | None:
     """What an editor calls itself, if a line is its `initialize`; `None` for any other line."""
     match rpc.read(line):
         case rpc.Request(method="initialize", params=params):
-            info = params.get("clientInfo")
+            info = params.get("clientInfo") or params.get("info")  # of version 1, of version 2
             named = [info.get("title"), info.get("name")] if isinstance(info, dict) else []
             return next((name for name in named if isinstance(name, str) and name.strip()), "editor")[:128]
     return None
@@ -63,7 +64,12 @@ class Front:
     """One editor at one server. `fetch` lists the server's sessions; it blocks."""
 
     def __init__(
-        self, client: Client, editor: Editor, incoming: Incoming, write: Write, fetch: Callable[[], list[Metadata]]
+        self,
+        client: Client,
+        editor: Editor | Second,
+        incoming: Incoming,
+        write: Write,
+        fetch: Callable[[], list[Metadata]],
     ) -> None:
         self._client, self._editor = client, editor
         self._incoming, self._write, self._fetch = incoming, write, fetch
@@ -150,8 +156,10 @@ def state_changed(state: State) -> None:
         say(escape(str(state)))
 
 
-def make_editor(*, label: str, directory: str | None, only_mine: bool, without_mcp: bool) -> Editor:
-    return Editor(
+def make_editor(
+    *, label: str, directory: str | None, only_mine: bool, without_mcp: bool, acp_v2: bool
+) -> Editor | Second:
+    editor = Editor(
         version=__version__,
         new_id=new_id,
         label=label,
@@ -159,3 +167,4 @@ def make_editor(*, label: str, directory: str | None, only_mine: bool, without_m
         only_mine=only_mine,
         without_mcp=without_mcp,
     )
+    return Second(editor) if acp_v2 else editor

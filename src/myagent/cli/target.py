@@ -6,6 +6,7 @@ import argparse
 import getpass
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -113,6 +114,24 @@ def url(arguments: argparse.Namespace) -> str:
 def address(arguments: argparse.Namespace) -> Address:
     """Where the server is, and whom to trust to be it. Raises as `url` does, `BadUrl` and `BadCa`."""
     return trusted(arguments, parse_link(url(arguments))[0])
+
+
+def locating(arguments: argparse.Namespace) -> Callable[[], tuple[Address, str]] | None:
+    """What looks up where the directory's server is now, and its token, if that is which server is meant: one that is
+    started again may listen elsewhere. `None` where somebody said which. Raises `NoServerHere`, and as `token` does."""
+    here = Path.cwd()
+    if not _is_served(arguments):
+        return None
+
+    def locate() -> tuple[Address, str]:
+        found = _served_here()
+        if found is None:
+            raise NoServerHere(here)
+        where = trusted(arguments, parse_link(found)[0])
+        where.check_plain(allowed=arguments.insecure_plain)
+        return where, token(arguments, where)
+
+    return locate
 
 
 def _given(arguments: argparse.Namespace) -> str | None:

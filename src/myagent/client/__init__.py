@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from myagent.client.address import Address, parse_link
+from myagent.client.attachment import Attachment
 from myagent.client.client import Client
 from myagent.client.errors import (
     BadCa,
@@ -24,6 +25,7 @@ from myagent.client.errors import (
     Disconnected,
     LogShrunk,
     MissingEvents,
+    NotCarried,
     NotConnected,
     NotMyagent,
     PlainToken,
@@ -37,6 +39,7 @@ from myagent.client.state import State
 from myagent.client.turn import PromptRefused, TurnResult
 
 __all__ = [
+    "Attachment",
     "BadCa",
     "BadToken",
     "BadUrl",
@@ -48,6 +51,7 @@ __all__ = [
     "Message",
     "MissingEvents",
     "NoServerHere",
+    "NotCarried",
     "NotConnected",
     "NotMyagent",
     "PlainToken",
@@ -78,6 +82,7 @@ def connect(
     heartbeat: float = HEARTBEAT,
     backoff: Callable[[int], float] = full_jitter,
     on_state: Callable[[State], None] | None = None,
+    locate: Callable[[], tuple[Address, str]] | None = None,
 ) -> Client:
     """Make a client; `async with` connects it.
 
@@ -98,10 +103,15 @@ def connect(
         heartbeat: Seconds of silence before the server is asked for a sign of life, and again until it counts as gone.
         backoff: Seconds to wait before a reconnection attempt, which is counted from 0.
         on_state: Called when `client.state` changes.
+        locate: Says anew where the server is, and the token for it, before each attempt to come back; it may block.
+            Without it, and without a `url`, the directory is asked again; else the address stays what it was.
 
     Raises:
         BadToken, BadUrl, PlainToken, NoServerHere: at once. `async with` raises Refused, CannotConnect and NotMyagent.
     """
+    if url is None and locate is None:
+        here = Path.cwd()
+        locate = lambda: _found(here, insecure_plain=insecure_plain)  # noqa: E731
     address, given = _meant(url)
     token = given if token is None else token
     if not token or any(not "!" <= character <= "~" for character in token):
@@ -122,8 +132,15 @@ def connect(
             heartbeat=heartbeat,
             backoff=backoff,
             on_state=on_state,
+            locate=locate,
         )
     )
+
+
+def _found(here: Path, *, insecure_plain: bool) -> tuple[Address, str]:
+    address, token = find(here)
+    address.check_plain(allowed=insecure_plain)
+    return address, token
 
 
 def _meant(url: str | Address | None) -> tuple[Address, str | None]:

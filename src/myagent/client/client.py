@@ -8,7 +8,9 @@ Methods send and return the id they sent; the answer comes in the iteration, wit
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,8 +18,9 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from myagent import __version__
+from myagent.access.asking import Declined, NoAnswer
 from myagent.client.commands import Commands, lost, new_id
-from myagent.client.errors import RETRY_LATER, ClientError, Disconnected, NotConnected, NotMyagent
+from myagent.client.errors import RETRY_LATER, CannotConnect, ClientError, Disconnected, NotConnected, NotMyagent
 from myagent.client.heartbeat import Heartbeat
 from myagent.client.incoming import Message, read
 from myagent.client.opening import OPEN_TIMEOUT, open_socket, receive, receive_within
@@ -187,6 +190,8 @@ class Client(Commands):
         self._tell(view.standing)
         self._start(self._heartbeat.watch(socket), "heartbeat")
         for prompt in list(view.unacked.values()):
+            with contextlib.suppress(NotConnected, Disconnected):  # whoever reads next learns of it
+                await self._upload(prompt)
             await self._send_quietly(prompt)
 
     async def _greet(self) -> None:
@@ -248,6 +253,7 @@ class Client(Commands):
         if self._closed:
             return
         try:
+            await self._locate()
             await self._open()
         except BaseException as error:
             await self._forget_socket()
@@ -259,6 +265,17 @@ class Client(Commands):
         else:
             if self._closed:
                 await self._forget_socket()
+
+    async def _locate(self) -> None:
+        """Ask where the server is now, if somebody knows: it may have come back at another port."""
+        options = self._options
+        if options.locate is None:
+            return
+        try:
+            address, token = await asyncio.to_thread(options.locate)
+        except (NoAnswer, Declined, OSError) as error:  # it may be told in a moment
+            raise CannotConnect(str(options.address), str(error)) from None
+        self._options = replace(options, address=address, token=token, tls=address.tls or options.tls)
 
     async def _forget_socket(self) -> None:
         socket, self._socket, self._up, self._calm_until = self._socket, None, False, 0.0

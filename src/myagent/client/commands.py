@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
+from myagent.client.address import Address
+from myagent.client.attachment import Attachment, check, pieces
 from myagent.client.errors import Disconnected, NotConnected, PromptTooLarge
 from myagent.client.options import Options
 from myagent.client.state import State
@@ -25,6 +27,7 @@ from myagent.core.messages import (
     Delete,
     Handover,
     Limits,
+    ListFiles,
     ListRules,
     Metadata,
     OwnerInfo,
@@ -61,12 +64,18 @@ class Commands:
         self._calm_until = 0.0  # the loop's time until which the server wants to hear nothing
         self._state = State("connecting")
         self._closed = False
+        self._carried: dict[str, tuple[bytes, ...]] = {}  # by prompt, while that is not answered
 
     # --- what is known ---------------------------------------------------------------------------------------
 
     @property
     def state(self) -> State:
         return self._state
+
+    @property
+    def server(self) -> tuple[Address, str]:
+        """Where the server is, as last known, and the token for it."""
+        return self._options.address, self._options.token
 
     @property
     def role(self) -> Role | None:
@@ -143,13 +152,14 @@ class Commands:
 
     async def prompt(
         self, text: str, *, session: str | None = None, mode: PermissionMode | None = None, id: str | None = None,
-        options: Mapping[str, str | bool] | None = None,
+        options: Mapping[str, str | bool] | None = None, attachments: Sequence[Attachment] = (),
     ) -> str:  # fmt: skip
         """Submit a turn. A reconnecting client sends it again, with the same id, until it is answered. `options` are
-        chosen for the session before, as by `set_option`.
+        chosen for the session before, as by `set_option`. `attachments` are sent before it.
 
-        Raises `PromptTooLarge` before anything is sent.
+        Raises `PromptTooLarge` and `NotCarried` before anything is sent.
         """
+        check(attachments, self.welcome.takes if self.welcome else (), self.limits)
         session_id = None if session is None else SessionId(session)
         message = UserMessage(
             id=id or new_id(),
@@ -157,19 +167,37 @@ class Commands:
             session_id=session_id,
             permission_mode=mode,
             options=dict(options) if options else None,
+            content=tuple(each.item() for each in attachments),
         )
+        self._carried[message.id] = tuple({each.data: None for each in attachments if each.data})
         return await self._submit(message)
 
     async def _submit(self, message: UserMessage) -> str:
         self._check_size(message)
         self._view.unacked[message.id] = message
         try:
+            await self._upload(message)
             return await self._send(message)
         except (NotConnected, Disconnected):
             if not self._options.reconnect or self._closed:
                 del self._view.unacked[message.id]
                 raise
             return message.id
+
+    async def _upload(self, message: UserMessage) -> None:
+        """Send what a prompt carries, just before it; no faster than the server wants to hear of it."""
+        self._carried = {key: each for key, each in self._carried.items() if key in self._view.unacked}
+        ids = iter(new_id, "")
+        parts = (part for data in self._carried.get(message.id, ()) for part in pieces(data, self.limits, new_id=ids))
+        for number, part in enumerate(parts):
+            self._view.sent_by_itself(part.id)
+            await self._send(part)
+            if self.limits is not None and number > self.limits.owner_messages_per_second // 2:
+                await asyncio.sleep(2 / self.limits.owner_messages_per_second)
+
+    async def list_files(self, query: str = "") -> str:
+        """Ask for `files`, as the owner: those whose paths have this in them."""
+        return await self._send(ListFiles(id=new_id(), query=query))
 
     async def decide(
         self,

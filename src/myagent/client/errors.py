@@ -50,6 +50,17 @@ class PromptTooLarge(ClientError):
         return f"the prompt has {self.size} bytes, and the server takes {self.limit} at most"
 
 
+class NotCarried(ClientError):
+    """A prompt was not sent, since what it was to carry is nothing that the server or its agent takes."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(name, why)
+        self.name, self.why = name, why
+
+    def __str__(self) -> str:
+        return f"{self.name} was not sent, nor the prompt: {self.why}"
+
+
 class BadUrl(ClientError):
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(url, reason)

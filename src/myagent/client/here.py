@@ -22,6 +22,8 @@ ANYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 
 class NoServerHere(ClientError):
     """No server runs in the directory here, or above; no token was shown to anybody."""
 
+    transient = True  # one may be started again, at another port
+
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
         self.directory = directory

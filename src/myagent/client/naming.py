@@ -45,7 +45,11 @@ class Ambiguous(ClientError):
 def named(address: Address, token: str, wanted: str) -> str:
     """The id of a session, for what somebody wrote; a whole id is not looked up. Raises as `list_sessions`,
     `NoSuchSession`, `Ambiguous`."""
-    return wanted if _WHOLE.fullmatch(wanted) else resolve(wanted, list_sessions(address, token))
+    return wanted if is_whole(wanted) else resolve(wanted, list_sessions(address, token))
+
+
+def is_whole(wanted: str) -> bool:
+    return _WHOLE.fullmatch(wanted) is not None
 
 
 def resolve(wanted: str, sessions: Iterable[Mapping[str, Any]]) -> str:

@@ -44,7 +44,7 @@ async def open_socket(
             url,
             additional_headers=headers,
             user_agent_header=f"myagent/{__version__}",
-            compression=None,
+            compression=None if address.loopback else "deflate",
             proxy=proxy_for(address),
             open_timeout=OPEN_TIMEOUT,
             close_timeout=CLOSE_TIMEOUT,

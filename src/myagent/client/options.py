@@ -42,3 +42,4 @@ class Options:
     heartbeat: float
     backoff: Callable[[int], float]
     on_state: Callable[[State], None] | None
+    locate: Callable[[], tuple[Address, str]] | None

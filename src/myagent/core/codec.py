@@ -12,6 +12,8 @@ from myagent.core.refusals import BadJson, BadMessage, UnknownType
 
 _KINDS = {kind.__struct_config__.tag: kind for kind in get_args(ClientMessage)}
 
+TWICE = "a key occurs twice in one object"
+
 encode = msgspec.json.Encoder().encode
 
 
@@ -37,16 +39,22 @@ def decode(text: bytes) -> ClientMessage:
     return message
 
 
-def _read_object(text: bytes) -> dict[str, Any]:
+def read_json(text: bytes) -> Any:
+    """Read JSON that no two parsers read differently. Raises `BadJson`."""
     try:
-        fields = msgspec.json.decode(text)  # refuses what `json` lets pass: NaN, lone surrogates, bad UTF-8
+        value = msgspec.json.decode(text)  # refuses what `json` lets pass: NaN, lone surrogates, bad UTF-8
         json.loads(text, object_pairs_hook=_no_duplicates)
     except _DuplicateKey:
-        raise BadJson("a key occurs twice in one object") from None
+        raise BadJson(TWICE) from None
     except RecursionError:
         raise BadJson("nested too deeply") from None
     except ValueError:  # msgspec.DecodeError and json.JSONDecodeError are ValueErrors, as are 5,000-digit integers
         raise BadJson("malformed") from None
+    return value
+
+
+def _read_object(text: bytes) -> dict[str, Any]:
+    fields = read_json(text)
     if not isinstance(fields, dict):
         raise BadJson("not an object")
     return fields

@@ -197,6 +197,28 @@ class TooLarge(Refused):
         return f"{self.what} is larger than {self.limit} bytes"
 
 
+class NotTaken(Refused):
+    """What a prompt carries is nothing that this agent can be given."""
+
+    code = "not_taken"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"this agent takes no {self.what}s; the prompt was not sent"
+
+
+class UnknownBlob(Refused):
+    """What a prompt names by its digest was not uploaded, or not lately: it is to be uploaded, and sent again."""
+
+    code = "unknown_blob"
+
+    def __str__(self) -> str:
+        return "what the prompt carries was not uploaded here, or is not kept any more; upload it and send it again"
+
+
 class RateLimited(Refused):
     code = "rate_limited"
 
@@ -257,6 +279,15 @@ class OptionNotOffered(Refused):
         return f"the agent does not offer that{offers}"
 
 
+class HostAway(Refused):
+    """At a relay: only the host could decide this."""
+
+    code = "host_away"
+
+    def __str__(self) -> str:
+        return "the host is away: nothing can be changed until it is back"
+
+
 class AgentRefused(Refused):
     """What was chosen was offered, and the agent refused it all the same."""
 
@@ -292,12 +323,15 @@ CODES = tuple(
             Conflict,
             QueueFull,
             TooLarge,
+            NotTaken,
+            UnknownBlob,
             RateLimited,
             DiskFull,
             Internal,
             StateGone,
             OptionNotOffered,
             AgentRefused,
+            HostAway,
         )
     )
 )

@@ -108,7 +108,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         """Take a new prompt; its turn begins at once if nothing runs. The caller has ruled out a repeated id."""
         if len(self.queue) >= QUEUE_LIMIT:
             raise QueueFull(QUEUE_LIMIT)
-        turn = QueuedTurn(message.id, message.prompt, by, mode, message.skill_names)
+        turn = QueuedTurn(message.id, message.prompt, by, mode, message.skill_names, content=message.content)
         session = replace(
             self,
             updated_at=now,
@@ -333,7 +333,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     # --- parts of the above ---------------------------------------------------------------------------------------
 
     def _begin(self, turn: QueuedTurn) -> Step:
-        event = Prompt(id=turn.id, session_id=self.session_id, prompt=turn.prompt, by=turn.by)
+        event = Prompt(id=turn.id, session_id=self.session_id, prompt=turn.prompt, by=turn.by, content=turn.content)
         session = replace(self, running=Running(turn), mode=turn.mode)
         return Step(session, (event,), begins=turn)
 

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from myagent.core.codec import encode
 from myagent.core.messages import Gap, Replayed, SessionId
+from myagent.delivery.deflate import deflated
 from myagent.delivery.fanout import Fanout, Group, Sink
 from myagent.delivery.window import SLICE_BYTES, Entry, View, frame
 from myagent.eventlog import Stored, with_update
@@ -56,6 +57,7 @@ class Cursor:
         "_skip",
         "_todo",
         "_told",
+        "deflate",
         "session_id",
         "sink",
         "view",
@@ -66,6 +68,7 @@ class Cursor:
         self.sink = sink
         self.session_id = session_id  # the one session that it watches, or all
         self.view: View = "plain"
+        self.deflate = False  # whether its client asked for compression
         self._group: Group | None = None  # where it stands while it is at the end of the window
         self._todo: tuple[Replay, ...] = ()
         self._skip: dict[str, int] | None = None  # session → the seq up to which a replay serves it instead
@@ -155,7 +158,7 @@ class Cursor:
             elif self._index != window.next:
                 self._send_slice()
             else:
-                group = self._fanout.group(self.view, self.session_id)
+                group = self._fanout.group(self.view, self.session_id, deflate=self.deflate)
                 group.sockets[self] = self.sink.socket
                 self._group = group
                 self._skip = self._seen = None
@@ -177,9 +180,9 @@ class Cursor:
         window = self._fanout.window
         start = self._index
         if self._skip:
-            data, end = window.slice_without(self.view, self.session_id, start, self._skip)
+            data, end = window.slice_without(self.view, self.session_id, start, self._skip, deflate=self.deflate)
         else:
-            data, end = window.slice(self.view, self.session_id, start)
+            data, end = window.slice(self.view, self.session_id, start, deflate=self.deflate)
         self._index, self._pos = end, window.pos_before(end)
         if self._seen is not None:
             for entry in window.entries(start, end):
@@ -270,8 +273,9 @@ class Cursor:
     def _frames(self, rows: list[Stored], seen: dict[str, int] | None, skip: dict[str, int]) -> list[bytes]:
         """Rows as frames of this view, with a `gap` wherever a seq is missing from what was `seen`."""
         plain = self.view == "plain"
+        finished = _deflated_frame if self.deflate else frame
         if seen is None and not skip:  # a long replay spends much of its time here
-            return [frame(row.body if plain else with_update(row.body, row.update)) for row in rows]
+            return [finished(row.body if plain else with_update(row.body, row.update)) for row in rows]
         parts = []
         for row in rows:
             if row.seq <= skip.get(row.session_id, 0):
@@ -281,7 +285,7 @@ class Cursor:
                 if row.seq > before + 1:
                     parts.append(_gap(row.session_id, before, row.seq - 1))
                 seen[row.session_id] = row.seq
-            parts.append(frame(row.body if plain else with_update(row.body, row.update)))
+            parts.append(finished(row.body if plain else with_update(row.body, row.update)))
         return parts
 
     def _stand_at(self, index: int) -> None:
@@ -293,6 +297,10 @@ class Cursor:
     def _write(self, data: bytes) -> None:
         if data and not self._dropped:
             self.sink.write(data)
+
+
+def _deflated_frame(payload: bytes) -> bytes:
+    return deflated(frame(payload))
 
 
 def _told_at(state: tuple[int, Entry]) -> int:

@@ -44,11 +44,12 @@ class Member(Protocol):
 class Group:
     """Cursors at the end of the window which get the same bytes."""
 
-    __slots__ = ("index", "session_id", "sockets", "view")
+    __slots__ = ("deflate", "index", "session_id", "sockets", "view")
 
-    def __init__(self, view: View, session_id: str | None, index: int) -> None:
+    def __init__(self, view: View, session_id: str | None, index: int, *, deflate: bool) -> None:
         self.view: View = view
         self.session_id = session_id
+        self.deflate = deflate  # whether they asked for compression
         self.index = index  # all members have been given everything before this
         self.sockets: dict[Member, int] = {}  # of all members; nothing waits to be sent to any of them
 
@@ -82,7 +83,7 @@ class Fanout:
         self.announce_gaps = announce_gaps  # retention may drop events: keep count of what each cursor has seen
         self.writes = 0  # transport writes for groups so far: with `window.next`, what tests and metrics count
         self.on_flush: Callable[[], None] = lambda: None  # called when the groups have what is new
-        self._groups: dict[tuple[View, str | None], Group] = {}
+        self._groups: dict[tuple[View, str | None, bool], Group] = {}
         self._flushing = False
         self._held: list[Member] = []  # members whose transport filled up in the flush that runs now
         self._unflushed = 0  # bytes that the window may hold and groups have not been given
@@ -111,19 +112,19 @@ class Fanout:
             self._flush_group(group)
         self.on_flush()
 
-    def group(self, view: View, session_id: str | None) -> Group:
+    def group(self, view: View, session_id: str | None, *, deflate: bool) -> Group:
         """The group for a view, brought up to date."""
-        key = (view, session_id)
+        key = (view, session_id, deflate)
         if key in self._groups:
             self._flush_group(self._groups[key])  # which may fill up all its members, and then it is gone
         if key not in self._groups:
-            self._groups[key] = Group(view, session_id, self.window.next)
+            self._groups[key] = Group(view, session_id, self.window.next, deflate=deflate)
         return self._groups[key]
 
     def leave(self, group: Group, cursor: Member) -> None:
         del group.sockets[cursor]
         if not group.sockets:
-            self._groups.pop((group.view, group.session_id), None)
+            self._groups.pop((group.view, group.session_id, group.deflate), None)
 
     def hold(self, cursor: Member) -> bool:
         """Whether a flush is under way, which then takes the cursor out of its group itself."""
@@ -154,7 +155,7 @@ class Fanout:
         window = self.window
         self._flushing = True
         while group.index != window.next and group.sockets:
-            data, end = window.slice(group.view, group.session_id, group.index)
+            data, end = window.slice(group.view, group.session_id, group.index, deflate=group.deflate)
             group.index = end
             if data:
                 group.write(data)

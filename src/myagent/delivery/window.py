@@ -12,6 +12,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from myagent.delivery.deflate import deflated
 from myagent.eventlog import Stored, with_update
 
 SLICE_BYTES = 64 * 1024  # the most that one write hands to a transport, and so the most that waits unsent in memory
@@ -58,7 +59,7 @@ class Window:
         self._entries: list[Entry] = []
         self.window_bytes = window_bytes
         self._bytes = 0
-        self._slices: dict[tuple[View, str | None, int], tuple[bytes, int]] = {}
+        self._slices: dict[tuple[View, str | None, bool, int], tuple[bytes, int]] = {}
 
     def event(self, stored: Stored) -> None:
         plain = frame(stored.body)
@@ -75,19 +76,21 @@ class Window:
             self.latest[kind] = (self.next, entry)
         self._append(entry)
 
-    def slice(self, view: View, session_id: str | None, index: int) -> tuple[bytes, int]:
+    def slice(self, view: View, session_id: str | None, index: int, *, deflate: bool = False) -> tuple[bytes, int]:
         """Joined frames from `index` on, at most `SLICE_BYTES` unless one frame is larger, and the index after them."""
-        key = (view, session_id, index)
+        key = (view, session_id, deflate, index)
         found = self._slices.get(key)
         if found is None:
             if len(self._slices) > 256:
                 self._slices.clear()
-            found = self._slices[key] = self._cut(view, session_id, index, {})
+            found = self._slices[key] = self._cut(view, session_id, index, {}, deflate=deflate)
         return found
 
-    def slice_without(self, view: View, session_id: str | None, index: int, skip: dict[str, int]) -> tuple[bytes, int]:
+    def slice_without(
+        self, view: View, session_id: str | None, index: int, skip: dict[str, int], *, deflate: bool = False
+    ) -> tuple[bytes, int]:
         """The same, leaving out the events of some sessions up to a `seq`."""
-        return self._cut(view, session_id, index, skip)
+        return self._cut(view, session_id, index, skip, deflate=deflate)
 
     def entries(self, start: int, end: int) -> list[Entry]:
         return self._entries[start - self.first : end - self.first]
@@ -131,7 +134,9 @@ class Window:
         del self._entries[:count]
         self.first += count
 
-    def _cut(self, view: View, session_id: str | None, index: int, skip: dict[str, int]) -> tuple[bytes, int]:
+    def _cut(
+        self, view: View, session_id: str | None, index: int, skip: dict[str, int], *, deflate: bool
+    ) -> tuple[bytes, int]:
         parts: list[bytes] = []
         size = 0
         at = index - self.first
@@ -141,10 +146,10 @@ class Window:
             wanted = session_id is None or entry.session_id is None or entry.session_id == session_id
             if wanted and not (skip and entry.seq and entry.seq <= skip.get(entry.session_id or "", 0)):
                 data = entry.plain if view == "plain" else entry.updates
-                if parts and size + len(data) > SLICE_BYTES:
-                    break
-                parts.append(data)
                 size += len(data)
+                if parts and size > SLICE_BYTES:
+                    break
+                parts.append(deflated(data) if deflate and entry.seq else data)
             at += 1
         return b"".join(parts), self.first + at
 

@@ -8,6 +8,7 @@ from myagent.core.messages import Metadata, PermissionMode, SessionId
 from myagent.editors.rpc import INVALID_PARAMS, JSON, RpcError
 
 ACP_VERSION = 1
+ATTACH_PROPOSAL = "https://github.com/agentclientprotocol/agent-client-protocol/pull/533"
 SESSIONS = 50  # of one page of session/list
 
 MODES: dict[PermissionMode, tuple[str, str]] = {
@@ -26,8 +27,11 @@ COMMANDS = {
 PREFIX = "myagent:"  # before a command of ours where the agent has one of that name
 
 
-def introduction(version: str) -> JSON:
-    """The result of `initialize`."""
+def introduction(version: str, *, roles: list[str], sessions: Iterable[Metadata]) -> JSON:
+    """The result of `initialize`. `roles`: what session/attach can give this connection. Of the hosted agent, what is
+    known of it; its files, terminals and MCP servers are the host's, and no editor's."""
+    last = max(sessions, key=_place, default=None)
+    hosted = {} if last is None else {"agent": last.agent, **_supervision(last)}
     return {
         "protocolVersion": ACP_VERSION,
         "agentInfo": {"name": "myagent", "title": "myagent, a shared session", "version": version},
@@ -35,10 +39,22 @@ def introduction(version: str) -> JSON:
             "loadSession": True,
             "promptCapabilities": {"image": False, "audio": False, "embeddedContext": True},
             "mcpCapabilities": {"http": False, "sse": False},
-            "sessionCapabilities": {"list": {}, "resume": {}, "close": {}, "delete": {}},
+            "sessionCapabilities": {
+                "list": {},
+                "resume": {},
+                "close": {},
+                "delete": {},
+                "attach": {"roles": roles, "_meta": {"myagent": {"extension": ATTACH_PROPOSAL}}},
+            },
+            "_meta": {"myagent": {"hosted": hosted}},
         },
         "authMethods": [],
     }
+
+
+def _supervision(session: Metadata) -> JSON:
+    told = (session.agent_state or {}).get("supervision")
+    return {"supervision": told} if isinstance(told, str) else {}
 
 
 def knows_switches(params: JSON) -> bool:

@@ -23,6 +23,7 @@ class Board:
         self.listings: dict[int, Listing] = {}
         self.shows: frozenset[str] = frozenset()  # the kinds of questions that the editor says it can show
         self.switches = False  # the editor knows options that are on or off
+        self.echoes = False  # prompts are answered when they are taken, told when they begin, and so is how turns end
         self.failures = 0  # error answers since they were last counted
         self._numbers = 0
 
@@ -77,6 +78,9 @@ class Board:
         sent = self.sent.get(turn_id)
         return sent is not None and isinstance(sent.wait, Prompting)
 
+    def _is_answered(self, wait: Wait) -> bool:
+        return self.echoes and isinstance(wait, Prompting) and wait.accepted
+
     def own_turns(self, session_id: str) -> list[str]:
         return [
             key
@@ -94,5 +98,5 @@ class Board:
 
     def waiting(self) -> set[RpcId]:
         """Ids of the editor's requests that have no answer yet."""
-        waits = [sent.wait for sent in self.sent.values()]
+        waits = [sent.wait for sent in self.sent.values() if not self._is_answered(sent.wait)]
         return {wait.id for wait in (*waits, *self.listings.values()) if not isinstance(wait, Deciding)}

@@ -9,6 +9,7 @@ the first, so a connection may be lost beneath an editor, which notices nothing.
 | session/new                | open_session                   | its ack has come                                    |
 | session/load               | resume from 0                  | the events up to the head of then were told         |
 | session/resume             | resume without events          | its ack has come                                    |
+| session/attach             | either                         | as those; for an owner, when it is known who is here |
 | session/list               | `SessionsWanted`               | `listed` is called                                  |
 | session/prompt             | user_message                   | its turn's terminal_state has come                  |
 | …/set_config_option        | set_option                     | its ack has come                                    |
@@ -25,8 +26,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from myagent.core.messages import Cancel, Command, Delete, Metadata, OpenSession, Resume, SessionId, UserMessage
-from myagent.editors import answers, options, prompts, rpc
+from myagent.core.messages import (
+    Cancel,
+    Command,
+    Delete,
+    Metadata,
+    OpenSession,
+    Resume,
+    SessionId,
+    UserMessage,
+    Welcome,
+)
+from myagent.editors import answers, attaching, options, prompts, rpc
 from myagent.editors.answers import session_id_of
 from myagent.editors.board import Board
 from myagent.editors.following import Following
@@ -37,6 +48,7 @@ from myagent.editors.waiting import (
     Coming,
     Deciding,
     Deleting,
+    Joining,
     Listing,
     Open,
     Opening,
@@ -93,6 +105,15 @@ class Editor:
         """How many error answers there were since this was last asked."""
         failures, self._board.failures = self._board.failures, 0
         return failures
+
+    def knows(self, welcome: Welcome) -> None:
+        """Learn how things stand before the server's messages are given, for what `initialize` tells."""
+        self._board.here.greeted(welcome)
+        self._board.sessions.update({str(each.session_id): each for each in welcome.sessions})
+
+    def echo(self) -> None:
+        """Answer prompts when they are taken, tell them when they begin, and how each turn ends: for version 2."""
+        self._board.echoes = True
 
     def goes_by(self, label: str) -> None:
         """Take another name of this connection's."""
@@ -173,7 +194,7 @@ class Editor:
         if method == "initialize":
             self.initialized = True
             board.shows, board.switches = answers.shown(params), answers.knows_switches(params)
-            return answers.introduction(self._version)
+            return answers.introduction(self._version, roles=attaching.roles(board), sessions=board.sessions.values())
         if not self.initialized:
             raise RpcError(INVALID_REQUEST, "`initialize` comes first")
         match method:
@@ -188,6 +209,10 @@ class Editor:
                 is_told = method == "session/load"
                 command = Resume(id=board.new_id(), session_id=session_id, after_seq=0 if is_told else None)
                 board.send(command, Coming(number, session_id, cwd, is_told, was_open=session_id in board.open))
+            case "session/attach":
+                attaching.request(board, number, params, self._directory)
+            case "session/detach":
+                return attaching.detach(board, params)
             case "session/list":
                 self._list(number, params)
             case "session/close":
@@ -199,6 +224,7 @@ class Editor:
             case "session/prompt":
                 self._prompt(number, params)
             case "session/set_mode":
+                attaching.check_controller(board, session_id_of(params), "set a mode")
                 self._opened(params).mode = answers.mode_named(params.get("modeId"))
                 return {}
             case "authenticate":
@@ -206,11 +232,13 @@ class Editor:
             case "session/set_config_option":
                 self._opened(params)
                 session_id = session_id_of(params)
+                attaching.check_controller(board, session_id, "change an option")
                 choice = options.choice(params, board.options_of(session_id), session_id, board.new_id())
                 board.here.check_owner("change an option")
                 board.send(choice, Setting(number, session_id, choice.name, choice.value))
             case "session/delete":
                 session_id = session_id_of(params)
+                attaching.check_controller(board, session_id, "delete the session")
                 board.here.check_owner("delete a session")
                 board.send(Delete(id=board.new_id(), session_id=session_id), Deleting(number, session_id))
             case _:
@@ -255,6 +283,7 @@ class Editor:
 
     def _prompt(self, number: RpcId, params: JSON) -> None:
         board, opened, session_id = self._board, self._opened(params), session_id_of(params)
+        attaching.check_controller(board, session_id, "prompt")
         blocks = params.get("prompt")
         typed = answers.ours(prompts.commanded(blocks), board.sessions.get(session_id))
         if typed is not None:
@@ -278,7 +307,8 @@ class Editor:
         if not isinstance(session_id, str) or session_id not in board.open or self._cancel_own(session_id):
             return
         session = board.sessions.get(session_id)
-        if board.here.may_stop and session is not None and session.state == "running":
+        is_observed = board.open[session_id].role == "observer"
+        if not is_observed and board.here.may_stop and session is not None and session.state == "running":
             board.send(Cancel(id=board.new_id(), session_id=SessionId(session_id)), Deciding())
 
     def _cancel_own(self, session_id: str) -> bool:
@@ -303,10 +333,11 @@ class Editor:
             match sent.wait:
                 case Prompting(id=found, session_id=session_id) if found == number:
                     self._cancel_turn(session_id, command_id)
-                case Opening(id=found) | Coming(id=found) | Asking(id=found) if found == number:
+                case Opening(id=found) | Coming(id=found) | Asking(id=found) | Joining(id=found) if found == number:
                     del board.sent[command_id]
-                    if isinstance(sent.wait, Coming) and not sent.wait.was_open:
-                        board.open.pop(sent.wait.session_id, None)
+                    coming = sent.wait.coming if isinstance(sent.wait, Joining) else sent.wait
+                    if isinstance(coming, Coming) and not coming.was_open:
+                        board.open.pop(coming.session_id, None)
                     board.fail(found, cancelled)
                 case _:
                     pass

@@ -10,6 +10,7 @@ from myagent.core.messages import (
     AgentStderr,
     AgentStdout,
     Claim,
+    ConnectionInfo,
     Connections,
     Error,
     Gap,
@@ -32,12 +33,13 @@ from myagent.core.messages import (
     TerminalState,
     UserMessage,
     Welcome,
+    Who,
 )
-from myagent.editors import answers, people, refusals, rpc, updates
+from myagent.editors import answers, attaching, people, refusals, rpc, updates
 from myagent.editors.board import Board
 from myagent.editors.permits import Permits
 from myagent.editors.rpc import JSON, RpcError, RpcId
-from myagent.editors.waiting import Asking, Coming, Deciding, Deleting, Open, Opening, Prompting, Sent, Setting
+from myagent.editors.waiting import Asking, Coming, Deciding, Deleting, Joining, Open, Opening, Prompting, Sent, Setting
 
 FORCE = "force"  # after /claim: take over
 
@@ -73,9 +75,12 @@ class Following:
             case Gap():
                 self._missing(message)
             case PermissionRequest() | Question():
+                attaching.note(self._board, message)
                 self._permits.opened(message)
                 self._reached(message.session_id, None if message.pending else message.seq)
             case PermissionResolved():
+                attaching.note(self._board, message)
+                attaching.resolved(self._board, self._permits, message)
                 self._permits.closed(message.permission_request_id)
                 self._reached(message.session_id, message.seq)
             case QuestionResolved():
@@ -122,8 +127,10 @@ class Following:
 
     def _owner_moved(self, message: RoleMessage | OwnerChanged) -> None:
         board = self._board
+        before = board.here.owner
         board.here.moved(message)
         if isinstance(message, OwnerChanged):
+            attaching.left(board, before, message.why)
             for session_id in board.open:
                 board.tell(session_id, updates.noted(**board.here.facts(), why=message.why))
 
@@ -133,7 +140,7 @@ class Following:
         board.sessions.pop(session_id, None)
         board.open.pop(session_id, None)
         for command_id, sent in list(board.sent.items()):
-            if isinstance(sent.wait, Coming | Prompting | Setting) and sent.wait.session_id == session_id:
+            if isinstance(sent.wait, Coming | Joining | Prompting | Setting) and sent.wait.session_id == session_id:
                 del board.sent[command_id]
                 board.fail(sent.wait.id, RpcError(rpc.NOT_FOUND, f"the session was deleted by {message.by}"))
 
@@ -156,15 +163,19 @@ class Following:
             return
         match sent.wait:
             case Prompting() as prompting:
+                if board.echoes and not prompting.accepted:
+                    board.answer(prompting.id, {"messageId": updates.message_id(ack.id)})
                 prompting.accepted = True
                 return  # its end is its answer
             case Coming(is_told=True) as coming:
                 coming.begun = True
+                if board.echoes:
+                    board.tell(coming.session_id, updates.noted(replay="begins"))
                 board.open.setdefault(coming.session_id, Open(coming.cwd))
                 return
             case Coming() as coming:
                 del board.sent[ack.id]
-                self._opens(coming.id, coming.session_id, coming.cwd, {})
+                self._came(coming)
                 return
             case Opening() as opening if ack.session_id is not None:
                 self._opens(opening.id, ack.session_id, opening.cwd, {"sessionId": ack.session_id})
@@ -180,6 +191,22 @@ class Following:
             case _:
                 pass
         del board.sent[ack.id]
+
+    def _came(self, coming: Coming) -> None:
+        """A session is there, with what was to be told of it."""
+        board = self._board
+        opened = board.open.setdefault(coming.session_id, Open(coming.cwd))
+        opened.role = None if coming.attach is None else coming.attach.role
+        if coming.attach is None:
+            self._opens(coming.id, coming.session_id, coming.cwd, {})
+        elif board.here.role == "owner":  # who alone is told who is here
+            board.send(Who(id=board.new_id()), Joining(coming))
+        else:
+            self._attached(coming, None)
+
+    def _attached(self, coming: Coming, everybody: list[ConnectionInfo] | None) -> None:
+        told = attaching.result(self._board, self._permits, coming, everybody)
+        self._opens(coming.id, coming.session_id, coming.cwd, told)
 
     def _opens(self, number: RpcId, session_id: str, cwd: str, body: JSON) -> None:
         """Answer what opened a session, then tell how it stands."""
@@ -221,6 +248,10 @@ class Following:
                 board.end(wait.id, wait.session_id, error.message)
             case Deciding():
                 self._permits.not_counted(sent.command, error.code)
+            case Joining(coming=coming):  # the slot was lost in between
+                self._attached(coming, None)
+            case Coming() as coming if (told := attaching.refused(error, coming)) is not None:
+                board.fail(coming.id, told)
             case wait:
                 board.fail(wait.id, refusals.in_words(error, board.here))
         del board.sent[error.id]
@@ -228,6 +259,8 @@ class Following:
     def _who(self, message: Connections) -> None:
         board = self._board
         sent = board.sent.pop(message.id, None)
+        if sent is not None and isinstance(sent.wait, Joining):
+            self._attached(sent.wait.coming, message.connections)
         if sent is None or not isinstance(sent.wait, Asking):
             return
         wait = sent.wait
@@ -251,9 +284,10 @@ class Following:
         if opened is not None and (own or loading or not self._only_mine):
             match event:
                 case Prompt():
+                    attaching.note(board, event)
                     opened.output.begin()
-                    if loading or not own:
-                        is_named = not loading or board.here.is_other(event.by)
+                    if loading or not own or board.echoes:
+                        is_named = not own and (not loading or board.here.is_other(event.by))
                         board.tell(session_id, updates.prompted(event, is_named=is_named))
                 case Activity():
                     opened.output.begin()
@@ -261,7 +295,7 @@ class Following:
                 case TerminalState():
                     for update in opened.output.rest():
                         board.tell(session_id, update)
-                    if not own and not loading:
+                    if (not own or board.echoes) and not loading:
                         board.tell(session_id, updates.ended(event))
                 case _:
                     for update in opened.output.updates(event, most=board.here.chunk_bytes):
@@ -279,6 +313,8 @@ class Following:
             return
         del board.sent[event.id]
         wait = sent.wait
+        if board.echoes and wait.accepted:
+            return  # it has its answer
         if event.stop_reason in STOP_REASONS:
             facts = {"turn": event.id, "exitCode": event.exit_code}
             board.answer(wait.id, {"stopReason": event.stop_reason, "_meta": {"myagent": facts}})
@@ -295,7 +331,7 @@ class Following:
             wait.reached = max(wait.reached, seq)
             if wait.head is not None and wait.reached >= wait.head:
                 del board.sent[command_id]
-                self._opens(wait.id, wait.session_id, wait.cwd, {})
+                self._came(wait)
 
     def _missing(self, gap: Gap) -> None:
         if gap.session_id in self._board.open:

@@ -44,6 +44,20 @@ class Permits:
         self._answered.discard(key)
         self._told.discard(key)
 
+    def request(self, key: str) -> PermissionRequest | None:
+        """A permission request that is open, by its id."""
+        event = self._open.get(key)
+        return event if isinstance(event, PermissionRequest) else None
+
+    def open_requests(self, session_id: str) -> list[PermissionRequest]:
+        """Those of a session."""
+        found = [each for each in self._open.values() if each.session_id == session_id]
+        return [each for each in found if isinstance(each, PermissionRequest)]
+
+    def is_mine(self, key: str) -> bool:
+        """Whether this editor has answered it."""
+        return key in self._answered
+
     def ended(self, turn_id: str) -> None:
         """A turn is over, and with it what it asked."""
         for key in [key for key, event in self._open.items() if event.id == turn_id]:
@@ -109,6 +123,7 @@ class Permits:
         return (
             board.here.may_answer
             and event.session_id in board.open
+            and board.open[event.session_id].role != "observer"
             and not board.loads(event.session_id)
             and key not in self._answered
             and (not self._only_mine or board.is_own(event.id))

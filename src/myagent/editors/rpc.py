@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from myagent.core.codec import TWICE, read_json
+from myagent.core.refusals import BadJson
 from myagent.exceptions import MyagentError
 
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS = -32700, -32600, -32601, -32602
@@ -61,9 +63,10 @@ class Fault:
 def read(frame: bytes) -> Request | Notification | Response | Fault:
     """Read one message, whatever it is."""
     try:
-        message = msgspec.json.decode(frame)
-    except (ValueError, RecursionError):  # msgspec.DecodeError and UnicodeDecodeError are ValueErrors
-        return Fault(None, RpcError(PARSE_ERROR, "this is not JSON"))
+        message = read_json(frame)
+    except BadJson as bad:
+        code = INVALID_REQUEST if bad.why == TWICE else PARSE_ERROR  # the one is JSON, of which two may read two things
+        return Fault(None, RpcError(code, bad.why if bad.why == TWICE else "this is not JSON"))
     if isinstance(message, list):
         return Fault(None, RpcError(INVALID_REQUEST, "batches are no part of this protocol: send one message each"))
     if not isinstance(message, dict):
@@ -99,8 +102,9 @@ def result(number: RpcId, body: Any) -> bytes:
 
 
 def error(number: RpcId, why: RpcError) -> bytes:
-    data = {} if why.kind is None else {"data": {"code": why.kind}}
-    return _frame({"id": number, "error": {"code": why.code, "message": why.message, **data}})
+    """`details` are the words once more: there are editors that show those alone (Toad)."""
+    data = {"details": why.message} if why.kind is None else {"code": why.kind, "details": why.message}
+    return _frame({"id": number, "error": {"code": why.code, "message": why.message, "data": data}})
 
 
 def request(number: int, method: str, params: JSON) -> bytes:

@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 import msgspec
 
+from myagent.core.content import item_words, worded
 from myagent.core.messages import AgentStderr, AgentStdout, Prompt, TerminalState
 from myagent.editors.rpc import JSON
 from myagent.editors.schema import Kind, Status, Update
@@ -22,7 +23,7 @@ def update_of(raw: Any) -> JSON | None:
     if not isinstance(raw, dict) or raw.get("sessionUpdate") in HOSTS:
         return None
     try:
-        update: JSON = msgspec.to_builtins(msgspec.convert(_lenient(raw), Update))
+        update: JSON = msgspec.to_builtins(msgspec.convert(_lenient(worded(raw)), Update))
     except (ValueError, TypeError, RecursionError):  # msgspec.ValidationError is a ValueError
         return None
     return update
@@ -44,13 +45,19 @@ def _lenient(raw: JSON) -> JSON:
     return kept
 
 
+def message_id(turn: str) -> str:
+    """Of a turn's prompt."""
+    return f"{turn}/prompt"
+
+
 def prompted(event: Prompt, *, is_named: bool) -> JSON:
     """A prompt as the user's message; `is_named`: with the name of who sent it, for it was somebody else."""
-    text = f"{event.by}: {event.prompt}" if is_named else event.prompt
+    words = "\n".join((event.prompt, *map(item_words, event.content)))
+    text = f"{event.by}: {words}" if is_named else words
     return {
         "sessionUpdate": "user_message_chunk",
         "content": {"type": "text", "text": text},
-        "messageId": f"{event.id}/prompt",
+        "messageId": message_id(event.id),
         "_meta": {"myagent": {"by": event.by, "turn": event.id}},
     }
 

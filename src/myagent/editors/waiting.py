@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from myagent.core.messages import Command, PermissionMode, SessionId
-from myagent.editors.rpc import RpcId
+from myagent.editors.rpc import JSON, RpcId
 from myagent.editors.updates import Output
 
 
@@ -25,6 +26,15 @@ class Opening:
 
 
 @dataclass(slots=True)
+class Attach:
+    """What session/attach adds; `history` is what its answer lists, by the ids of prompts and requests."""
+
+    role: Literal["controller", "observer"]
+    policy: str
+    history: dict[str, JSON] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Coming:
     """session/load and session/resume: until the session is there; of a load, all that was said in it as well.
 
@@ -39,6 +49,22 @@ class Coming:
     begun: bool = False  # the server's cursor has moved: what comes now belongs to the answer
     head: int | None = None
     reached: int = 0
+    attach: Attach | None = None
+
+
+@dataclass(slots=True)
+class Joining:
+    """session/attach of an owner: the session is open, until it is known who else is here."""
+
+    coming: Coming
+
+    @property
+    def id(self) -> RpcId:
+        return self.coming.id
+
+    @property
+    def session_id(self) -> SessionId:
+        return self.coming.session_id
 
 
 @dataclass(slots=True)
@@ -94,7 +120,7 @@ class Deciding:
     """The editor's answer to a permission request, or its cancelling: nobody waits for it."""
 
 
-Wait = Opening | Coming | Prompting | Asking | Setting | Deleting | Deciding
+Wait = Opening | Coming | Joining | Prompting | Asking | Setting | Deleting | Deciding
 
 
 @dataclass(slots=True)
@@ -103,6 +129,7 @@ class Open:
 
     cwd: str
     mode: PermissionMode | None = None  # that the editor chose; else the session's own
+    role: Literal["controller", "observer"] | None = None  # of session/attach
     title: str = ""  # last told
     commands: object = None  # last told
     options: object = None  # last told

@@ -31,6 +31,7 @@ from myagent.core.messages import (
     TerminalState,
 )
 from myagent.export import facts
+from myagent.text.carried import carried
 from myagent.text.terminal import RESET, TerminalFilter, visible
 from myagent.text.wording import diff_lines, diffs_beyond_display, warning
 
@@ -116,7 +117,9 @@ def _told(event: Message) -> Iterator[str]:
     match event:
         case Prompt():
             yield f"{_BOLD}{_CYAN}{facts.prompt(event)}{RESET}"
-            yield from (f"{_CYAN}> {line}{RESET}" for line in visible(event.prompt).split("\n"))
+            yield from (
+                f"{_CYAN}> {line}{RESET}" for line in "\n".join((visible(event.prompt), *carried(event))).split("\n")
+            )
         case Activity():
             yield f"{_BOLD}{_CYAN}{facts.activity(event)}{RESET}"
         case PermissionRequest():

@@ -22,6 +22,7 @@ from myagent.core.messages import (
 )
 from myagent.export import facts
 from myagent.export.parts import Output, Part
+from myagent.text.carried import carried
 from myagent.text.terminal import visible
 from myagent.text.wording import diff_lines, diffs_beyond_display, warning
 
@@ -71,7 +72,7 @@ def _part(part: Part) -> Iterator[str]:
             yield _pre(part.text, "stderr" if part.error else "stdout")
         case Prompt():
             yield f"<h2>{escape(facts.prompt(part))}{facts.when(part)}</h2>\n"
-            yield _pre(visible(part.prompt), "prompt")
+            yield _pre("\n".join((visible(part.prompt), *carried(part))), "prompt")
         case Activity():
             yield f"<h2>{escape(facts.activity(part))}{facts.when(part)}</h2>\n"
         case PermissionRequest():

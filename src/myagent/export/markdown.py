@@ -20,6 +20,7 @@ from myagent.core.messages import (
 )
 from myagent.export import facts
 from myagent.export.parts import Output, Part
+from myagent.text.carried import carried
 from myagent.text.terminal import visible
 from myagent.text.wording import diff_lines, diffs_beyond_display, warning
 
@@ -41,7 +42,7 @@ def _part(part: Part) -> Iterator[str]:
             yield from _fenced(part.text, "stderr" if part.error else "text")
         case Prompt():
             yield f"## {_plain(facts.prompt(part))}{facts.when(part)}\n\n"
-            yield from _fenced(visible(part.prompt), "text")
+            yield from _fenced("\n".join((visible(part.prompt), *carried(part))), "text")
         case Activity():
             yield f"## {_plain(facts.activity(part))}{facts.when(part)}\n"
         case PermissionRequest():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -61,6 +61,7 @@ class Announcements:
         self._store = store
         self._requests = requests
         self._settings = settings
+        self.takes: Callable[[], tuple[str, ...]] = tuple  # what a prompt may carry; set before anybody joins
         self._timer: asyncio.TimerHandle | None = None  # while it runs, presence was told within the second
         self._told = 0
         self._closed = False
@@ -146,5 +147,6 @@ class Announcements:
             sessions=[self._store.metadata(each) for each in visible],
             limits=limits_of(self._settings.limits, peer.scope),
             may=MAY[peer.scope],
+            takes=self.takes(),
             reclaim_token=self._ownership.reclaim_token if owns else None,
         )

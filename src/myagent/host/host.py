@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, assert_never
@@ -33,6 +33,7 @@ from myagent.core.messages import (
     Handover,
     Hello,
     Keep,
+    ListFiles,
     ListRules,
     Look,
     OpenSession,
@@ -47,17 +48,20 @@ from myagent.core.messages import (
     Seen,
     SessionId,
     SetOption,
+    Upload,
     UserMessage,
     Who,
 )
 from myagent.core.ownership import MAY, Change, Ownership, Seat, told
-from myagent.core.refusals import BadMessage, NotAllowed, Refused, UnknownSession
+from myagent.core.refusals import BadMessage, Refused, UnknownSession
 from myagent.core.session import Session
 from myagent.delivery.fanout import Fanout
 from myagent.delivery.window import Window
 from myagent.eventlog import EventLog, LogFailed, LogGone
+from myagent.eventlog.blobs import Blobs
 from myagent.host.announcements import Announcements
 from myagent.host.attention import Attention
+from myagent.host.content import Content
 from myagent.host.covered_log import CoveredLog
 from myagent.host.epochs import EPOCHS, Epochs
 from myagent.host.gone_state import GoneState
@@ -65,6 +69,7 @@ from myagent.host.keeping import Keeping
 from myagent.host.looking import Looking
 from myagent.host.notifications import Notifications
 from myagent.host.options import Options
+from myagent.host.ordering import in_order
 from myagent.host.peer import Peer, clean_label, watches
 from myagent.host.permission_requests import PermissionRequests
 from myagent.host.prompts import Prompts
@@ -95,6 +100,7 @@ class Host:
         self.log = CoveredLog(log, self.redactor)
         self.notifications: Notifications | None = None  # whom to call when nobody looks; set before `start`
         self.rules: Book | None = None  # where rules are kept; as above
+        self.blobs: Blobs | None = None  # where pictures and files are kept; as above
         self.peers: dict[ConnectionId, Peer] = {}
         self.ownership: Ownership
         self.fanout: Fanout
@@ -130,12 +136,14 @@ class Host:
         self._gone = GoneState(self.fanout)
         self.store = SessionStore(self.log, self.fanout, sessions, settings.retain_events)
         self._remembering = Remembering(self.rules, self.store, self.redactor)
+        self.content = Content(self.blobs, self.agent, self.store, self.workspace, self.redactor, self.peers, settings)
         timeout = settings.permission_timeout
         self._requests = PermissionRequests(
             self.store, timeout, self._nobody_asked, self._remembering, self._approve_by
         )
         chunk_bytes = settings.limits.chunk_frame_bytes
         self._turns = Turns(self.agent, self.workspace, self.store, self._requests, chunk_bytes, self.redactor)
+        self._turns.content = self.content
         self._turns.credential_places = settings.credential_places
         self._turns.allow_bypass = settings.allow_bypass
         self._options = Options(self.agent, self.store, allow_bypass=settings.allow_bypass)
@@ -149,10 +157,13 @@ class Host:
         first = await self.log.reserve_epochs(EPOCHS)
         self.ownership = Ownership(epoch=first - 1, ceiling=first + EPOCHS - 1, grace=settings.owner_grace)
         self._epochs = Epochs(self.log, self.ownership, self.store)
-        self._prompts = Prompts(self.agent, self.workspace, self.store, self.redactor, settings, self._options)
+        self._prompts = Prompts(
+            self.agent, self.workspace, self.store, self.redactor, settings, self._options, self.content
+        )
         self._keeping = Keeping(self.store, self.redactor)
         self._looking = Looking(self.workspace, self.store, self.redactor)
         self._announcements = Announcements(self.peers, self.ownership, self.store, self._requests, settings)
+        self._announcements.takes = lambda: self.content.takes
         self._succession = Succession(
             self.peers, self.ownership, settings, self._epochs, self.store, self._turns, self._requests,
             self._announcements, self.notifications, self.record,
@@ -197,6 +208,7 @@ class Host:
         self._requests.close()
         self._attention.close()
         await self.store.close()
+        await self.content.close()
         await self.fanout.close()
         await self.log.close()
 
@@ -287,7 +299,7 @@ class Host:
                 if isinstance(message, UserMessage) and message.session_id is not None:
                     self._check_session(peer, message.session_id)
                 self._prompts.check(peer, message)
-                self._in_order(peer, message.id, partial(self._prompts.accept, peer, message, self._actor(peer)))
+                in_order(self.store, peer, message.id, partial(self._prompts.accept, peer, message, self._actor(peer)))
             case PermissionDecision():
                 self._requests.check_shown(peer, message)
                 self._slot.refuse_the_agent(peer)
@@ -296,7 +308,7 @@ class Host:
                     message = replace(message, decision=replace(message.decision, reason=self.redactor.text(reason)))
                 decision = (peer, message, self._actor(peer))
                 deny = partial(self._requests.deny_unstored, *decision)
-                self._in_order(peer, message.id, partial(self._requests.decide, *decision), unstored=deny)
+                in_order(self.store, peer, message.id, partial(self._requests.decide, *decision), unstored=deny)
             case Seen():
                 self._requests.check_shown(peer, message)
                 self._slot.refuse_the_agent(peer)
@@ -306,7 +318,7 @@ class Host:
                 self._slot.refuse_the_agent(peer)
                 answer, questions = (peer, message, self._actor(peer)), self._requests.questions
                 refuse = partial(questions.refuse_unstored, *answer)
-                self._in_order(peer, message.id, partial(questions.answer, *answer), unstored=refuse)
+                in_order(self.store, peer, message.id, partial(questions.answer, *answer), unstored=refuse)
             case Cancel():
                 self._check_session(peer, message.session_id)
                 actor = self._actor(peer)
@@ -315,15 +327,17 @@ class Host:
                     self._slot.refuse_the_agent(peer)
                 cancel = partial(self._turns.cancel_for, peer, message, actor, running_only=not owns)
                 halt = partial(self._turns.halt, message.session_id, message.turn_id, actor)
-                self._in_order(peer, message.id, cancel, unstored=halt)
+                in_order(self.store, peer, message.id, cancel, unstored=halt)
             case Keep():
                 self._check_session(peer, message.session_id)
                 self._slot.refuse_the_agent(peer)
                 work = partial(self._keeping.carry_out, peer, message, self._actor(peer))
-                self._in_order(peer, message.id, work, frees=self._keeping.frees(message))
+                in_order(self.store, peer, message.id, work, frees=self._keeping.frees(message))
+            case Upload() | ListFiles():
+                self.content.receive(peer, message)
             case SetOption():
                 self._check_session(peer, message.session_id)
-                self._in_order(peer, message.id, partial(self._options.set, peer, message, self._actor(peer)))
+                in_order(self.store, peer, message.id, partial(self._options.set, peer, message, self._actor(peer)))
             case _:
                 assert_never(message)
 
@@ -365,20 +379,6 @@ class Host:
         return self._attention.gone
 
     # --- commands -------------------------------------------------------------------------------------------------
-
-    def _in_order(
-        self,
-        peer: Peer,
-        message_id: str,
-        work: Callable[[], Coroutine[Any, Any, None]],
-        **how: Any,
-    ) -> None:
-        async def if_still_good() -> None:
-            if not peer.still_good():  # it waited while its credential was replaced or revoked
-                raise NotAllowed("the credential is no longer good")
-            await work()
-
-        self.store.command(if_still_good, refuse=partial(peer.refuse, message_id), **how)
 
     def _check_session(self, peer: Peer, session_id: SessionId) -> Session:
         session = self.sessions.get(session_id)

@@ -13,11 +13,12 @@ from msgspec.structs import replace
 from myagent.agents import Agent
 from myagent.core.audit import entry
 from myagent.core.codec import encode
-from myagent.core.messages import Ack, OpenSession, SessionId, SessionMetadata, UserMessage
+from myagent.core.messages import Ack, OpenSession, SessionId, SessionMetadata, TextItem, UserMessage
 from myagent.core.refusals import BadMessage, Conflict, NotAllowed, TooLarge, UnknownSession
 from myagent.core.session import Session, Step
 from myagent.core.turn import prompt_digest
 from myagent.eventlog import PromptKey
+from myagent.host.content import Content
 from myagent.host.options import Options
 from myagent.host.peer import Peer, name_of
 from myagent.host.session_store import METADATA, SessionStore, iso, now
@@ -30,7 +31,7 @@ class Prompts:
 
     def __init__(
         self, agent: Agent, workspace: Path, store: SessionStore, redactor: Redactor, settings: Settings,
-        options: Options,
+        options: Options, content: Content,
     ) -> None:  # fmt: skip
         self._agent = agent
         self._workspace = workspace
@@ -38,12 +39,14 @@ class Prompts:
         self._redactor = redactor
         self._settings = settings
         self._options = options
+        self._content = content
 
     def check(self, peer: Peer, message: UserMessage | OpenSession) -> None:
         """What needs nothing stored. That its session exists is the caller's. Raises `Refused`."""
-        if isinstance(message, UserMessage) and len(message.prompt.encode()) > self._settings.limits.prompt_bytes:
-            raise TooLarge("the prompt", self._settings.limits.prompt_bytes)
         if isinstance(message, UserMessage):
+            words = (message.prompt, *(item.text for item in message.content if isinstance(item, TextItem)))
+            if sum(len(each.encode()) for each in words) > self._settings.limits.prompt_bytes:
+                raise TooLarge("the prompt", self._settings.limits.prompt_bytes)
             if not message.prompt.strip():
                 raise BadMessage("the prompt is blank", message.id)
             if message.permission_mode == "bypassPermissions" and not self._settings.allow_bypass:
@@ -57,7 +60,7 @@ class Prompts:
         if isinstance(message, OpenSession):
             await self._open(peer, message, actor)
             return
-        digest = prompt_digest(message.prompt)
+        digest = prompt_digest(message.prompt, message.content)
         message = replace(message, prompt=self._redactor.text(message.prompt))
         if message.session_id is None:
             earlier = await self._store.log.find_opening(message.id, digest)
@@ -73,23 +76,25 @@ class Prompts:
         session = self._new_session() if message.session_id is None else self._session(message.session_id)
         mode = message.permission_mode or self._settings.permission_mode
         step = self._options.chosen_for(session, message, by=name_of(peer))
-        begun = step.session.accept(message, by=name_of(peer), mode=mode, now=self._store.stamp())
-        step = Step(begun.session, (*step.events, *begun.events), begun.begins)
-        ack = encode(Ack(id=message.id, session_id=session.session_id, duplicate=False))
-
-        def stored(_: object) -> None:
-            self._options.keep(step)
-            peer.send(ack)
-
         key = PromptKey(session.session_id, message.id, digest, opened=message.session_id is None)
         fields = {**actor, "session": session.session_id, "turn": message.id, "digest": digest.hex(), "mode": mode}
-        await self._store.commit(
-            step,
-            (METADATA, *step.events),
-            prompts=(key,),
-            on_stored=stored,
-            audit=(entry("prompt", now(), fields),),
-        )
+        ack = encode(Ack(id=message.id, session_id=session.session_id, duplicate=False))
+        async with self._content.carried(peer, session.session_id, message) as content:
+            message = replace(message, content=content)
+            begun = step.session.accept(message, by=name_of(peer), mode=mode, now=self._store.stamp())
+            step = Step(begun.session, (*step.events, *begun.events), begun.begins)
+
+            def stored(_: object) -> None:
+                self._options.keep(step)
+                peer.send(ack)
+
+            await self._store.commit(
+                step,
+                (METADATA, *step.events),
+                prompts=(key,),
+                on_stored=stored,
+                audit=(entry("prompt", now(), fields),),
+            )
 
     async def _open(self, peer: Peer, message: OpenSession, actor: Mapping[str, Any]) -> None:
         """Store a session in which nothing runs, once, whatever is sent again; the store's lock is held. It is kept

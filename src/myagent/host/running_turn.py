@@ -18,8 +18,10 @@ from myagent.core.questions import Asked, Given
 from myagent.core.refusals import Internal
 from myagent.eventlog import Draft, LogRefused, Stored, Unit
 from myagent.exceptions import MyagentError
+from myagent.host.content import Content
 from myagent.host.output_redaction import RedactedOutput
 from myagent.host.permission_requests import PermissionRequests
+from myagent.host.pictured import Pictured
 from myagent.host.session_store import SessionStore
 from myagent.redaction.redactor import Redactor
 
@@ -55,6 +57,7 @@ class RunningTurn:
     chunk_bytes: int  # of a frame
     redactor: Redactor
     on_unasked: Callable[[str, str], None] | None = None  # calls a human who is not looking
+    content: Content | None = None  # keeps the pictures that the agent sends
     end: asyncio.Future[TurnEnd] = field(init=False)  # how it ended; the agent can say nothing after that
     cancelling: bool = False
     _task: asyncio.Task[TurnEnd] | None = None
@@ -74,7 +77,7 @@ class RunningTurn:
     async def _run(self, work: Callable[[TurnIO], Awaitable[TurnEnd]]) -> TurnEnd:
         redacted = RedactedOutput(self, self.redactor)
         try:
-            return await work(redacted)
+            return await work(redacted if self.content is None else Pictured(redacted, self.content, self.session_id))
         finally:
             self._over = True
             await redacted.finish()

@@ -15,6 +15,7 @@ from myagent.core.refusals import Internal
 from myagent.core.session import Session, Step
 from myagent.core.turn import QueuedTurn
 from myagent.host.activities import Activities
+from myagent.host.content import Content
 from myagent.host.peer import Peer, name_of
 from myagent.host.permission_requests import PermissionRequests
 from myagent.host.running_turn import RunningTurn, sendable
@@ -46,6 +47,7 @@ class Turns:
         self.on_unasked: Callable[[str, str], None] | None = None  # set before the first turn
         self.credential_places: tuple[str, ...] = ()  # as above
         self.allow_bypass = False  # as above
+        self.content: Content | None = None  # as above
 
     def begin(self, session: Session, turn: QueuedTurn) -> None:
         """Run a turn whose `prompt` has just been shown; when the server stops, `close_open` ends it instead."""
@@ -62,13 +64,15 @@ class Turns:
             self.credential_places,
             session.choices,
             self.allow_bypass,
+            () if self.content is None else self.content.attached(session.session_id, turn.content),
         )
         self._run(session.session_id, turn.id, lambda io: self._agent.run(asked, io))
 
     def _run(self, session_id: SessionId, turn_id: str, work: Callable[[TurnIO], Awaitable[TurnEnd]]) -> None:
         running = RunningTurn(
-            session_id, turn_id, self._store, self._requests, self._chunk_bytes, self._redactor, self.on_unasked
-        )
+            session_id, turn_id, self._store, self._requests, self._chunk_bytes, self._redactor, self.on_unasked,
+            self.content,
+        )  # fmt: skip
         self._running[session_id] = running
         running.start(work)
         self._store.spawn(self._finish(running), f"finish {turn_id}")

@@ -190,11 +190,13 @@ class Engine:
         return bytes(answer.data)
 
     async def tell(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> None:
-        """Publish what nobody acknowledges. Raises `EngineAway`."""
+        """Publish what nobody acknowledges. Raises `EngineAway`, `EngineUnusable` where it is too large."""
         from nats.errors import Error
 
         if not self._client.is_connected:
             raise EngineAway
+        if len(data) > self.max_payload:
+            raise EngineUnusable(f"it takes {self.max_payload:,} bytes a message, and this one has {len(data):,}")
         try:
             await self._client.publish(subject, data, headers=headers)
         except (Error, OSError):

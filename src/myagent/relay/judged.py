@@ -122,6 +122,14 @@ class Judged(Authenticator):
         kept = self._kept.items()
         return [digest for digest, each in kept if each.credential and each.credential.credential_id in credential_ids]
 
+    def digest_of(self, credential_id: str, device_id: str | None) -> bytes | None:
+        """What was shown last of a credential that was good."""
+        for digest, kept in reversed(self._kept.items()):
+            found = kept.credential
+            if found is not None and (found.credential_id, found.device_id) == (credential_id, device_id):
+                return digest
+        return None
+
     def is_live(self, credential_id: str) -> bool:
         now = self._clock()
         kept = self._kept.values()

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from myagent.access.state_directory import StateDir
 from myagent.core.codec import encode
 from myagent.core.messages import (
+    PROTOCOL_VERSION,
     Ack,
+    Claim,
     ClientMessage,
     ConnectionId,
     Hello,
@@ -24,12 +28,14 @@ from myagent.core.messages import (
     Ping,
     Pong,
     Ready,
+    RequestControl,
     Resume,
-    Role,
+    RoleMessage,
     SessionId,
+    Welcome,
 )
-from myagent.core.ownership import Change, Ownership, Seat
-from myagent.core.refusals import NotAllowed, UnknownSession
+from myagent.core.ownership import Change, Seat
+from myagent.core.refusals import HostAway, NotAllowed, RateLimited, Refused, UnknownSession
 from myagent.core.session import Session
 from myagent.delivery.fanout import Fanout
 from myagent.delivery.window import Window
@@ -39,79 +45,26 @@ from myagent.host.peer import Peer, clean_label, watches
 from myagent.host.session_store import SessionStore, iso
 from myagent.redaction.redactor import Redactor
 from myagent.relay.copy import Copy
+from myagent.relay.forwarding import Forwarding
+from myagent.relay.mirrored import MirroredOwnership, MirroredRequests, waiting
 from myagent.relay.words import HostState, SessionState
 from myagent.settings import Settings
 
-ASKED_BACK = 10_000  # events of a session among which an open request is looked for, after a start
-NO_FORWARDING = "this is a relay, which shows and does not forward: to drive, connect to the host itself"
+SAID_BEFORE = 64  # messages that are kept for a connection until it has its seat
+WATCH_ONLY = "this relay was started with --watch-only: to drive, connect to the host itself or to another relay"
 
-_KINDS = (b'{"type":"permission_request"', b'{"type":"question"')
+_ROLE = b'{"type":"role"'
+_WELCOME = b'{"type":"welcome"'
 _log = logging.getLogger(__name__)
 
 
-class MirroredOwnership(Ownership):
-    """Who owns at the host; nobody does here."""
+@dataclass
+class _Arriving:
+    """Somebody who waits for a seat at the host. `in_place`: they watch already."""
 
-    def __init__(self) -> None:
-        super().__init__(epoch=0, ceiling=0, grace=0.0)
-        self.host_owner: Seat | None = None
-        self.host_followers = 0
-
-    @property
-    def owner(self) -> Seat | None:
-        return self.host_owner
-
-    @property
-    def followers(self) -> int:
-        """Those of the host, and ours; what other relays have is not known here."""
-        return self.host_followers + len(self.seats)
-
-    def role(self, connection_id: ConnectionId) -> Role:
-        return "follower"
-
-
-class MirroredRequests:
-    """The open permission requests and questions, which are answered elsewhere."""
-
-    def __init__(self, sessions: dict[SessionId, Session]) -> None:
-        self._sessions = sessions
-        self._asked: dict[str, Stored] = {}
-
-    def seen(self, stored: Stored) -> None:
-        if stored.body.startswith(_KINDS):
-            asked = msgspec.json.decode(stored.body, type=_Asked)
-            self._asked[asked.request_id or asked.question_id] = stored
-
-    @property
-    def known(self) -> set[str]:
-        return set(self._asked)
-
-    def forget_closed(self) -> None:
-        still = {each for session in self._sessions.values() for each in waiting(session)}
-        self._asked = {key: stored for key, stored in self._asked.items() if key in still}
-
-    def show(self, peer: Peer) -> None:
-        for session in self._sessions.values():
-            self.show_of(session, peer, {*waiting(session)})
-
-    def show_of(self, session: Session, peer: Peer, asked: set[str], *, upto: int | None = None) -> None:
-        """Those of one session, in the order of the log. `upto`: only what came up to that place of it."""
-        found = [(self._asked[each], each) for each in asked if each in self._asked]
-        for stored, request_id in sorted(found, key=lambda each: each[0].pos):
-            if watches(peer, session.session_id) and (upto is None or stored.pos <= upto):
-                peer.send(b'%b,"pending":true}' % stored.body[:-1])
-                if (so_far := session.allowed_so_far(request_id)) is not None:
-                    peer.send(encode(so_far))
-
-
-class _Asked(msgspec.Struct, frozen=True):
-    request_id: str = msgspec.field(name="permissionRequestId", default="")
-    question_id: str = msgspec.field(name="questionId", default="")
-
-
-def waiting(session: Session) -> list[str]:
-    """The ids of what an agent asks and nobody has answered."""
-    return [each.permission_request_id for each in session.open] + [each.question_id for each in session.questions.open]
+    after_seq: int | None = None
+    in_place: bool = False
+    said: list[ClientMessage] = field(default_factory=list)
 
 
 class Mirror:
@@ -133,6 +86,9 @@ class Mirror:
         self._announcements: Announcements
         self._waiting: dict[SessionId, SessionState] = {}  # until all events up to its head were seen
         self._saved = 0
+        self.forwarding: Forwarding | None = None  # None: it only shows
+        self._arriving: dict[ConnectionId, _Arriving] = {}
+        self._refused: set[ConnectionId] = set()  # whom the host has not seated
         self._joined: dict[ConnectionId, int] = {}  # the place in the log at which each connection came
 
     @property
@@ -168,10 +124,12 @@ class Mirror:
         )
         self.copy.load(opened.pos)
         for session in sessions.values():
-            await self._look_for_requests(session)
+            await self._requests.look_for(session, self.log, self.fanout.window.heads)
 
     async def close(self) -> None:
         """Let go of everything; the connections are the relay's to close, before."""
+        if self.forwarding is not None:
+            await self.forwarding.close()
         self._announcements.close()
         await self.store.close()
         await self.fanout.close()
@@ -189,18 +147,6 @@ class Mirror:
         if self.copy.number != self._saved and self.copy.failed is None:
             self.copy.save(self.fanout.window.pos)
             self._saved = self.copy.number
-
-    async def _look_for_requests(self, session: Session) -> None:
-        before, looked = self.fanout.window.heads.get(session.session_id, 0) + 1, 0
-        wanted = set(waiting(session))
-        while wanted and looked < ASKED_BACK:
-            rows = await self.log.read_back(session.session_id, before, limit=1000, max_bytes=8 << 20)
-            if not rows:
-                return
-            for row in rows:
-                self._requests.seen(row)
-            wanted -= self._requests.known
-            before, looked = rows[0].seq, looked + len(rows)
 
     # --- what comes from the host ---------------------------------------------------------------------------------
 
@@ -226,6 +172,8 @@ class Mirror:
                 self.store.tell_metadata(session.session_id)
                 opened = {*waiting(session)} - {*(waiting(known) if known else ())}
                 for peer in self.peers.values():  # who came after the event, and before it was known to be open
+                    if self.forwarding is not None and peer.connection_id in self.forwarding.seats:
+                        continue  # the host has shown it
                     self._requests.show_of(session, peer, opened, upto=self._joined[peer.connection_id])
         if ready:
             self._requests.forget_closed()
@@ -258,7 +206,8 @@ class Mirror:
         owner = told.owner
         ownership.host_owner = Seat(owner.connection_id, "owner", owner.label) if owner is not None else None
         if before != (told.owner_epoch, owner and owner.connection_id):
-            self._announcements.owner(Change(told.owner_epoch, ownership.host_owner, told.why))
+            winner = self.peers.get(owner.connection_id) if owner is not None else None  # who was told by the host
+            self._announcements.owner(Change(told.owner_epoch, ownership.host_owner, told.why), welcomed=winner)
         if ownership.host_followers != told.followers:
             ownership.host_followers = told.followers
             self._announcements.presence()
@@ -268,6 +217,8 @@ class Mirror:
         if online == (self.offline_since is None):
             return
         self.offline_since = None if online else iso(datetime.now(UTC))
+        if not online and self.forwarding is not None:
+            self.forwarding.lost()
         self.fanout.state(self._link(), kind="host")
 
     def _link(self) -> bytes:
@@ -276,12 +227,24 @@ class Mirror:
     # --- connections ----------------------------------------------------------------------------------------------
 
     def join(self, peer: Peer, *, as_follower: bool, after_seq: int | None, reclaim: str | None) -> None:
-        """Seat an authenticated connection, as a host does; it follows."""
+        """Take an authenticated connection: to a seat at the host, where its credential may more than watch and the
+        host is there, else to watch here."""
         self.peers[peer.connection_id] = peer
         self._joined[peer.connection_id] = self.fanout.window.pos
-        self.ownership.seats[peer.connection_id] = Seat(peer.connection_id, peer.scope, peer.label)
-        peer.scope = "follower"  # here, whatever its credential may do at the host
-        peer.send(encode(Ready(1)))
+        forwarding = self.forwarding if self.offline_since is None and peer.scope != "follower" else None
+        if forwarding is not None and forwarding.join(peer, as_follower=as_follower, reclaim=reclaim):
+            self._arriving[peer.connection_id] = _Arriving(after_seq)
+        else:
+            self._sit_here(peer, after_seq)
+
+    def _sit_here(self, peer: Peer, after_seq: int | None) -> None:
+        """Seat a connection as a host does; it follows."""
+        self.ownership.seats[peer.connection_id] = Seat(
+            peer.connection_id, peer.scope, peer.label, credential_id=peer.credential_id
+        )
+        if self.forwarding is None:
+            peer.scope = "follower"  # here, whatever its credential may do at the host
+        peer.send(encode(Ready(PROTOCOL_VERSION)))
         self._announcements.role(peer)
         peer.send(encode(self._announcements.welcome(peer)))
         peer.send(self._link())
@@ -295,30 +258,132 @@ class Mirror:
             return
         peer.cursor.drop()
         self._joined.pop(peer.connection_id, None)
+        self._refused.discard(peer.connection_id)
+        self._arriving.pop(peer.connection_id, None)
         self.ownership.seats.pop(peer.connection_id, None)
+        self.ownership.owning.discard(peer.connection_id)
+        if self.forwarding is not None:
+            self.forwarding.left(peer.connection_id, clean=clean)
         self._announcements.presence()
 
     def receive(self, peer: Peer, message: ClientMessage) -> None:
-        """Raises `Refused`: for everything that would change something."""
+        """Raises `Refused`. What is no matter of the copy goes to the host, from whoever has a seat there."""
+        arriving = self._arriving.get(peer.connection_id)
+        if arriving is not None:
+            if len(arriving.said) >= SAID_BEFORE:
+                raise RateLimited("messages")
+            arriving.said.append(message)
+            return
+        if isinstance(message, Hello) and "updates" in message.wants:
+            peer.cursor.look("updates")
+        if isinstance(message, Resume):
+            self._announcements.resume(peer, message, self._check_session(peer, message.session_id))
+        elif self.forwarding is not None and peer.connection_id in self.forwarding.seats:
+            self.forwarding.said(peer, message, shown=self._requests.was_shown(peer, message))
+        else:
+            self._received_here(peer, message)
+
+    def _received_here(self, peer: Peer, message: ClientMessage) -> None:
+        seat = self.ownership.seats[peer.connection_id]
         match message:
             case Ping():
                 peer.send(encode(Pong(id=message.id)))
             case Hello():
                 if message.label is not None:
-                    peer.label = self.ownership.seats[peer.connection_id].label = clean_label(message.label)
-                if "updates" in message.wants:
-                    peer.cursor.look("updates")
+                    peer.label = seat.label = clean_label(message.label)
+                seat.said_hello = True
                 peer.send(encode(Ack(id=message.id, duplicate=False)))
-            case Resume():
-                self._announcements.resume(peer, message, self._check_session(peer, message.session_id))
-            case _ if self.ownership.seats[peer.connection_id].scope == "follower":
-                self.ownership.admit(peer.connection_id, message)
-                raise NotAllowed(NO_FORWARDING)
+            case _ if self.forwarding is None:
+                if seat.scope == "follower":
+                    self.ownership.admit(peer.connection_id, message)
+                raise NotAllowed(WATCH_ONLY)
+            case _ if peer.scope != "follower":
+                raise HostAway
+            case Claim():
+                self.ownership.claim(peer.connection_id, "")
+            case RequestControl():
+                self.ownership.request_control(peer.connection_id, 0.0)
             case _:
-                raise NotAllowed(NO_FORWARDING)
+                self.ownership.admit(peer.connection_id, message)
 
     def _check_session(self, peer: Peer, session_id: SessionId) -> Session:
         session = self.sessions.get(session_id)
         if session is None or not watches(peer, session_id):
             raise UnknownSession
         return session
+
+    # --- those who have a seat at the host ------------------------------------------------------------------------
+
+    def seat_all(self) -> None:
+        """Ask for a seat for those who came while the host was away. They follow, until they say otherwise."""
+        if self.forwarding is None or self.offline_since is not None:
+            return
+        for connection_id, seat in list(self.ownership.seats.items()):
+            peer = self.peers[connection_id]
+            if peer.scope == "follower" or connection_id in self._refused or connection_id in self.forwarding.seats:
+                continue
+            if self.forwarding.join(peer, as_follower=True, reclaim=None, said_hello=seat.said_hello):
+                self._arriving[connection_id] = _Arriving(in_place=True)
+
+    def told(self, connection_id: ConnectionId, payload: bytes) -> None:
+        """The host's message to one of them."""
+        peer = self.peers.get(connection_id)
+        if peer is None:
+            return
+        if payload.startswith(_ROLE):
+            role = msgspec.json.decode(payload, type=RoleMessage).role
+            (self.ownership.owning.add if role == "owner" else self.ownership.owning.discard)(connection_id)
+        arriving = self._arriving.get(connection_id)
+        if arriving is None:
+            peer.send(payload)
+        elif payload.startswith(_WELCOME):
+            self._welcomed(peer, msgspec.json.decode(payload, type=Welcome), arriving)
+        elif not arriving.in_place:  # `ready` and `role`, which others had already
+            peer.send(payload)
+
+    def _welcomed(self, peer: Peer, welcome: Welcome, arriving: _Arriving) -> None:
+        """The host has seated somebody; of the sessions they are told what is here."""
+        del self._arriving[peer.connection_id]
+        if arriving.in_place:
+            del self.ownership.seats[peer.connection_id]
+        else:
+            peer.send(encode(replace(welcome, sessions=self._announcements.welcome(peer).sessions)))
+            peer.send(self._link())
+            peer.cursor.start(arriving.after_seq)
+        self._hear(peer, arriving)
+
+    def _hear(self, peer: Peer, arriving: _Arriving) -> None:
+        """Take what somebody said before it was known where they sit."""
+        for message in arriving.said:
+            try:
+                self.receive(peer, message)
+            except Refused as refusal:
+                peer.refuse(message.id, refusal)
+
+    def unseated(self, connection_id: ConnectionId) -> None:
+        """The host has no place for them: they watch here."""
+        self._refused.add(connection_id)
+        self._stay(connection_id)
+
+    def _stay(self, connection_id: ConnectionId) -> None:
+        arriving, peer = self._arriving.pop(connection_id, None), self.peers.get(connection_id)
+        if arriving is not None and peer is not None:
+            if not arriving.in_place:
+                self._sit_here(peer, arriving.after_seq)
+            self._hear(peer, arriving)
+
+    def broken(self, seats: list[ConnectionId]) -> None:
+        """The host does not know them any more: who waits for an answer watches here, the others come again."""
+        for connection_id in seats:
+            if connection_id in self._arriving:
+                self._stay(connection_id)
+            elif connection_id in self.peers:
+                self.peers[connection_id].close(1001, "the host cannot be reached: connect again")
+
+    def fenced(self, connection_id: ConnectionId) -> None:
+        if (peer := self.peers.get(connection_id)) is not None:
+            peer.fence()
+
+    def closed(self, connection_id: ConnectionId, code: int, reason: str) -> None:
+        if (peer := self.peers.get(connection_id)) is not None:
+            peer.close(code, reason)

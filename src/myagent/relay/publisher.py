@@ -13,14 +13,17 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from myagent.core.codec import encode
-from myagent.core.messages import OwnerInfo, SessionId
+from myagent.core.messages import OwnerChanged, OwnerInfo, SessionId
 from myagent.eventlog import LogRefused, Stored
 from myagent.host.host import Host
 from myagent.relay.doorkeeper import Doorkeeper
 from myagent.relay.ending import end
 from myagent.relay.engine import Engine, EngineAway, EngineUnusable, Fenced, Kept, check_installed
 from myagent.relay.lease import SECONDS, Lease
+from myagent.relay.seats import Seats
 from myagent.relay.subjects import TAKEN, check_name, events, moved, revoked, state
 from myagent.relay.words import HostState, SessionState
 
@@ -62,7 +65,9 @@ class Publisher:
         self._replicas = replicas
         self._lease_seconds = lease_seconds
         self._lease = Lease(engine, name, seconds=lease_seconds)
-        self._doorkeeper = Doorkeeper(access, engine, name)
+        self._doorkeeper = Doorkeeper(access, engine, name, lambda: self._lease.held)
+        counted = self._doorkeeper.was_counted
+        self.seats = Seats(host, access, engine, name, ours=lambda: self._lease.held, counted=counted)
         self._wake = asyncio.Event()
         self._behind_since: float | None = None  # of the event loop's clock
         self._last = 0  # number of the last message under our name
@@ -113,9 +118,15 @@ class Publisher:
                 async with asyncio.timeout(CLOSE_SECONDS):
                     if self.publishing:
                         await self._publish()
-                    await self._lease.let_go()
             except (EngineAway, Fenced, LogRefused, TimeoutError):
                 pass  # what is left is published after the next start
+        await self.seats.close()
+        if self._engine.connected:
+            try:
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self._lease.let_go()
+            except (EngineAway, TimeoutError):
+                pass  # it runs out
         await self._engine.close()
 
     def revoked(self) -> None:
@@ -167,11 +178,13 @@ class Publisher:
             except (EngineAway, EngineUnusable):
                 await asyncio.sleep(RETRY_SECONDS)
             except Fenced:  # the next look at the lease says whose it is
+                self.seats.lost()
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _take_over(self) -> None:
         """Make the name's place in the stream ours, and see where each session stands in it."""
         await self._doorkeeper.open()
+        await self.seats.open()
         before = await self._engine.last(events(self.name))
         mark = [(events(self.name, TAKEN), b"")]
         self._last = await self._engine.append(self.name, mark, last=0 if before is None else before.number)
@@ -258,13 +271,14 @@ class Publisher:
             changed = ["owner", *(f"session {session_id}" for session_id in host.sessions)]
         if "owner" in changed or "presence" in changed:
             owner = host.ownership.owner
+            told = window.latest.get("owner")
             await self._tell_state(
                 state(self.name, "host"),
                 encode(
                     HostState(
                         host.ownership.epoch,
                         OwnerInfo(owner.connection_id, owner.label) if owner else None,
-                        "joined" if owner else "left",
+                        "joined" if told is None else _why(told[1].plain),
                         host.ownership.followers,
                     )
                 ),
@@ -298,17 +312,24 @@ def _seq_of(kept: Kept | None) -> int:
     return int(matched[1]) if matched else 0
 
 
+def _why(frame: bytes) -> str:
+    """Why the slot moved, of the message that told it."""
+    return msgspec.json.decode(frame[frame.index(b"{") :], type=OwnerChanged).why
+
+
 def _nothing() -> None:
     """Nobody is to be woken."""
 
 
 def publish(server: Server, publisher: Publisher) -> None:
     """Publish what a server keeps, which was started, until it is closed; then also how its turns ended."""
+    publisher.seats.has_room = lambda credential: server.places.has_seat(credential, len(server.host.peers))
     publisher.start()
     server.on_ended = publisher.revoked
     server.on_stopped = publisher.close
     server.measures.gauges |= {
         "published": ("Whether the name is ours, and published.", lambda: float(publisher.publishing)),
+        "far_connections": ("Connections that relays vouch for.", lambda: publisher.seats.count),
         "publish_lag_events": ("Events that are stored and not published.", lambda: publisher.behind),
         "publish_lag_seconds": ("Since when there is one.", lambda: publisher.behind_seconds),
     }

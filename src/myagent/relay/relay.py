@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +19,7 @@ from myagent.relay.ending import end
 from myagent.relay.engine import Engine, EngineAway
 from myagent.relay.lease import FREE, SECONDS, Held
 from myagent.relay.shown import Shown
-from myagent.relay.subjects import NAMES, STATE, is_name, name_of
+from myagent.relay.subjects import NAMES, STATE, is_name, name_of, told
 from myagent.relay.words import HostState, SessionState, read
 from myagent.server.acceptor import Acceptor
 from myagent.server.addresses import ANYWHERE, bracketed
@@ -43,19 +44,23 @@ _log = logging.getLogger(__name__)
 class Relay:
     """Shows what hosts publish: `async with Relay(["nats://…"], Path("copies")) as relay: print(relay.url)`.
 
-    `directory` is where the copies are; it can be deleted while no relay runs. Raises `MyagentError` subclasses from
+    `directory` is where the copies are; it can be deleted while no relay runs. With `watch_only` nothing that is sent
+    goes to a host. Raises `MyagentError` subclasses from
     `start`: `EngineUnusable`, `CannotListen`, `ExposedPlain`, `FileUnusable`.
     """
 
     def __init__(
-        self, nats: list[str], directory: Path, settings: Settings | None = None, *, lease_seconds: float = SECONDS
-    ) -> None:
+        self, nats: list[str], directory: Path, settings: Settings | None = None, *,
+        watch_only: bool = False, lease_seconds: float = SECONDS,
+    ) -> None:  # fmt: skip
         self.settings = settings or Settings()
         self.acceptor = Acceptor(self.settings, lambda: self)
         self.shown: dict[str, Shown] = {}
         self.on_name: Callable[[str], None] = lambda name: None  # told of each that appears
         self._directory = directory
         self._engine = Engine(nats, name="myagent relay")
+        self._id = secrets.token_hex(16)
+        self._watch_only = watch_only
         self._lease_seconds = lease_seconds
         self._failures = Failures(self.settings.wrong_credentials)
         self._wake = asyncio.Event()
@@ -91,6 +96,7 @@ class Relay:
             await self._engine.connect()
             await self._engine.hear("myagent.*.moved", self._moved)
             await self._engine.hear("myagent.*.revoked", self._revoked)
+            await self._engine.hear(told("*", self._id), self._told)
             await self._engine.hear(f"$KV.{NAMES}.>", self._lease_seen)
             try:
                 await self._take_states()
@@ -208,6 +214,11 @@ class Relay:
         if shown is not None:
             self._spawn(shown.look_again(), "look again")
 
+    async def _told(self, message: Msg) -> None:
+        shown = self.shown.get(name_of(message.subject))
+        if shown is not None and shown.host.forwarding is not None:
+            shown.host.forwarding.heard(bytes(message.data))
+
     async def _lease_seen(self, message: Msg) -> None:
         self._lease_said(name_of(message.subject), bytes(message.data))
 
@@ -268,7 +279,10 @@ class Relay:
         shown = self.shown.get(name)
         if shown is not None or not is_name(name) or len(self.shown) >= NAMES_SHOWN:
             return shown
-        shown = Shown(name, self._directory / name, self._engine, self.acceptor, self.settings, self._make_admission)
+        shown = Shown(
+            name, self._directory / name, self._engine, self.acceptor, self.settings, self._make_admission,
+            forwards_as=None if self._watch_only else self._id,
+        )  # fmt: skip
         try:
             await shown.start()
         except MyagentError as error:
@@ -285,6 +299,7 @@ class Relay:
             if now >= shown.alive_until:
                 shown.host.host_is(online=False)
             shown.close_ended()
+            shown.host.seat_all()
             if self._looks % REJUDGE_LOOKS == 0 and shown.host.peers and not shown.host.offline_since:
                 self._spawn(shown.look_again(), "look again")
         self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)

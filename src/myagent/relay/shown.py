@@ -16,8 +16,10 @@ from myagent.access.tickets import Tickets
 from myagent.core.messages import SessionId
 from myagent.eventlog import LogRefused
 from myagent.eventlog.sqlite import SqliteLog
+from myagent.host.peer import Peer
 from myagent.relay.ending import end
 from myagent.relay.engine import Engine, EngineAway, Kept, NobodyThere
+from myagent.relay.forwarding import Forwarding
 from myagent.relay.judged import JudgedAccess, Unjudged
 from myagent.relay.mirror import Mirror
 from myagent.relay.subjects import EVENTS, STATE, TAKEN, access, events, state
@@ -44,17 +46,21 @@ _log = logging.getLogger(__name__)
 
 class Shown:
     """A `Listener` for the connections that name it. `make_admission`: by what requests are judged, but for who asks
-    and under which path."""
+    and under which path. `forwards_as`: what the relay is called in links to hosts; `None`: it only shows."""
 
     def __init__(
         self, name: str, directory: Path, engine: Engine, acceptor: Acceptor, settings: Settings,
-        make_admission: Callable[[Shown], Admission],
+        make_admission: Callable[[Shown], Admission], *, forwards_as: str | None,
     ) -> None:  # fmt: skip
         self.name = name
         self.settings = replace(settings, base_path=f"{settings.base_path}/{name}")
         self.host = Mirror(name, directory, lambda path: SqliteLog(path, synchronous="NORMAL"), self.settings)
         self.access = JudgedAccess(asyncio.get_running_loop().time)
         self.tickets = Tickets()
+        if forwards_as is not None:
+            self.host.forwarding = Forwarding(
+                name, engine, forwards_as, self.host, self._digest_of, heartbeat=settings.heartbeat
+            )
         self.alive_until = 0.0  # of the loop's clock: the host's lease was seen to hold
         self._engine = engine
         self._acceptor = acceptor
@@ -102,6 +108,9 @@ class Shown:
         self._answers = Answers(self.host, self.settings, access=self.access, tickets=self.tickets, measures=measures)
         self._admission = self._make_admission(self)
         self._following = asyncio.get_running_loop().create_task(self._follow(), name=f"follow {self.name}")
+
+    def _digest_of(self, peer: Peer) -> bytes | None:
+        return self.access.judged.digest_of(peer.credential_id, peer.device_id)
 
     def _lag_seconds(self) -> float:
         return max(0.0, asyncio.get_running_loop().time() - self._at_end - 2 * IDLE_SECONDS)

@@ -8,6 +8,8 @@
 | `myagent.<name>.moved` | the host | the stream's number of the last event: nothing is stored |
 | `myagent.<name>.revoked` | the host | credentials have ended: nothing is stored |
 | `myagent.<name>.access` | relays | whether a credential is good; the host answers |
+| `myagent.<name>.commands` | relays | what the connections send for which they vouch (`words.Carried`) |
+| `myagent.<name>.told.<relay>` | the host | what those are told (`words.Returned`): nothing is stored |
 | `$KV.MYAGENT_NAMES.<name>` | the host | the lease of the name, renewed |
 """
 
@@ -22,6 +24,9 @@ EVENTS = "MYAGENT_EVENTS"  # streams
 STATE = "MYAGENT_STATE"
 NAMES = "MYAGENT_NAMES"  # the bucket of leases
 NAME_CHARACTERS = 64
+# Where answers may go: to inboxes, and to what the engine puts in their place between accounts. Nobody may have us
+# publish somewhere else in our own name.
+INBOXES = ("_INBOX.", "_R_.")
 TAKEN = "0"  # in the place of a session, which is never called so
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*")
@@ -74,6 +79,14 @@ def revoked(name: str) -> str:
 
 def access(name: str) -> str:
     return f"myagent.{name}.access"
+
+
+def commands(name: str) -> str:
+    return f"myagent.{name}.commands"
+
+
+def told(name: str, relay: str) -> str:
+    return f"myagent.{name}.told.{relay}"
 
 
 def lease(name: str) -> str:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from myagent.core.messages import OwnerInfo, Scope, SessionId
+from myagent.core.messages import ConnectionId, OwnerInfo, Scope, SessionId
 from myagent.core.session import Session
 
 Use = Literal["look", "read", "join"]  # whether it is still good; a request over HTTP; a WebSocket
@@ -46,6 +46,101 @@ class Verdict(msgspec.Struct, frozen=True, rename="camel"):
     device_id: str | None = None
     seconds: float | None = None
     once: bool = False
+
+
+# --- what is said of the connections that a relay vouches for -------------------------------------------------------
+
+
+class Open(msgspec.Struct, frozen=True):
+    """A relay asks for a link to the host: a chain of numbered `Carried`, each way, until it breaks. What one of a
+    broken link says counts no more, whenever it comes. `link` and `relay` are random, and the latter is a subject."""
+
+    link: str
+    relay: str
+
+
+class Opened(msgspec.Struct, frozen=True):
+    ok: bool
+
+
+class Join(msgspec.Struct, frozen=True, rename="camel", tag="join"):
+    """Somebody has come. What they may do the host finds by the `digest` of the token that they showed, as in
+    `Question`; the rest is as in the request for a WebSocket."""
+
+    connection: ConnectionId
+    digest: str
+    label: str
+    session_id: SessionId | None
+    as_follower: bool
+    reclaim: str | None = None
+    said_hello: bool = False
+
+
+class Said(msgspec.Struct, frozen=True, tag="said"):
+    """A message of theirs. `shown`: the request that it answers, if it does, was shown to them by the relay."""
+
+    connection: ConnectionId
+    message: msgspec.Raw
+    shown: bool = False
+
+
+class Left(msgspec.Struct, frozen=True, tag="left"):
+    connection: ConnectionId
+    clean: bool
+
+
+class Beat(msgspec.Struct, frozen=True, tag="beat"):
+    """Those who have not left are there still: said by the relay all the time, and answered with the same."""
+
+
+class Told(msgspec.Struct, frozen=True, tag="told"):
+    """The host's message to one of them."""
+
+    connection: ConnectionId
+    message: msgspec.Raw
+
+
+class Fence(msgspec.Struct, frozen=True, tag="fence"):
+    """What they sent before they could know that they own no more is to be answered, then they are to be closed."""
+
+    connection: ConnectionId
+
+
+class Close(msgspec.Struct, frozen=True, tag="close"):
+    connection: ConnectionId
+    code: int
+    reason: str
+
+
+class Unseated(msgspec.Struct, frozen=True, tag="unseated"):
+    """They have no place at the host, and can watch at the relay."""
+
+    connection: ConnectionId
+
+
+class Broken(msgspec.Struct, frozen=True, tag="broken"):
+    """The link has ended, or was never there; said without a number."""
+
+
+ToHost = Join | Said | Left | Beat
+ToRelay = Told | Fence | Close | Unseated | Beat
+
+
+class Carried(msgspec.Struct, frozen=True):
+    """From a relay to the host. Numbers count from 1: one that is missing breaks the link."""
+
+    link: str
+    relay: str
+    number: int
+    what: ToHost | Broken
+
+
+class Returned(msgspec.Struct, frozen=True):
+    """From the host to a relay, likewise."""
+
+    link: str
+    number: int
+    what: ToRelay | Broken
 
 
 def read(data: bytes, kind: type[HostState] | type[SessionState]) -> HostState | SessionState | None:

@@ -23,15 +23,16 @@ from myagent.server.addresses import is_loopback
 from myagent.server.rate_limit import Failures, network
 from myagent.server.static import page_files
 
-Route = Literal["stream", "page", "healthz", "metrics", "sessions", "events", "ticket", "device", "acp"]
+Route = Literal["stream", "page", "healthz", "metrics", "sessions", "events", "blob", "ticket", "device", "acp"]
 
 SUBPROTOCOL = "myagent.v1"
 NONCE_HEADER = "X-Myagent-Device"
 NAME_HEADER = "X-Myagent-Device-Name"  # percent-encoded UTF-8
 
 _EVENTS = re.compile(r"/sessions/([A-Za-z0-9_]{1,64})/events")
+_BLOB = re.compile(r"/sessions/([A-Za-z0-9_]{1,64})/blobs/[0-9a-f]{64}")
 _NONCE = re.compile(r"[A-Za-z0-9_-]{22,128}")  # 128 bits at least
-READING_ROUTES: tuple[Route, ...] = ("sessions", "events")  # what an invite is used by without a WebSocket
+READING_ROUTES: tuple[Route, ...] = ("sessions", "events", "blob")  # what an invite is used by without a WebSocket
 _OPEN_ROUTES: tuple[Route, ...] = ("page", "healthz")
 _TICKET = "ticket."
 _LONG_TOKEN = re.compile(r"(?:.*\.)?[A-Za-z0-9_-]{43,}")  # a subprotocol that may be a secret in the wrong place
@@ -228,10 +229,10 @@ def _route(request: Request, base_path: str) -> tuple[Route, str, str | None, st
         if request.method != "GET":
             raise Rejected(405, ACP_WEBSOCKET)
         route = "acp"
-    elif matched := _EVENTS.fullmatch(path):
+    elif matched := _EVENTS.fullmatch(path) or _BLOB.fullmatch(path):
         if request.method != "GET":
             raise Rejected(405, "GET only")
-        return "events", path, unquote(matched.group(1)), query
+        return "events" if path.endswith("/events") else "blob", path, unquote(matched.group(1)), query
     else:
         raise Rejected(404, "not found")
     if request.method != "GET":

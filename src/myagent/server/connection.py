@@ -2,7 +2,7 @@
 
 `websockets` keeps the protocol (its sans-I/O `ServerProtocol`: handshake, framing, ping, close); what is delivered is
 finished frames, written to the socket directly while nothing waits there, else to the transport. Both write only whole
-frames, so control frames fall between them wherever they come; no extension is negotiated that would change one.
+frames, so control frames fall between them wherever they come.
 """
 
 from __future__ import annotations
@@ -238,6 +238,7 @@ class Connection(asyncio.BufferedProtocol):
             self.respond(self._protocol.reject(response.status_code, "not a valid WebSocket request\n"), key=key)
             return
         self._protocol.send_response(response)
+        self.cursor.deflate = bool(self._protocol.extensions)
         request.headers.clear()  # the protocol's parser keeps the request as long as the connection: 2 kB of headers
         self._cancel_timer()
         if self.scope != "owner":

@@ -15,7 +15,10 @@ from myagent.access.registry import Access
 from myagent.access.tickets import SECONDS as TICKET_SECONDS
 from myagent.access.tickets import Tickets, TicketsFull
 from myagent.core.codec import encode
+from myagent.core.content import FILE_TYPE
+from myagent.core.pictures import picture_of
 from myagent.eventlog import with_update
+from myagent.eventlog.blobs import Blobs
 from myagent.host.peer import clean_label
 from myagent.host.searching import HITS, NoSearch, Searching
 from myagent.server.admission import (
@@ -35,6 +38,7 @@ from myagent.settings import Settings
 PAGE_BYTES = 1 << 20  # of events in one answer
 PAGE_EVENTS = 10_000
 DATA_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"
+BLOB_POLICY = f"{DATA_POLICY}; sandbox"
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +55,7 @@ class Answers:
         tickets: Tickets,
         measures: MeasuredLog,
         search: Searching | None = None,
+        blobs: Blobs | None = None,
     ) -> None:
         self._host = host
         self._settings = settings
@@ -58,10 +63,11 @@ class Answers:
         self._tickets = tickets
         self._measures = measures
         self._search = search
+        self._blobs = blobs
 
     def costs(self, call: Call) -> bool:
         """Whether an answer takes time or memory to make; the others are small, or held in memory already."""
-        return call.route in ("events", "metrics") or "search" in call.parameters
+        return call.route in ("events", "blob", "metrics") or "search" in call.parameters
 
     async def answer(self, call: Call) -> Response:
         """The response, whatever happens."""
@@ -91,6 +97,8 @@ class Answers:
                 return _response(200, listed, "application/json")
             case "events":
                 return await self._events(call)
+            case "blob":
+                return await self._blob(call)
             case "ticket":
                 return self._ticket(call)
             case "device":
@@ -166,6 +174,22 @@ class Answers:
         sessions.sort(key=lambda each: told.index(each.session_id))
         body = encode({"sessions": sessions, "hits": found.hits, "complete": found.complete})
         return _response(200, self._host.redactor.encoded(body), "application/json")
+
+    async def _blob(self, call: Call) -> Response:
+        """A picture or file of a session. A browser that opens it shows a picture, runs nothing, and saves the rest."""
+        assert call.credential is not None
+        session_id = known_session(self._host.sessions, call.session_id, call.credential)
+        digest = call.path.rpartition("/")[2]
+        try:
+            data = None if self._blobs is None else await self._blobs.read(str(session_id), digest)
+        except OSError:
+            data = None
+        if data is None:
+            raise Rejected(404, "no such picture or file")
+        picture = picture_of(data)
+        shown = "inline" if picture is not None else f'attachment; filename="{digest[:16]}"'
+        content_type = FILE_TYPE if picture is None else picture.mime_type
+        return _response(200, data, content_type, policy=BLOB_POLICY, Content_Disposition=shown)
 
     async def _events(self, call: Call) -> Response:
         """A page of events, one a line: after a `seq` from there on, before one the last of those. With

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from myagent.core.codec import decode, encode
 from myagent.core.messages import Error
 from myagent.core.refusals import BadMessage, Internal, RateLimited, Refused, UnknownType
+from myagent.host.peer import Peer
 from myagent.server.workspace import Workspace
 
 if TYPE_CHECKING:
-    from myagent.server.connection import Connection
+    from myagent.server.editor import EditorSide
 
 _log = logging.getLogger(__name__)
 
 
-def receive(connection: Connection, host: Workspace, data: bytes, *, wait: float | None) -> None:
+class Speaker(Peer, Protocol):
+    """A connection of our own, or one at a relay."""
+
+    editor: EditorSide | None
+
+
+def receive(connection: Speaker, host: Workspace, data: bytes, *, wait: float | None) -> None:
     """`wait`: seconds, if it is one message too many; it is read all the same, since its answer bears its id."""
     if connection.editor is not None:
         connection.editor.received(data, wait=wait)

@@ -25,9 +25,11 @@ from myagent.agents.processes.ledger import Ledger
 from myagent.core.messages import May
 from myagent.core.ownership import scope_of
 from myagent.eventlog import EventLog
+from myagent.eventlog.blobs import Blobs
 from myagent.eventlog.sqlite import SqliteLog
 from myagent.eventlog.words import WordIndex
 from myagent.host.host import Host
+from myagent.host.peer import Peer
 from myagent.host.searching import Searching
 from myagent.server import process_origin
 from myagent.server.acceptor import Acceptor
@@ -75,6 +77,8 @@ class Server:
         searches = log is None and self.settings.retain_events is None  # words of what was dropped would stay
         self._search = Searching(self.host, WordIndex(self._state.path / "words.db") if searches else None)
         self.host.rules = self._access.rules
+        limits = self.settings.limits
+        self.host.blobs = Blobs(self._state.path / "blobs", session_bytes=limits.content_bytes)
         self._upgrades = Upgrades(self.host, self._access, self.places)
         self._answers = Answers(
             self.host,
@@ -83,6 +87,7 @@ class Server:
             tickets=self._tickets,
             measures=self._measures,
             search=self._search,
+            blobs=self.host.blobs,
         )
         self._expiry_timer: asyncio.TimerHandle | None = None
         self._expiry_looks = 0
@@ -304,13 +309,10 @@ class Server:
             self.host.record("inside", {"pid": pid, "tried": "control"})
         return not inside
 
-    def _connected(self, credential_id: str) -> list[Connection]:
-        seated = self.host.peers
-        return [
-            connection for connection in self.acceptor.connections if connection.is_seated
-            and connection.connection_id in seated
-            and credential_id in (connection.credential_id, connection.device_id)
-        ]  # fmt: skip
+    def _connected(self, credential_id: str) -> list[Peer]:
+        """Also those that are connected to a relay."""
+        here = self.host.peers.values()
+        return [peer for peer in here if credential_id in (peer.credential_id, peer.device_id)]
 
     def _end(self, credential_id: str, why: str) -> None:
         """Close all connections of a credential, or of a device. The slot that one held is free at once: nobody may
@@ -318,9 +320,9 @@ class Server:
         self._tickets.forget(credential_id)
         self.host.credential_ended(credential_id)
         self.on_ended()
-        for connection in self._connected(credential_id):
-            self.host.leave(connection, clean=True)
-            connection.close(4401, f"the credential was {why}" if why == "revoked" else f"the credential has {why}")
+        for peer in self._connected(credential_id):
+            self.host.leave(peer, clean=True)
+            peer.close(4401, f"the credential was {why}" if why == "revoked" else f"the credential has {why}")
 
     def _rotated(self, old: str, new: str) -> None:
         self.host.redactor.register(new)

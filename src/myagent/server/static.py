@@ -26,7 +26,7 @@ _POLICY = (
     "default-src 'none'",
     "script-src 'self'",
     "style-src 'sha256-{style}'",
-    "img-src 'self' data:",
+    "img-src 'self' data: blob:",
     "connect-src 'self'",
     "frame-ancestors 'none'",
     "base-uri 'none'",

@@ -28,6 +28,7 @@ from myagent.core.messages import (
 )
 from myagent.export import facts
 from myagent.export.parts import uncoloured
+from myagent.text.carried import carried
 from myagent.text.overwriting import shown
 from myagent.text.terminal import visible
 from myagent.text.times import absolute
@@ -139,7 +140,8 @@ def _told(item: Told, manner: Manner) -> Iterator[RenderableType]:
         case Prompt() as event:
             yield Text("")
             yield Text(f"▌ {facts.prompt(event)}", style="bold cyan")
-            yield Text("\n".join(f"▌ {line}" for line in visible(event.prompt).split("\n")), style="cyan")
+            said = "\n".join((visible(event.prompt), *carried(event)))
+            yield Text("\n".join(f"▌ {line}" for line in said.split("\n")), style="cyan")
         case Activity() as event:
             yield Text("")
             yield Text(f"▌ {facts.activity(event)}", style="bold cyan")

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from myagent.client.incoming import place
+from myagent.core.content import item_words
 from myagent.core.messages import (
     Activity,
     AgentStderr,
@@ -158,7 +159,7 @@ class Told:
     def plain(self) -> str:
         match self.event:
             case Prompt() as event:
-                return event.prompt
+                return "\n".join((event.prompt, *map(item_words, event.content)))
             case PermissionRequest() as event:
                 return f"{event.request.title or ''}\n{event.request.display}"
             case Question() as event:

@@ -8,6 +8,7 @@ import { Drafts } from "./state/drafts.js";
 import { Sending } from "./state/sending.js";
 import { keptByTheBrowser, TabStorage } from "./state/storage.js";
 import { Unread } from "./state/unread.js";
+import { listenForFiles, source, withContent } from "./views/carrying.js";
 import { Controls } from "./views/controls.js";
 import { byId, setText } from "./views/dom.js";
 import { drawEmpty } from "./views/empty.js";
@@ -71,6 +72,8 @@ class Page {
     this.wanted = sessionIn(location.href); // the session that the address asks for, until it is found
     this.fresh = false; // somebody chose to begin a new session
     this._frame = null;
+    source.blob = (path) => this.connection.blob(path);
+    listenForFiles(this.attachments, this.completion);
     this._listen();
     setInterval(() => this.draw(), 1000);
   }
@@ -228,7 +231,7 @@ class Page {
 
   send(prompt, mode) {
     const why = tooLong(prompt, this.workspace.limits);
-    if (why === null) this.sending.begin({ prompt, mode, sessionId: this.session });
+    if (why === null) withContent(this, prompt, (content) => this.sending.begin({ prompt, mode, sessionId: this.session, content }));
     else this.prompts.note(why);
     this._schedule();
   }
@@ -237,6 +240,7 @@ class Page {
   _sent(taken, sessionId) {
     this.answers.forget(taken.id);
     this.prompts.sent(taken.sessionId, taken.prompt);
+    this.attachments.part?.sent(taken.content);
     if (taken.sessionId === null && this.session === null) this.choose(sessionId, { carry: true });
     this._schedule();
   }
@@ -295,7 +299,7 @@ class Page {
     this.options.draw(session, owns);
     byId("keep").hidden = !owns || session === undefined;
     this.keeping.part?.draw(session, owns);
-    this.changed.part?.draw(session, this._mayLook);
+    this.changed.part?.draw(session);
     const nothing = connected && this.view.window.head === 0;
     drawEmpty({ empty: nothing, owns, workspace, cwd: escapeLine(session?.cwd ?? "") }, (text) => this.prompts.propose(text));
     panels.drawQueue(session, owns, (turnId) => this._cancel(turnId));
@@ -305,7 +309,8 @@ class Page {
     if (connected) this.notices.show(entries, { looking: !document.hidden, owns: answers });
     byId("prompt-form").hidden = !workspace.owns;
     byId("new-session").hidden = !owns;
-    byId("send").disabled = !owns || this.sending.underway;
+    byId("send").disabled = !owns || this.sending.underway || this.attachments.part?.busy;
+    byId("attach").hidden = !owns || workspace.takes.length === 0;
     panels.drawStop(connected && workspace.mayStop && session?.state === "running", workspace.owns);
     setText(byId("send"), session?.state === "running" ? "Queue" : "Send");
     byId("notify").hidden = this.notices.wanted !== "default";
@@ -354,11 +359,6 @@ class Page {
     this.ask({ type: "cancel", sessionId: this.session, ...(turnId ? { turnId } : {}) }, () => {}, (why) => this.prompts.note(why));
   }
 
-  /** Whether git is asked for this page about the directory. */
-  get _mayLook() {
-    return this.link.state === "live" && this.workspace.scope === "owner";
-  }
-
   // --- who does what ---
 
   _listen() {
@@ -370,7 +370,7 @@ class Page {
     });
     for (const id of ["rules", "people"]) byId(id).addEventListener("click", () => this[id].use((dialog) => dialog.show()));
     byId("keep").addEventListener("click", () => this.keeping.use((dialog) => dialog.show(this.workspace.sessions.get(this.session))));
-    byId("changes").addEventListener("click", () => this.changed.use((panel) => panel.toggle(this.workspace.sessions.get(this.session), this._mayLook)));
+    byId("changes").addEventListener("click", () => this.changed.use((panel) => panel.toggle(this.workspace.sessions.get(this.session))));
     byId("all-sessions").addEventListener("click", () => this._allSessions().catch(() => this._say("The sessions could not be fetched")));
     for (const id of ["stop", "stop-turn"]) byId(id).addEventListener("click", () => this._cancel(null));
     byId("notify").addEventListener("click", () => this.notices.ask().then(() => this.draw()));

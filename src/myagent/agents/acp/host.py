@@ -21,6 +21,7 @@ from typing import Any
 from myagent.agents import Agent, AgentInfo, Outside, Turn, TurnEnd, TurnIO, UnaskedCall
 from myagent.agents.acp.agent_turn import end_of
 from myagent.agents.acp.asking import permission
+from myagent.agents.acp.carried import prompt_blocks
 from myagent.agents.acp.choosing import Choices
 from myagent.agents.acp.elicitation import elicited
 from myagent.agents.acp.operator import NOTHING_SAID, Operator
@@ -131,6 +132,7 @@ class AcpAgent(Agent):
         self._process.info = AgentInfo(
             name=self._process.info.name,
             version=self._process.info.version,
+            takes=self._process.info.takes,
             note=self._rules.note(session, self._process.env()),
             state={key: session.state[key] for key in ("mode", "config") if key in session.state}
             | ({"options": options} if (options := self._choices.told(session)) else {})
@@ -145,11 +147,12 @@ class AcpAgent(Agent):
         except (AgentGone, RpcError, AgentUnavailable) as error:
             return self._failed(error, turn.agent_session_id)
         text, left_out = with_skills(turn, self._sessions.commands())
+        blocks = await prompt_blocks(text, turn.content)
         running = session.running = self._begin(session, turn.mode, io, text)
         prompt = asyncio.create_task(
             connection.request(
                 "session/prompt",
-                {"sessionId": session.agent_id, "prompt": [{"type": "text", "text": text}]},
+                {"sessionId": session.agent_id, "prompt": blocks},
             ),
             name=f"acp-prompt-{turn.turn_id}",
         )

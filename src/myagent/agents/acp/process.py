@@ -169,7 +169,11 @@ class Process:
                 return True
         self.methods = _offered(result.get("agentCapabilities"))
         name = str(said.get("title") or said.get("name") or self._rules.label)
-        self.info = AgentInfo(name=trimmed(name, 100), version=trimmed(str(said.get("version", "")), 100))
+        self.info = AgentInfo(
+            name=trimmed(name, 100),
+            version=trimmed(str(said.get("version", "")), 100),
+            takes=_taken(result.get("agentCapabilities")),
+        )
         self._rules.version = self.info.version
         methods = result.get("authMethods")
         methods = [row for row in methods if isinstance(row, dict)] if isinstance(methods, list) else []
@@ -196,6 +200,14 @@ class Process:
 
 def _assignment(name: str, value: str) -> str:
     return f"{name}={shlex.quote(value)}"
+
+
+def _taken(capabilities: Any) -> tuple[str, ...]:
+    """What it takes in a prompt beside text and links."""
+    of_prompts = capabilities.get("promptCapabilities") if isinstance(capabilities, dict) else None
+    rows = of_prompts if isinstance(of_prompts, dict) else {}
+    words = (("image", "image"), ("file", "embeddedContext"))
+    return tuple(ours for ours, theirs in words if rows.get(theirs) is True)
 
 
 def _offered(capabilities: Any) -> set[str]:

@@ -21,7 +21,7 @@ def content_text(block: Any) -> str:
         case {"type": "text", "text": str(text)}:
             return text
         case {"type": "image" | "audio" as kind, "data": str(data)}:
-            return _brackets(kind, block, len(data) * 3 // 4)
+            return _brackets(kind, block, _decoded_size(data))
         case {"type": "resource_link", "uri": str()}:
             name = block.get("title") or block.get("name") or "link"
             return _brackets(f"{name}:", block, block.get("size"))
@@ -31,7 +31,7 @@ def content_text(block: Any) -> str:
             return text
         case {"type": "resource", "resource": {"uri": str()} as resource}:
             data = resource.get("blob")
-            return _brackets("resource:", resource, len(data) * 3 // 4 if isinstance(data, str) else None)
+            return _brackets("resource:", resource, _decoded_size(data) if isinstance(data, str) else None)
         case {"type": str(kind)} if kind != "text":
             return f"[{kind}]"  # newer than this, or not as it should be
         case _:
@@ -43,6 +43,11 @@ def _brackets(what: str, block: JSON, size: Any = None) -> str:
     mime, uri, words = (block.get(key) for key in ("mimeType", "uri", "description"))
     facts = [str(uri) if uri else "", str(mime) if mime else "", f"{size} bytes" if isinstance(size, int) else ""]
     return f"[{what} {', '.join(filter(None, facts))}" + (f": {words}]" if words else "]")
+
+
+def _decoded_size(data: str) -> int:
+    """Bytes that a base64 text stands for."""
+    return len(data) * 3 // 4 - data[-2:].count("=")
 
 
 def plan_text(entries: Any) -> str:

@@ -37,6 +37,9 @@ def commands_state(commands: Any) -> list[JSON]:
         row = {"name": cut(str(item.get("name")), STATE_CHARS)}
         if isinstance(item.get("description"), str):
             row["description"] = cut(item["description"], STATE_CHARS)
+        match item:  # the protocol's, or claude's
+            case {"input": {"hint": str(hint)}} | {"argumentHint": str(hint)} if hint:
+                row["hint"] = cut(hint, STATE_CHARS)
         kept.append(row)
     return kept
 

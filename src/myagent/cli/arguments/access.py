@@ -161,7 +161,11 @@ def _add_invite(parser: argparse.ArgumentParser) -> None:
         help="what it allows, each all before it: watch, stop (the running turn), approve (answer requests), "
         "drive (own: prompt, and run what they like as you; default: watch)",
     )  # fmt: skip
-    add("--session", metavar="ID", help="show this session and no other (default: all)")
+    add(
+        "--session",
+        metavar="ID",
+        help="show this session and no other, by its id, a part of it, or @latest (default: all)",
+    )
     add("--expires", metavar="TIME", type=_duration, default=24 * 3600.0, help="90s, 30m, 2h, 7d (default 24h)")
     add(
         "--uses",
@@ -215,7 +219,7 @@ def _add_audit(parser: argparse.ArgumentParser) -> None:
         "action", nargs="?", choices=("show", "verify"), default="show",
         help="show it (the default), or prove that no record was changed, moved or dropped",
     )  # fmt: skip
-    add("--session", metavar="ID", help="show what concerns this session")
+    add("--session", metavar="ID", help="show what concerns this session: its id, a part of it, or @latest")
     add("--head", metavar="HASH", help="with verify: a head that you noted must be part of the chain")
     _add_common(parser, "one JSON object a line")
 

@@ -25,6 +25,7 @@ examples, of what an editor is told to start (docs/editors.md has it for each):
   myagent acp --serve --agent claude                       or a new one, if none runs
   myagent acp --remote work                                a server kept by `myagent remote login`
   myagent acp --url https://agent.example.org/#token=…     an invite: to watch
+  myagent acp --acp-v2                                     for an editor of the protocol's draft of version 2
 
 exit codes: 0 the editor has closed its side, 2 wrong usage, 3 cannot connect, not allowed, or lost for good,
 129, 130 and 143 ended by SIGHUP, SIGINT, SIGTERM
@@ -52,6 +53,11 @@ def _add_acp(parser: Parser) -> None:
         "--without-mcp",
         action="store_true",
         help="also for an editor that names MCP servers: they are not used, since the agent runs at the host",
+    )
+    add(
+        "--acp-v2",
+        action="store_true",
+        help="also speak version 2 of the protocol, a draft, with an editor that asks for it (experimental)",
     )
     add("--serve", action="store_true", help="if no server runs for the directory, start one; it ends with the editor")
     add("agent_command", metavar="-- COMMAND", nargs="*", help="with --serve: start this agent; it must speak ACP")

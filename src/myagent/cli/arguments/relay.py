@@ -8,8 +8,8 @@ from myagent.cli.arguments.parsing import DEFAULT_HOST, base_path, count, port
 
 RELAY = """\
 Show workspaces that are served elsewhere: everything that hosts publish to NATS (`serve --publish`), each under its
-name. The page, `attach` and `client` work as with the host itself, for watching; it is the host that says which
-credentials are good. What would change something is refused: to drive, connect to the host.
+name. The page, `attach` and `client` work as with the host itself; it is the host that says which
+credentials are good, and that decides whatever is sent.
 """
 
 RELAY_EPILOG = """\
@@ -31,6 +31,10 @@ def add_relay(parser: argparse.ArgumentParser) -> None:
     add("--host", default=DEFAULT_HOST, help=f"address to listen on (default {DEFAULT_HOST}: this machine only)")
     add("--port", type=port, default=DEFAULT_RELAY_PORT, help="port to listen on (default: %(default)s; 0: any)")
     add("--data", metavar="DIRECTORY", default=".myagent-relay", help="where the copies are (default: %(default)s)")
+    add(
+        "--watch-only", action="store_true",
+        help="forward nothing to hosts: whoever comes through this relay can watch, whatever their credential may do",
+    )  # fmt: skip
     add("--tls-cert", metavar="FILE", help="certificate chain, PEM: serve wss:// (with --tls-key)")
     add("--tls-key", metavar="FILE", help="private key, PEM")
     add("--insecure-plain", action="store_true", help="listen beyond this machine without TLS: tokens can be read")

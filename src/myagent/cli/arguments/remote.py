@@ -6,6 +6,7 @@ import argparse
 
 from myagent.cli.arguments.access import add_access_parsers, add_audit_parser
 from myagent.cli.arguments.agent import add_choice
+from myagent.cli.arguments.carrying import add_attachments
 from myagent.cli.arguments.keeping import add_keeping_parsers
 from myagent.cli.arguments.parsing import (
     DEFAULT_HOST,
@@ -367,6 +368,7 @@ def _add_client(parser: argparse.ArgumentParser) -> None:
         help="choose of what the agent offers for the session before the prompt, such as model=haiku, effort=low or "
         "mode=plan; may be repeated; it holds until another is chosen",
     )  # fmt: skip
+    add_attachments(add)
     add(
         "--take-over",
         action="store_true",

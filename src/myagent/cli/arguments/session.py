@@ -61,7 +61,7 @@ exit codes: 0 left, 2 wrong usage, 3 cannot connect, not allowed, or lost for go
 """
 
 EXPORT = """\
-Write a session to a file, with its permission requests and decisions. This takes no role.
+Write sessions to files, with its permission requests and decisions. This takes no role.
 
   jsonl       the events as the server sends them, one JSON object a line, without the agent's structured updates
   md          Markdown; all that the agent and people wrote is in code blocks
@@ -76,6 +76,7 @@ EXPORT_EPILOG = """\
 examples:
   myagent remote export remote_20260101120000_0a1b2c3d --format html -o session.html
   myagent remote export remote_20260101120000_0a1b2c3d --format jsonl | jq .type
+  myagent remote export --all --format md -o sessions/     each in a file of its own
   myagent remote export remote_20260101120000_0a1b2c3d --format asciicast -o session.cast && asciinema play session.cast
 
 exit codes: 0 done, 1 nobody read the output, 2 wrong usage, 3 cannot connect, not allowed or cannot write,
@@ -118,7 +119,7 @@ def add_session_parsers(commands: Any) -> None:
         commands, "remotes", "list the connections by name", "List the connections that are kept here by name.\n",
         REMOTES_EPILOG, "commands.remotes:run", _add_remotes,
     )  # fmt: skip
-    command(commands, "export", "write a session to a file", EXPORT, EXPORT_EPILOG, "commands.export:run", _add_export)
+    command(commands, "export", "write sessions to files", EXPORT, EXPORT_EPILOG, "commands.export:run", _add_export)
     command(
         commands,
         "replay",
@@ -169,9 +170,18 @@ def _add_attach(parser: argparse.ArgumentParser) -> None:
 def _add_export(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add_address(parser)
-    add("session", metavar="SESSION", type=session_name, help="its id, as `sessions` lists it, a part of it, @latest")
+    add(
+        "sessions", metavar="SESSION", type=session_name, nargs="*",
+        help="its id, as `sessions` lists it, a part of it, @latest; as many as you like",
+    )  # fmt: skip
+    add("--all", action="store_true", help="all sessions, also those in the archive")
     add("--format", required=True, choices=("jsonl", "md", "html", "asciicast"), help="see above")
-    add("-o", "--output", metavar="FILE", help="where to (default: standard output)")
+    add(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="where to (default: standard output); of several, a directory",
+    )
     _add_max_wait(parser)
 
 

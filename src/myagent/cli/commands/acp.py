@@ -21,6 +21,7 @@ from myagent.client.here import served_workspace, status
 from myagent.core.display import escape
 from myagent.core.messages import Metadata
 from myagent.editors.editor import Editor
+from myagent.editors.second import Second
 from myagent.exceptions import MyagentError
 
 
@@ -79,6 +80,7 @@ async def _run(arguments: argparse.Namespace, *, is_elsewhere: bool) -> None:
             directory=None if is_elsewhere else str(_shared(Path.cwd())),
             only_mine=arguments.only_mine,
             without_mcp=arguments.without_mcp,
+            acp_v2=arguments.acp_v2,
         )
         early = made(label="")  # answers what comes before the editor has introduced itself
         while True:
@@ -104,7 +106,7 @@ async def _run(arguments: argparse.Namespace, *, is_elsewhere: bool) -> None:
 async def _joined(
     arguments: argparse.Namespace,
     stack: AsyncExitStack,
-    side: Editor,
+    side: Editor | Second,
     incoming: Incoming,
     write: stdio.Write,
     name: str,
@@ -126,9 +128,12 @@ async def _joined(
         reconnect=True,
         insecure_plain=arguments.insecure_plain,
         on_state=editor.state_changed,
+        locate=await asyncio.to_thread(target.locating, arguments),
     )
     await stack.enter_async_context(client)
-    return Front(client, side, incoming, write, partial(_sessions, address, token))
+    if client.welcome is not None:
+        side.knows(client.welcome)
+    return Front(client, side, incoming, write, lambda: _sessions(*client.server))
 
 
 def _runs_here() -> bool:

@@ -7,6 +7,7 @@ import asyncio
 import importlib.util
 import os
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from myagent.cli import target
@@ -81,9 +82,10 @@ async def _run(arguments: argparse.Namespace) -> int:
         reconnect=True,
         insecure_plain=arguments.insecure_plain,
         on_state=state_changed,
+        locate=target.locating(arguments),
     )
     async with client:
-        fetch = pages(address, token)
+        fetch = pages(lambda: client.server)
         if arguments.session is not None and arguments.session not in client.sessions:
             await asyncio.to_thread(plain.check_session, address, token, arguments.session)
         app = Attach(client, fetch, session=arguments.session)
@@ -98,11 +100,11 @@ async def _run(arguments: argparse.Namespace) -> int:
     return code or 0
 
 
-def pages(address: Address, token: str) -> Pages:
-    """What fetches a page of events; `connect` has checked that the token may travel there."""
+def pages(server: Callable[[], tuple[Address, str]]) -> Pages:
+    """What fetches a page of events from where the server is now, with the token that may travel there."""
 
     def fetch(session: str, *, after: int | None = None, before: int | None = None, limit: int) -> list[Event]:
-        lines = page(address, token, session, after=after, before=before, limit=limit, updates=True)
+        lines = page(*server(), session, after=after, before=before, limit=limit, updates=True)
         return [message for message in map(read, lines) if isinstance(message, Event)]
 
     return fetch

@@ -13,6 +13,7 @@ from typing import Any
 from myagent.access.state_directory import StateDir
 from myagent.cli.administration import find_workspace
 from myagent.cli.directory import given_directory
+from myagent.cli.sessions_here import DATABASE, named_here
 from myagent.cli.terminal.output import data, put, say
 from myagent.core.audit import GENESIS, hash_of, verify
 from myagent.core.display import escape
@@ -33,11 +34,22 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.usage_error("--head takes a hash, as `audit verify` prints it: 64 digits of 0-9 and a-f")
     given_directory(arguments)
     try:
-        path = StateDir(find_workspace(arguments)).path / "sessions.db"
+        workspace = find_workspace(arguments)
+        path = StateDir(workspace).path / DATABASE
+        if arguments.session is not None:
+            arguments.session = named_here(workspace, arguments.session, also=_sessions(path))
         return _verify(path, arguments) if arguments.action == "verify" else _show(path, arguments)
     except MyagentError as error:
         say(str(error))
         return 3
+
+
+def _sessions(path: Path) -> set[str]:
+    """Those that are told of, also such as were deleted since."""
+    body = "CAST(body AS TEXT)"
+    query = f"SELECT DISTINCT json_extract({body}, '$.session') FROM audit WHERE json_valid({body})"  # noqa: S608 -- ours
+    with looking_at(path) as connection:
+        return {name for (name,) in connection.execute(query) if isinstance(name, str)}
 
 
 def _show(path: Path, arguments: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from myagent.cli import target
 from myagent.cli.terminal.driver import NOT_ALLOWED, Driver, Wanted
 from myagent.cli.terminal.output import Screen
 from myagent.cli.terminal.question import Keyboard
-from myagent.client import ClientError, Refused, connect
+from myagent.client import Attachment, ClientError, Refused, connect
 from myagent.client.naming import named
 from myagent.core.display import escape
 from myagent.exceptions import MyagentError
@@ -26,6 +26,8 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.usage_error("--permission-mode belongs to a --prompt")
     if arguments.option and arguments.prompt is None:
         arguments.usage_error("--option belongs to a --prompt")
+    if (arguments.image or arguments.file) and arguments.prompt is None:
+        arguments.usage_error("--image and --file belong to a --prompt")
     has_terminal = sys.stdin is not None and sys.stdin.isatty()
     if arguments.prompt == "-":
         try:
@@ -59,7 +61,9 @@ async def _run(arguments: argparse.Namespace, screen: Screen, has_terminal: bool
     if arguments.session is not None:
         address.check_plain(allowed=arguments.insecure_plain)
         arguments.session = await asyncio.to_thread(named, address, target.token(arguments, address), arguments.session)
+    images = [Attachment.read(path, "image") for path in arguments.image]
     wanted = Wanted(
+        attachments=(*images, *(Attachment.read(path, "file") for path in arguments.file)),
         prompt=arguments.prompt,
         session=arguments.session,
         mode=arguments.permission_mode,
@@ -78,6 +82,7 @@ async def _run(arguments: argparse.Namespace, screen: Screen, has_terminal: bool
         reconnect_for=float("inf") if wanted.prompt is None else GIVE_UP,
         insecure_plain=arguments.insecure_plain,
         on_state=driver.state_changed,
+        locate=target.locating(arguments),
     )
     work = driver.start(client)
     loop = asyncio.get_running_loop()

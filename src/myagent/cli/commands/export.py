@@ -1,4 +1,4 @@
-"""`myagent remote export`: writes a session to a file or to stdout."""
+"""`myagent remote export`: writes a session to a file or to stdout, or several to a directory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from myagent.cli.reading import read_session
+from myagent.cli.reading import read_sessions
 from myagent.cli.terminal.output import data, say
 from myagent.core.messages import Metadata
 from myagent.exceptions import MyagentError
@@ -27,8 +27,29 @@ class CannotWrite(MyagentError):
         return f"cannot write {self.path}: {self.reason}"
 
 
+SUFFIXES = {"jsonl": ".jsonl", "md": ".md", "html": ".html", "asciicast": ".cast"}  # of files in a directory
+
+
 def run(arguments: argparse.Namespace) -> int:
-    return read_session(arguments, _export)
+    if arguments.all == bool(arguments.sessions):
+        arguments.usage_error("say which sessions, or --all")
+    directory = None
+    if arguments.all or len(arguments.sessions) > 1:
+        if arguments.output in (None, "-"):
+            arguments.usage_error("several sessions are written to a directory: say which with -o")
+        directory = Path(arguments.output)
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            say(str(CannotWrite(arguments.output, (error.strerror or str(error)).lower())))
+            return 3
+
+    def work(arguments: argparse.Namespace, metadata: Metadata, lines: Iterable[bytes]) -> None:
+        if directory is not None:
+            arguments.output = str(directory / f"{metadata.session_id}{SUFFIXES[arguments.format]}")
+        _export(arguments, metadata, lines)
+
+    return read_sessions(arguments, lambda everything: everything() if arguments.all else arguments.sessions, work)
 
 
 def _export(arguments: argparse.Namespace, metadata: Metadata, lines: Iterable[bytes]) -> None:

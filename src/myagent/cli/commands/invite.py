@@ -9,7 +9,10 @@ from pathlib import Path
 from myagent.access.registry import CreateInvite
 from myagent.cli.administration import Answer, carry_out, find_workspace
 from myagent.cli.invitation import qr_code, reach_note, revoking
+from myagent.cli.sessions_here import named_here
+from myagent.cli.terminal.output import say
 from myagent.core.ownership import scope_of
+from myagent.exceptions import MyagentError
 from myagent.server.addresses import Page
 
 _DOES = {
@@ -21,10 +24,17 @@ _DOES = {
 
 
 def run(arguments: argparse.Namespace) -> int:
+    session = arguments.session
+    try:
+        if session is not None:
+            session = named_here(find_workspace(arguments), session)
+    except MyagentError as error:
+        say(str(error))
+        return 3
     request = CreateInvite(
         lifetime=arguments.expires,
         label=arguments.label,
-        session_id=arguments.session,
+        session_id=session,
         uses=arguments.uses,
         scope=scope_of(arguments.scope),
     )

@@ -42,7 +42,8 @@ def run(arguments: argparse.Namespace) -> int:
         insecure_plain=arguments.insecure_plain,
     )
     try:
-        asyncio.run(_relay(Relay(urls, Path(arguments.data), settings), _places(urls)))
+        relay = Relay(urls, Path(arguments.data), settings, watch_only=arguments.watch_only)
+        asyncio.run(_relay(relay, _places(urls)))
     except MyagentError as error:
         say(str(error))
         return 2 if isinstance(error, ExposedPlain) else 3

@@ -139,7 +139,7 @@ def _values(action: argparse.Action, before: Sequence[str]) -> list[Candidate]:
         from myagent.client import remotes
 
         return list(map(Candidate, remotes.names()))
-    if action.dest == "session":
+    if action.dest in ("session", "sessions"):
         with contextlib.suppress(MyagentError, SystemExit):
             return _sessions(before)
     return []

@@ -11,7 +11,7 @@ from typing import Any
 from myagent.cli.terminal.form import fill
 from myagent.cli.terminal.output import Screen
 from myagent.cli.terminal.question import DENY, Decision, Keyboard, ask
-from myagent.client import Client, ClientError, Message, State
+from myagent.client import Attachment, Client, ClientError, Message, State
 from myagent.core.display import escape
 from myagent.core.messages import (
     Ack,
@@ -39,6 +39,7 @@ from myagent.core.messages import (
     TerminalState,
 )
 from myagent.export import facts
+from myagent.text.carried import prompt_line
 from myagent.text.options import told
 from myagent.text.wording import ANSWERED, OUTCOMES, allowed_by, attention, name_line, one_line, request_name
 
@@ -59,6 +60,7 @@ class Wanted:
     mode: PermissionMode | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     take_over: bool = False
+    attachments: tuple[Attachment, ...] = ()
 
 
 @dataclass(slots=True)
@@ -109,6 +111,7 @@ class Driver:
                         session=self._wanted.session,
                         mode=self._wanted.mode,
                         options=self._wanted.options,
+                        attachments=self._wanted.attachments,
                     )
                 else:
                     watched = "all sessions" if self._wanted.session is None else f"session {self._wanted.session}"
@@ -215,7 +218,7 @@ class Driver:
             case AgentStdout() | AgentStderr():
                 self._screen.agent(event.id, event.chunk, error=isinstance(event, AgentStderr))
             case Prompt() if event.id != self._progress.turn:
-                self._screen.say(f"prompt by {name_line(event.by)}: {one_line(event.prompt)}")
+                self._screen.say(f"prompt by {name_line(event.by)}: {prompt_line(event)}")
             case Activity() as activity:
                 self._screen.say(facts.activity(activity))
             case PermissionRequest(request=RequestBody(rule_id=None)) if not self._may_ask(client):

@@ -364,7 +364,8 @@ async def run(arguments: argparse.Namespace) -> int:
     token = target.token(arguments, address)
 
     def fetch(session: str, before: int, limit: int) -> str:
-        events = map(read, page(address, token, session, before=before, limit=limit))
+        where, shown = client.server
+        events = map(read, page(where, shown, session, before=before, limit=limit))
         return uncoloured(overwritten("".join(text for _, text in steps(events))))
 
     if arguments.session is not None:
@@ -375,6 +376,7 @@ async def run(arguments: argparse.Namespace) -> int:
     client = connect(
         address, token=token, role=arguments.role, label=target.label(arguments), reconnect=True,
         insecure_plain=arguments.insecure_plain, on_state=sitting.state_changed,
+        locate=target.locating(arguments),
     )  # fmt: skip
     work = sitting.start(client)
     loop = asyncio.get_running_loop()

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from myagent.core.messages.content import Content, Digest
 from myagent.core.messages.shared import ClientId, PermissionMode, QuestionOutcome, SessionId
 from myagent.core.rule import Remember
 
@@ -27,6 +28,7 @@ class UserMessage(Command, frozen=True, kw_only=True, tag="user_message"):
     options: Annotated[dict[OptionName, OptionValue], Meta(max_length=16)] | None = (
         None  # chosen for the session before
     )
+    content: Content = ()  # beside the prompt
 
 
 class DecisionBody(Struct, frozen=True, rename="camel"):
@@ -161,6 +163,25 @@ class Delete(Keep, frozen=True, kw_only=True, tag="delete"):
 
 KeepMessage = Rename | Archive | Delete
 
+
+# What a prompt carries beside its text: these two, `content`, and `Files`.
+
+
+class Upload(Command, frozen=True, kw_only=True, tag="upload"):
+    """A piece of something that a prompt is to carry; `data` is base64 on the wire."""
+
+    digest: Digest  # of the whole
+    size: Annotated[int, Meta(ge=1, lt=2**53)]  # bytes of the whole
+    offset: Annotated[int, Meta(ge=0, lt=2**53)] = 0
+    data: bytes
+
+
+class ListFiles(Command, frozen=True, kw_only=True, tag="list_files"):
+    """Which files of the workspace have this in their path."""
+
+    query: Annotated[str, Meta(max_length=1024)] = ""
+
+
 LookMessage = ListChanges | ReadChange
 
 ClientMessage = (
@@ -183,4 +204,6 @@ ClientMessage = (
     | Seen
     | KeepMessage
     | SetOption
+    | Upload
+    | ListFiles
 )

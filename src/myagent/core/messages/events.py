@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from myagent.core.messages.content import Item
 from myagent.core.messages.shared import Outcome, QuestionOutcome, SessionId
 from myagent.core.rule import Missed, Offer
 
@@ -22,6 +23,7 @@ class Event(Struct, frozen=True, rename="camel", tag_field="type", kw_only=True,
 class Prompt(Event, frozen=True, kw_only=True, tag="prompt"):
     prompt: str
     by: str
+    content: tuple[Item, ...] = ()
 
 
 class Activity(Event, frozen=True, kw_only=True, tag="activity"):

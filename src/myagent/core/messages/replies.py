@@ -97,6 +97,8 @@ class Limits(Struct, frozen=True, rename="camel", kw_only=True):
     follower_messages_per_second: int
     errors: int
     queue: int
+    item_bytes: int = 0  # of a picture or file that a prompt carries
+    content_bytes: int = 0  # of all that a session has
 
 
 class Welcome(Reply, frozen=True, kw_only=True, tag="welcome"):
@@ -110,6 +112,7 @@ class Welcome(Reply, frozen=True, kw_only=True, tag="welcome"):
     limits: Limits
     reclaim_token: str | None = None
     may: May | None = None
+    takes: tuple[str, ...] = ()  # what the agent takes beside text: image, file
 
 
 class ConnectionInfo(Struct, frozen=True, rename="camel"):
@@ -162,6 +165,12 @@ class RequestSeen(Reply, frozen=True, kw_only=True, tag="request_seen"):
 class Rules(Reply, frozen=True, kw_only=True, tag="rules"):
     id: str
     rules: list[Rule]
+
+
+class Files(Reply, frozen=True, kw_only=True, tag="files"):
+    id: str
+    paths: list[str]
+    complete: bool  # there are no more that would fit
 
 
 class ChangedFile(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -228,6 +237,7 @@ ServerMessage = (
     | HostLink
     | Replayed
     | Rules
+    | Files
     | Changes
     | FileChange
     | RequestSeen

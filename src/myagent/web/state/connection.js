@@ -110,8 +110,20 @@ export class Connection {
     this._asFollower = role === "follower";
   }
 
-  /** Get something from the server over HTTP: its headers and text. What stalls is given up. */
+  /** Get something from the server over HTTP: its headers and text. */
   async fetch(path, more = {}) {
+    const { headers, parts } = await this._read(path, more);
+    return { headers, text: new TextDecoder().decode(await new Blob(parts).arrayBuffer()) };
+  }
+
+  /** Get a picture or a file, of the type that the server says. */
+  async blob(path) {
+    const { headers, parts } = await this._read(path, {});
+    return new Blob(parts, { type: headers.get("Content-Type") ?? "" });
+  }
+
+  /** What stalls is given up. */
+  async _read(path, more) {
     const stopped = new AbortController();
     let timer = null;
     const wait = () => {
@@ -125,13 +137,12 @@ export class Connection {
       const response = await fetch(new URL(path, this._base), asked);
       if (!response.ok) throw new Refused(response.status);
       const reader = response.body.getReader();
-      const decoder = new TextDecoder();
-      let text = "";
+      const parts = [];
       for (let part = await reader.read(); !part.done; part = await reader.read()) {
         wait();
-        text += decoder.decode(part.value, { stream: true });
+        parts.push(part.value);
       }
-      return { headers: response.headers, text: text + decoder.decode() };
+      return { headers: response.headers, parts };
     } finally {
       clearTimeout(timer);
     }

@@ -15,10 +15,10 @@ export class Sending {
   }
 
   /** Send a prompt; the same one again, after it was not known whether it arrived, has the id that it had. */
-  begin({ prompt, mode, sessionId }) {
+  begin({ prompt, mode, sessionId, content = [] }) {
     const unsure = this.unsure;
-    const again = unsure?.prompt === prompt && unsure.sessionId === sessionId && unsure.mode === mode;
-    this.waiting = again ? unsure : { id: randomId(), prompt, mode, sessionId };
+    const again = unsure?.prompt === prompt && unsure.sessionId === sessionId && unsure.mode === mode && `${JSON.stringify(unsure.content)}` === JSON.stringify(content);
+    this.waiting = again ? unsure : { id: randomId(), prompt, mode, sessionId, content };
     this.again();
   }
 
@@ -26,9 +26,10 @@ export class Sending {
   again() {
     const sending = this.waiting;
     if (sending === null) return;
-    const { id, prompt, mode, sessionId } = sending;
+    const { id, prompt, mode, sessionId, content } = sending;
     const message = { type: "user_message", id, prompt };
     if (sessionId !== null) message.sessionId = sessionId;
+    if (content.length > 0) message.content = content;
     if (mode !== "") message.permissionMode = mode;
     this._note("sending");
     this._ask(message, (ack) => this._taken(id, ack.sessionId), (why) => {

@@ -23,6 +23,7 @@ export class Workspace {
     this.waiting = new Map(); // permissionRequestId → {event, since}: open requests, oldest first
     this.questions = new Map(); // questionId → event: open questions of the agent, oldest first
     this.limits = {};
+    this.takes = []; // what the agent takes in a prompt beside text: image, file
     this._attention = new Map(); // open request → who could answer and who has seen it
     this._seen = new Map(); // session → the last seq that counted for `waiting` on this connection
   }
@@ -91,6 +92,7 @@ export class Workspace {
         this.owner = message.owner;
         this.followers = message.followers;
         this.limits = message.limits;
+        this.takes = message.takes ?? [];
         for (const session of message.sessions) this._know(session);
         return [];
       case "owner_changed":

@@ -9,6 +9,7 @@ export const pairForm = new Later(() => import("./pairform.js"), ({ askToPair })
 export function partsOf(page) {
   const ask = (...asked) => page.ask(...asked);
   const answer = (message, failed) => ask(message, () => {}, failed);
+  const commands = () => page.workspace.sessions.get(page.session)?.agentState?.commands ?? []; // the agent's own
   return {
     search: new Later(() => import("./search.js"), ({ Search }) => new Search(page.view)),
     rules: new Later(() => import("./rules.js"), ({ RulesDialog }) => new RulesDialog(ask)),
@@ -16,7 +17,11 @@ export function partsOf(page) {
       new QuestionDialog(page.workspace.questions, answer, () => page.now())),
     people: new Later(() => import("./people.js"), ({ PeopleDialog }) =>
       new PeopleDialog(page.workspace, ask, (why) => page.prompts.note(why))),
-    changed: new Later(() => import("./changed.js"), ({ ChangedPanel }) => new ChangedPanel(page.view, ask, () => page.draw())),
+    changed: new Later(() => import("./changed.js"), ({ ChangedPanel }) => new ChangedPanel(page.view, ask, () => page.draw(), page.workspace)),
+    attachments: new Later(() => import("./attachments.js"), ({ Attachments }) =>
+      new Attachments(page.workspace, ask, (text) => page.prompts.note(text))),
+    completion: new Later(() => import("./completion.js"), ({ Completion }) => new Completion(commands, (query, done) =>
+      ask({ type: "list_files", query }, ({ paths }) => done(paths), () => {}))),
     keeping: new Later(() => import("./keeping.js"), ({ KeepingDialog }) => new KeepingDialog(ask)),
   };
 }

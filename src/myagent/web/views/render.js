@@ -1,6 +1,7 @@
 // Draws one item of the timeline, as text nodes, and draws on when it changes.
 
 import { DrawnQuestion, resolutionText } from "./asked.js";
+import { drawCarried } from "./carrying.js";
 import { copy, el, flowing, setText } from "./dom.js";
 import { addressOf } from "../state/address.js";
 import { escapeLine, visible } from "../parsing/escape.js";
@@ -82,13 +83,21 @@ class DrawnPrompt {
     const link = el("a", { class: "anchor", href: address, title: "Link to this turn", "aria-label": "Link to this turn", text: "#", onclick: linked });
     const at = el("time", { class: "faint", text: clock(item.at), ...moment(item.at) });
     const head = el("div", { class: "item-head" }, el("span", { class: "by", text: item.by }), at, link, el("span", { class: "spring" }), this._end);
-    this.node = el("div", { class: "item prompt" }, head, el("pre", { class: "text", text: visible(item.text) }));
+    this.node = el("div", { class: "item prompt" }, head, el("pre", { class: "text", text: visible(item.text) }), drawCarried(item.content ?? [], item.sessionId));
   }
 
   update({ end, at }) {
     setText(this._end, end === null ? "running" : [endText(end), lasted(at, end.at)].filter(Boolean).join(" · "));
     this._end.className = `turn-state ${end === null ? "running" : end.exitCode === 0 ? "done" : "failed"}`;
   }
+}
+
+class DrawnPicture { // that the agent sent
+  constructor({ content, sessionId }) {
+    this.node = el("div", { class: "item" }, drawCarried(content, sessionId));
+  }
+
+  update() {}
 }
 
 class DrawnActivity extends DrawnPrompt { // a turn that nobody prompted
@@ -177,6 +186,7 @@ const DRAWN = {
   plan: DrawnPlan,
   question: DrawnQuestion,
   asked: DrawnAsked,
+  picture: DrawnPicture,
   resolution: DrawnResolution,
   end: DrawnEnd,
   gap: DrawnGap,

@@ -34,7 +34,7 @@ export class Timeline {
   apply(event) {
     switch (event.type) {
       case "prompt":
-        return [this._add(event, { kind: "prompt", text: event.prompt, by: escapeLine(event.by), end: null })];
+        return [this._add(event, { kind: "prompt", text: event.prompt, content: list(event.content), by: escapeLine(event.by), end: null })];
       case "activity":
         return [this._add(event, { kind: "activity", end: null })];
       case "agent_stdout":
@@ -81,6 +81,7 @@ export class Timeline {
       case "plan":
         return [this._plan(event, update)];
       case "agent_message_chunk":
+        if (isPicture(update.content)) return [this._add(event, { kind: "picture", content: [update.content] })];
         return this._text(event, "message", update.messageId);
       case "agent_thought_chunk":
         return this._text(event, "thought");
@@ -150,7 +151,7 @@ export class Timeline {
 
   /** A tool call begins; one that only looks joins those before it. */
   _newTool(event, id, kind) {
-    const fields = { call: {}, title: "", status: "", output: "", exit: "", raw: this._raw, turn: event.id };
+    const fields = { call: {}, title: "", status: "", output: "", exit: "", raw: this._raw, turn: event.id, sessionId: event.sessionId };
     const looks = LOOKS.includes(kind);
     const tool = looks ? fields : this._add(event, { kind: "tool", key: `tool ${id}`, ...fields });
     this._tools.set(id, tool);
@@ -253,6 +254,7 @@ export function toolDetails(call, live = "") {
   return {
     input: call.rawInput === undefined ? "" : pretty(call.rawInput),
     texts: texts.filter(Boolean),
+    pictures: content.filter(({ type, content: block }) => type === "content" && isPicture(block)).map(({ content: block }) => block),
     output: live || (raw === undefined || exitCode(call) !== "" ? "" : pretty(raw)),
     diffs: content.filter(({ type, newText }) => type === "diff" && typeof newText === "string").map((each) => ({
       path: escapeLine(text(each.path)),
@@ -261,6 +263,11 @@ export function toolDetails(call, live = "") {
     })),
     paths: list(call.locations).map(({ path }) => escapeLine(text(path))).filter(Boolean),
   };
+}
+
+/** Whether a block is a picture that the server keeps, or says why it does not. */
+function isPicture(block) {
+  return block?.type === "image" && block.data === undefined;
 }
 
 /** The exit code of a tool call that tells of nothing else, in words. */

@@ -1,6 +1,7 @@
 // Draws a tool call as one card: what it is, who allowed it, what came of it; reads and searches in a row share one.
 
 import { drawDisplay, resolutionText } from "./asked.js";
+import { drawCarried } from "./carrying.js";
 import { copyButton, el, setText } from "./dom.js";
 import { escapeLine, visible } from "../parsing/escape.js";
 import { Later } from "./later.js";
@@ -58,6 +59,7 @@ export class DrawnTool {
     if (details.input !== "" && details.diffs.length === 0 && question === undefined) parts.push(field("input", details.input, visible(details.input)));
     const results = details.texts.length > 0 ? details.texts : [details.output].filter(Boolean);
     for (const text of results) parts.push(field("result", text, printed(text, this._item.raw)));
+    if (details.pictures.length > 0) parts.push(drawCarried(details.pictures, this._item.sessionId));
     if (parts.length === 0) parts.push(el("p", { class: "faint", text: "The agent told nothing more of it." }));
     this._body.replaceChildren(...parts);
   }
