@@ -17,7 +17,19 @@ from benchmarks.measure import CLIENT_CPU, SERVER_CPU, Effort, Result, Scratch, 
 from benchmarks.plots import draw
 from benchmarks.tools import Missing, Tools
 
-NAMES = ("fanout", "path", "latency", "connections", "replay", "growth", "stalled", "compression", "startup", "page")
+NAMES = (
+    "fanout",
+    "path",
+    "latency",
+    "connections",
+    "replay",
+    "growth",
+    "stalled",
+    "compression",
+    "startup",
+    "editors",
+    "page",
+)
 RESULTS = Path(__file__).parent / "results"
 
 

@@ -60,6 +60,7 @@ ROUTES = {
     "ticket": "`/ticket`",
     "device": "`/device`",
     "acp": "`/acp` as an upgrade",
+    "answer": "`/answer`, `POST`",
 }
 SENT_BY_THE_LIBRARY = {1000, 1002, 1007, 1009}  # `websockets` closes with these by itself
 
@@ -200,8 +201,6 @@ NOT_SETTINGS = {
     "--plan-mode",
     "--auth-method",
     "--notify",
-    "--notify-after",
-    "--notify-details",
     "--publish",
     "--name",
     "--name-wait",

@@ -55,6 +55,8 @@ class Settings:
     takeover: Takeover = "own"  # from whom the slot may be taken over: the same credential, or any
     approve_by: str = "1"  # how many people must allow a request: `2`, or of some kinds alone `2:execute,delete`
     owner_away: str = "wait"  # while nobody who may answer is connected: or `deny:SECONDS`, or `notify`
+    notify_after: float = 60.0  # a device is called when what waits was not answered for so long
+    notify_details: bool = False  # say in a call what is asked
     permission_timeout: float = 600.0  # an unanswered request is then denied
     activity_quiet: float = 10.0  # an agent that works unprompted and says nothing for so long has stopped
     allowed_origins: tuple[str, ...] = ()  # of web pages, beside the server's own

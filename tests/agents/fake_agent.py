@@ -329,6 +329,13 @@ class Agent:
         answer = self.ask("elicitation/create", {"sessionId": session, **json.loads(rest)})
         self.say(session, json.dumps(answer.get("result", answer.get("error"))))
 
+    def do_survey(self, session: str, rest: str) -> None:
+        """Ask as qwen-code does, of which `rest` is the tool call's `_meta` and the options, and say the answer."""
+        meta, options = json.loads(rest)
+        call: JSON = {"toolCallId": "s", "title": "Ask user", "kind": "think", "status": "pending", "_meta": meta}
+        params = {"sessionId": session, "toolCall": call, "options": options}
+        self.say(session, json.dumps(self.ask("session/request_permission", params).get("result")))
+
     def do_question(self, session: str, rest: str) -> None:
         """Ask which, and say what was chosen."""
         form = {"type": "object", "properties": {"which": {"enum": ["red", "blue"]}}, "required": ["which"]}

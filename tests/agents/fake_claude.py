@@ -40,6 +40,7 @@ class Claude:
         self.answers: dict[str, Queue[JSON]] = {}
         self.interrupted = threading.Event()
         self.lock = threading.Lock()
+        self.carried: list[JSON] = []  # of the last prompt, beside its text
 
     def serve(self) -> None:
         if self.options.resume and not (self.history and self.history.exists()):
@@ -47,6 +48,9 @@ class Claude:
             self.result(is_error=True, subtype="error_during_execution", errors=["No conversation found"])
             sys.exit(1)
         for line in sys.stdin.buffer:
+            if self.options.heard:
+                with Path(self.options.heard).open("ab") as heard:
+                    heard.write(line)
             message = json.loads(line)
             match message:
                 case {"type": "control_request", "request_id": number, "request": {"subtype": "initialize"}}:
@@ -62,7 +66,8 @@ class Claude:
                     self.send(**message)  # --replay-user-messages
                     if (queue := self.answers.pop(number, None)) is not None:
                         queue.put(rest.get("response") or rest)
-                case {"type": "user", "message": {"content": [{"text": text}]}}:
+                case {"type": "user", "message": {"content": [{"text": text}, *carried]}}:
+                    self.carried = carried
                     if self.options.at == "prompt=overtaken" and next(self.prompts):
                         self.told("something else has ended", is_error=True, result="this is of another turn")
                     self.send(**message)  # --replay-user-messages
@@ -143,7 +148,7 @@ class Claude:
         self.send(type="control_request", request_id=number, request=request)
         return queue.get()
 
-    def done(self, ident: str, said: str, **fields: Any) -> None:
+    def done(self, ident: str, said: Any, **fields: Any) -> None:
         block = {"type": "tool_result", "tool_use_id": ident, "content": said, **fields}
         self.send(type="user", message={"role": "user", "content": [block]}, parent_tool_use_id=None)
 
@@ -157,6 +162,11 @@ class Claude:
 
     def do_think(self, rest: str) -> None:
         self.say(rest, kind="thinking")
+
+    def do_screenshot(self, rest: str) -> None:
+        """Bring back the picture that came with the prompt, as the result of a tool."""
+        ident, _ = self.use("Bash", {"command": "screenshot"})
+        self.done(ident, self.carried[:1])
 
     def do_read(self, rest: str) -> None:
         self.say(Path(rest).read_text())
@@ -245,6 +255,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--store")
     parser.add_argument("--at", default="")
+    parser.add_argument("--heard", default="", help="a file for all that is said to it")
     parser.add_argument("--resume")
     parser.add_argument("--model", default="big-1")
     Claude(parser.parse_known_args()[0]).serve()

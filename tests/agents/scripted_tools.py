@@ -11,6 +11,7 @@ from urllib.parse import unquote
 JSON = dict[str, Any]
 CONTENT = "hello from the scripted model\n"
 WRITERS = ("write", "write_file", "Write", "create")
+ASKERS = ("AskUserQuestion", "ask_user_question")
 SHELLS = ("bash", "Bash", "run_shell_command")
 CODEX_SHELLS = {"exec_command": "cmd", "shell_command": "command"}  # by the argument that is the command line
 WRITES, RUNS = "write", "run"  # what codex's shell is used for
@@ -33,7 +34,8 @@ def asked_for(prompt: str, tools: Mapping[str, JSON]) -> tuple[str, JSON] | None
     if "QUESTION" in prompt:
         options = [{"label": label, "description": f"the {label} one"} for label in ("Red", "Blue")]
         question = {"question": "Which colour?", "header": "Colour", "options": options, "multiSelect": False}
-        return ("AskUserQuestion", {"questions": [question]}) if "AskUserQuestion" in tools else None
+        asks = next((name for name in ASKERS if name in tools), None)
+        return None if asks is None else (asks, {"questions": [question]})
     writer = writer_among(tools)
     path = next(iter(re.findall(r"FILE=(\S+)", prompt)), "")
     return None if writer is None else (writer, filled(tools[writer], path))

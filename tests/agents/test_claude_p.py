@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import sys
 from collections.abc import Awaitable, Callable
@@ -13,14 +14,16 @@ import psutil
 import pytest
 from tests.agents.contract import CHECKS, Attending, Check, Subject, check_updates, populate
 from tests.agents.recorder import ALLOW, DENY, Recorder
+from tests.core.test_pictures import png
 
-from myagent.agents import Answer, Turn, TurnEnd
+from myagent.agents import Answer, Attached, Turn, TurnEnd
 from myagent.agents.acp.directory import NOT_KNOWN
 from myagent.agents.acp.presets import CLAUDE_P, preset
 from myagent.agents.claude.agent import ClaudePrintAgent
 from myagent.agents.claude.stream import Stream, tool_call
 from myagent.agents.claude.talk import ClaudeTalk
 from myagent.agents.rendering.blocks import diffs_of
+from myagent.core.content import sent_pictures
 from myagent.exceptions import AgentUnavailable
 
 FAKE = Path(__file__).parent / "fake_claude.py"
@@ -357,8 +360,8 @@ async def test_taking_any_result_for_its_own_would_be_found(tmp_path: Path, monk
     """Negative control."""
     prompt = ClaudeTalk.prompt
 
-    async def any_will_do(self: ClaudeTalk, text: str) -> None:
-        await prompt(self, text)
+    async def any_will_do(self: ClaudeTalk, *what: Any) -> None:
+        await prompt(self, *what)
         self._unread = None
 
     monkeypatch.setattr(ClaudeTalk, "prompt", any_will_do)
@@ -380,3 +383,27 @@ async def test_one_that_dies_between_turns_is_not_prompted_again(tmp_path: Path)
         assert (end.stop_reason, said.out, said.err) == ("end_turn", "hello ", "")
     finally:
         await host.close()
+
+
+async def test_pictures_go_with_a_prompt_and_come_with_a_result(tmp_path: Path) -> None:
+    """As the model's own API has them; what a tool brings is named, and its bytes are the host's to keep."""
+    (tmp_path / "p").write_bytes(png(4, 3))
+    host = agent(tmp_path, f"--heard={tmp_path / 'heard'}")
+    await host.start()
+    try:
+        assert host.info.takes == ("image",)
+        content = (
+            Attached("image", mime_type="image/png", path=tmp_path / "p"),
+            Attached("text", text="between"),
+            Attached("link", name="a.py", path=tmp_path / "a.py"),
+        )
+        said = Recorder()
+        await host.run(Turn("one", "turn", "screenshot", "default", tmp_path, content=content), said)
+    finally:
+        await host.close()
+    source = {"type": "base64", "media_type": "image/png", "data": base64.b64encode(png(4, 3)).decode()}
+    heard = [json.loads(line) for line in (tmp_path / "heard").read_text().splitlines()]
+    (prompt,) = (each["message"]["content"] for each in heard if each["type"] == "user")
+    assert prompt[1:] == [{"type": "image", "source": source}, {"type": "text", "text": "between"}]
+    assert f"[image image/png, {len(png(4, 3))} bytes]" in said.err
+    assert [*sent_pictures(said.updates)] == [png(4, 3)]

@@ -1,4 +1,4 @@
-"""Claude's AskUserQuestion, through `claude -p` and through its ACP adapter: a human answers, and the model is told."""
+"""Claude's AskUserQuestion, through `claude -p` and its ACP adapter, and qwen's: a human answers, the model is told."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.agents.model_server import model_server
-from tests.agents.real import CLAUDE, CLAUDE_P, Real
+from tests.agents.real import AGENTS, CLAUDE, CLAUDE_P, QWEN, Real
 from tests.agents.recorder import Recorder
 from tests.agents.test_real_agents import Workplace
 
@@ -16,10 +16,12 @@ from myagent.agents import Given
 
 
 @pytest.mark.parametrize("given", ["accept", "decline", "cancel"])
-@pytest.mark.parametrize("real", [CLAUDE_P, CLAUDE], ids=lambda real: real.name)
-async def test_a_question_of_claudes_is_asked_and_its_answer_told(real: Real, given: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("real", [CLAUDE_P, CLAUDE, QWEN], ids=lambda real: real.name)
+async def test_a_question_is_asked_and_its_answer_told(real: Real, given: Any, tmp_path: Path) -> None:
     if not real.path.exists():
         pytest.skip(f"{real.name} is not installed")
+    if real is QWEN and qwens_version() < (0, 24):
+        pytest.skip("qwen-code marks its questions from 0.24 on")
     workspace, home = tmp_path / "workspace", tmp_path / "home"
     workspace.mkdir()
     home.mkdir()
@@ -39,7 +41,18 @@ async def test_a_question_of_claudes_is_asked_and_its_answer_told(real: Real, gi
         async with place.hosted() as agent:
             end = await agent.run(place.turn("STUB a QUESTION please"), said)
     assert len(said.questions) == 1
-    blocks = [block for body in asked for message in body.get("messages", []) for block in message["content"]]
-    results = [json.dumps(block) for block in blocks if isinstance(block, dict) and block.get("type") == "tool_result"]
+    messages = [message for body in asked for message in body.get("messages", [])]
+    blocks = [block for message in messages for block in message["content"] if isinstance(block, dict)]
+    results = [json.dumps(block) for block in blocks if block.get("type") == "tool_result"]
+    results += [json.dumps(message) for message in messages if message["role"] == "tool"]  # of OpenAI's kind
+    if real is QWEN and given == "cancel":  # which ends its turn
+        assert (end.stop_reason, results) == ("end_turn", [])
+        return
     assert results
     assert any("Blue" in result for result in results) is (given == "accept"), (end, said.err, results)
+
+
+def qwens_version() -> tuple[int, ...]:
+    """The first two numbers of the version that is installed."""
+    package = json.loads((AGENTS / "node_modules/@qwen-code/qwen-code/package.json").read_text())
+    return tuple(int(part) for part in package["version"].split(".")[:2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import sys
@@ -60,3 +61,37 @@ def test_what_cannot_be_sent_is_said_and_no_prompt_runs(serve: Any, myagent: Any
     assert "belong to a --prompt" in told("--image", "p.png")
     (serving.directory / "big.png").write_bytes(PICTURE * 6)
     assert "the server takes 8388608" in told("--prompt", "p", "--image", "big.png")
+
+
+def test_exports_keep_them(serve: Any, myagent: Any) -> None:
+    """In an HTML file, as pictures and nothing else; beside JSON lines, by their digests."""
+    serving = serve(*AGENT, *TAKES)
+    small, said = png(4, 3), png(5, 6)
+    (serving.directory / "p.png").write_bytes(small)
+    (serving.directory / "x.html").write_text("<script>alert(1)</script>")
+    first = myagent(
+        "remote", "client", "--url", serving.url, "--prompt", f"picture {base64.b64encode(said).decode()}",
+        "--image", "p.png", "--file", "x.html", cwd=serving.directory,
+    )  # fmt: skip
+    session = first.stderr.partition("session: ")[2].split()[0]
+
+    def export(form: str) -> str:
+        path = serving.directory / f"out.{form}"
+        done = myagent("remote", "export", session, "--format", form, "--url", serving.url, "-o", str(path))
+        assert done.returncode == 0, done.stderr
+        return path.read_text()
+
+    page = export("html")
+    for data in (small, said):
+        assert f'src="data:image/png;base64,{base64.b64encode(data).decode()}"' in page
+    assert "<script" not in page and "[file: x.html, text/plain, 25 bytes]" in page
+    assert "img-src data:; base-uri 'none'" in page
+    lines = [json.loads(line) for line in export("jsonl").splitlines()]
+    kept = {path.name: path.read_bytes() for path in (serving.directory / "out.jsonl.blobs").iterdir()}
+    named = [item["digest"] for item in lines[0]["content"]]
+    assert [kept[digest] for digest in named] == [small, b"<script>alert(1)</script>"]
+    assert kept[hashlib.sha256(said).hexdigest()] == said and len(kept) == 3
+    assert {path.stat().st_mode & 0o777 for path in (serving.directory / "out.jsonl.blobs").iterdir()} == {0o600}
+    assert "[image: p.png, image/png, 4×3," in export("md")
+    piped = myagent("remote", "export", session, "--format", "jsonl", "--url", serving.url)
+    assert "3 pictures and files of the session are not in it" in piped.stderr

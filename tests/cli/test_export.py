@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def test_a_file_is_put_in_place_whole_or_not_at_all(
     from myagent.cli import reading
     from myagent.client.errors import CannotConnect
 
-    def breaks_off(*_: object) -> Any:
+    def breaks_off(*_: object, **__: object) -> Any:
         yield b'{"type":"prompt","id":"t","sessionId":"s","seq":1,"prompt":"p","by":"b"}'
         raise CannotConnect("ws://127.0.0.1:1", "it is gone")
 
@@ -165,3 +166,25 @@ def test_of_several_of_which_one_is_none_nothing_is_written(shared: Any, myagent
     assert done.returncode == 3
     assert "there is no session none" in done.stderr
     assert list(place.iterdir()) == []
+
+
+def test_a_server_that_calls_a_session_by_a_path_writes_nowhere(
+    shared: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from myagent.__main__ import main
+    from myagent.cli import reading
+    from myagent.client import naming
+
+    serving, session = shared
+    hostile = "../remote_20260101120000_0a1b2c3d"
+    true_session = reading.session
+    monkeypatch.chdir(serving.directory)
+    for module in (reading, naming):
+        monkeypatch.setattr(module, "list_sessions", lambda *_: [{"sessionId": hostile}])
+    monkeypatch.setattr(
+        reading, "session", lambda address, token, _: replace(true_session(address, token, session), session_id=hostile)
+    )
+    arguments = ["remote", "export", "--all", "--format", "md", "--url", serving.url, "-o", str(tmp_path / "out")]
+    assert main(arguments) == 3
+    assert "the id of a session is none: ../remote" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.rglob("*.md")] == []

@@ -1,4 +1,4 @@
-"""A session is named to `invite` and `audit` as everywhere, by a part of its id or as the latest; also with no server."""
+"""`invite` and `audit` take a part of an id, or the latest, as everything does; also when no server runs."""
 
 from __future__ import annotations
 

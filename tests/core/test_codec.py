@@ -71,6 +71,9 @@ WHOLE: dict[str, dict[str, Any]] = {
     "list_changes": {},
     "read_change": {"file": "f"},
     "seen": {"permissionRequestId": "p"},
+    "push_state": {},
+    "push_on": {"endpoint": "https://push.example.org/x", "p256dh": "k", "auth": "a"},
+    "push_off": {},
     "answer": {"questionId": "q", "action": "accept", "content": {"a": 1}},
 }
 
@@ -246,17 +249,8 @@ def test_required_fields_are_required(kind: str) -> None:
     for name in required:
         fields = {key: value for key, value in WHOLE[kind].items() if key != name}
         assert refusal_of(text_of(kind, **fields)).code == "bad_message"
-    bare = {
-        "ping",
-        "claim",
-        "request_control",
-        "release",
-        "who",
-        "list_rules",
-        "list_changes",
-        "open_session",
-        "list_files",
-    }
+    bare = {"ping", "claim", "request_control", "release", "who", "open_session", "push_state", "push_off"}
+    bare |= {"list_rules", "list_changes", "list_files"}
     assert required or kind in bare
 
 
@@ -288,6 +282,9 @@ def test_after_seq_is_a_whole_number_that_every_client_can_write(number: str) ->
         ("cancel", "turnId", 128),
         ("revoke_rule", "ruleId", 128),
         ("seen", "permissionRequestId", 128),
+        ("push_on", "endpoint", 1024),
+        ("push_on", "p256dh", 128),
+        ("push_on", "auth", 64),
     ],
 )
 def test_text_has_its_limit(kind: str, path: str, limit: int) -> None:

@@ -21,6 +21,9 @@ from myagent.core.messages import (
     OpenSession,
     PermissionDecision,
     Ping,
+    PushOff,
+    PushOn,
+    PushState,
     ReadChange,
     Release,
     Rename,
@@ -401,6 +404,9 @@ OWNERS: list[ClientMessage] = [
     Seen(id="m", permission_request_id="p"),
     Upload(id="m", digest="a" * 64, size=1, data=b"x"),
     ListFiles(id="m"),
+    PushState(id="m"),
+    PushOn(id="m", endpoint="https://push.example.org/x", p256dh="k", auth="a"),
+    PushOff(id="m"),
 ]
 
 
@@ -433,7 +439,7 @@ def test_who_lost_the_slot_is_told_that_it_is_stale() -> None:
 
 def test_the_scopes_are_in_one_order_and_each_may_all_that_those_before_it_may() -> None:
     assert [MAY[scope] for scope in SCOPES] == ["watch", "stop", "approve", "drive"]
-    approve = (Cancel, PermissionDecision, AnswerMessage, Seen)
+    approve = (Cancel, PermissionDecision, AnswerMessage, Seen, PushState, PushOn, PushOff)
     drive = (*approve, ListChanges, ReadChange)
     assert [opens(scope) for scope in SCOPES] == [(), (Cancel,), approve, drive]
     assert [reaches(scope, "approve") for scope in SCOPES] == [False, False, True, True]

@@ -12,6 +12,9 @@ from puppet import Puppet
 from raw import Raw, frame, request
 from wire import scene
 
+from myagent.client.address import Address
+from myagent.client.opening import open_socket
+
 pytestmark = pytest.mark.usefixtures("quiet_log")
 
 Messages = list[tuple[bool, dict[str, object]]]
@@ -132,3 +135,16 @@ async def test_who_does_not_ask_is_sent_nothing_compressed(tmp_path: Path) -> No
         await owner.until("terminal_state")
         assert "".join(each["chunk"] for each in owner.of("agent_stdout")) == ordinary(100_000)
         assert any(is_packed for is_packed, _ in await other.until_end())
+
+
+@pytest.mark.parametrize("far", [True, False])
+async def test_our_own_client_asks_for_it_where_the_bytes_go_over_a_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, far: bool
+) -> None:
+    monkeypatch.setattr(Address, "loopback", not far)
+    async with scene(tmp_path) as here:
+        address = Address("127.0.0.1", here.server.port, secure=False)
+        headers = {"Authorization": f"Bearer {here.server.token}"}
+        socket = await open_socket(address, here.server.url, headers, None)
+        assert bool(socket.protocol.extensions) is far
+        await socket.close()

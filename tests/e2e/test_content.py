@@ -107,6 +107,8 @@ async def test_a_prompt_carries_pictures_and_files_to_its_agent_and_to_all_who_w
         assert headers["x-content-type-options"] == "nosniff"
         assert "sandbox" in headers["content-security-policy"]
         assert "default-src 'none'" in headers["content-security-policy"]
+        listed = json.loads((await get(here, f"/sessions/{session}/blobs"))[2])["blobs"]
+        assert {each["digest"]: each["size"] for each in listed} == {digests[0]: len(PNG), digests[1]: len(NOTES)}
         status, headers, body = await get(here, f"/sessions/{session}/blobs/{digests[1]}")
         assert (status, headers["content-type"], body) == (200, "application/octet-stream", NOTES)
         assert headers["content-disposition"].startswith("attachment")
@@ -221,6 +223,7 @@ async def test_only_who_may_see_the_session_gets_its_pictures(tmp_path: Path) ->
         there_token = here.server.invite(session_id=elsewhere).token
         assert (await get(here, path, here_token))[0] == 200
         assert (await get(here, path, there_token))[0] == 404
+        assert (await get(here, f"/sessions/{session}/blobs", there_token))[0] == 404
         assert (await get(here, f"/sessions/{elsewhere}/blobs/{sha(PNG)}", there_token))[0] == 404
         assert (await get(here, path, "wrong"))[0] == 401
         assert (await here.get(path, authorized=False))[0] == 401

@@ -14,6 +14,7 @@ from tests.editors.second_judge import fits, needs_schema
 from myagent.core.messages import (
     Ack,
     Cancel,
+    Connections,
     Error,
     PermissionDecision,
     Prompt,
@@ -300,6 +301,15 @@ def test_a_new_connection_beneath_answers_nothing_twice() -> None:
     frames = desk.says(welcome(), again, Prompt(id=turn.id, session_id="s", prompt="help", by="zed"), ended(turn.id))
     assert [each for each in frames if "method" not in each] == []
     assert states(frames) == ["running", "idle end_turn"]
+
+
+def test_a_line_that_is_answered_after_its_session_was_closed_tells_nothing() -> None:
+    desk = opened()
+    desk.ask("session/prompt", sessionId="s", prompt=[{"type": "text", "text": "/who"}])
+    who = desk.command()
+    desk.ask("session/close", sessionId="s")
+    frames = desk.says(Connections(id=who.id, connections=[]))
+    assert [set(each) & {"result", "method"} for each in frames] == [{"result"}]
 
 
 def test_a_server_that_is_gone_for_good_leaves_nothing_running() -> None:

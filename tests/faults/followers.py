@@ -179,6 +179,7 @@ class Driver:
 
     def __init__(self, proxy: Proxy, token: Callable[[], str], on_event: Callable[[], None]) -> None:
         self.proxy = proxy
+        self.path = ""  # as of a follower
         self._token = token
         self._on_event = on_event
         self._wire: Wire | None = None
@@ -224,7 +225,7 @@ class Driver:
                 return
 
     async def _connect(self) -> Wire:
-        self._wire = await Wire.open(self.proxy.port, self._token())
+        self._wire = await Wire.open(self.proxy.port, self._token(), self.path)
         return self._wire
 
     async def _drop(self) -> None:

@@ -1,7 +1,8 @@
 """Random schedules of kills (SIGKILL) and cuts between a host, the engine, two relays and their followers.
 
-All are real programs. What happens to whom is a pure function of the seed; how the machine interleaves it is not. Each
-follower writes down what it was sent, and is judged by the host's log, as in the delivery suite.
+All are real programs. What happens to whom is a pure function of the seed; how the machine interleaves it is not. Who
+drives comes through a relay, mostly. Each follower writes down what it was sent, and is judged by the host's log, as in
+the delivery suite.
 """
 
 from __future__ import annotations
@@ -112,7 +113,10 @@ async def play(seed: int, directory: Path) -> Outcome:
         followers = [Follower(f"follower {n}", each, lambda: token, _nothing) for n, each in enumerate(proxies[:5])]
         for each in followers[:4]:
             each.path = f"{NAME}/"
-        driver = Driver(proxies[5], lambda: token, _nothing)
+        driver = teller = Driver(proxies[5], lambda: token, _nothing)
+        if chance.random() < 0.7:  # who drives comes through a relay as well
+            driver = Driver(proxies[0], lambda: token, _nothing)
+            driver.path = f"{NAME}/"
         outcome = Outcome(seed, Verdict())
         tasks = [asyncio.create_task(each.live(), name=each.name) for each in followers]
 
@@ -158,7 +162,8 @@ async def play(seed: int, directory: Path) -> Outcome:
                     prompt = f"!echo p{number} >> ran.txt; i=0; while [ $i -lt {lines} ]; do {step}; done"
                     session = await driver.turn(prompt, id=f"p{number}", session=session)
                 await breaking
-                heads = await driver.heads()
+                await driver.close()
+                heads = await teller.heads()
                 while not all(each.has(heads) for each in followers):
                     await asyncio.sleep(0.02)
         except TimeoutError:
@@ -168,6 +173,7 @@ async def play(seed: int, directory: Path) -> Outcome:
                 task.cancel()
             await asyncio.gather(breaking, *tasks, return_exceptions=True)
             await driver.close()
+            await teller.close()
             await host.stop(signal.SIGTERM)
         log = await stored(workspace)
         outcome.verdict = sum((each.judge(log) for each in followers), Verdict())

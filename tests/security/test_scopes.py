@@ -53,6 +53,9 @@ def every_message(session: str, request: dict[str, Any], turn: str) -> list[dict
         "seen": {"permissionRequestId": request["permissionRequestId"]},
         "upload": {"digest": "a" * 64, "size": 1, "data": "eA=="},
         "list_files": {"query": "x"},
+        "push_state": {},
+        "push_on": {"endpoint": "https://127.0.0.1/", "p256dh": "k", "auth": "a"},
+        "push_off": {},
     }
     assert {kind.__struct_config__.tag for kind in get_args(ClientMessage)} == set(bodies)
     return [{"type": kind, **body} for kind, body in bodies.items()]
@@ -72,7 +75,7 @@ async def join(here: Scene, may: May) -> Client:
     return await here.join(headers={"Authorization": f"Bearer {token}"})
 
 
-ANSWERS = ("ack", "error", "pong", "replayed", "connections", "rules", "changes", "change")
+ANSWERS = ("ack", "error", "pong", "replayed", "connections", "rules", "changes", "change", "push")
 
 
 async def send_all(client: Client, messages: list[dict[str, Any]]) -> None:

@@ -21,7 +21,7 @@ from myagent.server.static import page_files
 NAMES = sorted(page_files())
 PARTS = (
     "default-src 'none'", "script-src 'self'", "connect-src 'self'", "frame-ancestors 'none'",
-    "base-uri 'none'", "form-action 'none'", "require-trusted-types-for 'script'", "trusted-types 'none'",
+    "base-uri 'none'", "form-action 'none'", "require-trusted-types-for 'script'", "trusted-types worker",
 )  # fmt: skip
 
 

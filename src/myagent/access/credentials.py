@@ -98,6 +98,15 @@ class Authenticator:
         session_id = SessionId(invite.session_id) if invite.session_id else None
         return Credential(invite.id, invite.scope, session_id, device_id=device_id, label=_label(invite, device_id))
 
+    def of_device(self, invite_id: str, device_id: str) -> Credential | None:
+        """What a device may now; `None` where it, or the invite that it came by, is good no more."""
+        invite = next((each for each in self._invites.live() if each.id == invite_id), None)
+        if invite is None or device_id not in invite.devices:
+            return None
+        session_id = SessionId(invite.session_id) if invite.session_id else None
+        label = invite.label or invite.devices[device_id].label
+        return Credential(invite_id, invite.scope, session_id, device_id=device_id, label=label)
+
     def still_good(self, credential: Credential) -> bool:
         """Whether a credential that was right has been neither replaced, revoked nor expired since. To be asked when
         its effect happens, with nothing awaited in between: that it was right when the request came says nothing."""

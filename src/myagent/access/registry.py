@@ -21,6 +21,7 @@ from myagent.access.credentials import (
 )
 from myagent.access.invites import LABEL_CHARACTERS, LIFETIME, Invites, Spent
 from myagent.access.invites_file import Invite
+from myagent.access.push_book import PushBook
 from myagent.access.readers import Readers
 from myagent.access.rule_book import RuleBook
 from myagent.access.seal import UNSEALED, Foreign, Seal
@@ -114,6 +115,7 @@ class Access:
         self._invites_path = directory / "invites.json"
         self.invites = Invites(self._invites_path)
         self.rules = RuleBook(directory / "rules.json")
+        self.push = PushBook(directory / "push.json")
         self.readers = Readers()
         self._seal: Seal = UNSEALED
         self.token = ""
@@ -128,12 +130,13 @@ class Access:
     def load(self, *, set_aside: bool = False) -> list[Path]:
         """Read the credentials, or make the owner token on first use. Raises `UnsafeState`, and `Foreign` for what was
         not made by this user on this machine; or, with `set_aside`, gives such files other names, and returns them."""
-        self._seal = self.invites.seal = self.rules.seal = Seal.of_this_user()
+        self._seal = self.invites.seal = self.rules.seal = self.push.seal = Seal.of_this_user()
         moved: list[Path] = []
         for path, load in (
             (self.auth_path, self._load_token),
             (self._invites_path, self.invites.load),
             (self.rules.path, self.rules.load),
+            (self.push.path, self.push.load),
         ):
             try:
                 load()
@@ -149,7 +152,7 @@ class Access:
     def adopt(self) -> list[Path]:
         """Take for ours what was not made here: what was set aside, or else what is in place; returns the files.
         Raises `UnsafeState`, `OSError`, `NotStored` where nothing can be marked as ours."""
-        self._seal = self.invites.seal = self.rules.seal = Seal.of_this_user()
+        self._seal = self.invites.seal = self.rules.seal = self.push.seal = Seal.of_this_user()
         if not self._seal.mark("", b""):
             raise NotStored("nothing was adopted", "this user has no directory in which a key can be kept")
         adopted = []
@@ -157,6 +160,7 @@ class Access:
             (self.auth_path, lambda source: adopt_owner_token(source, self.auth_path, self._seal)),
             (self._invites_path, self.invites.adopt),
             (self.rules.path, self.rules.adopt),
+            (self.push.path, self.push.adopt),
         ):
             aside = _aside(path)
             if adopt(aside if os.path.lexists(aside) else path):
@@ -256,6 +260,7 @@ class Access:
         gone = [each for each in self.invites.ids() if not self.invites.is_live(each)]
         try:
             self.rules.store_again()
+            self.push.store_again()
             if gone:
                 self.invites.expire()
         finally:

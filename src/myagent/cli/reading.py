@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 from myagent.cli import target
 from myagent.cli.terminal.output import say
-from myagent.client.asking import all_events, list_sessions, session
+from myagent.client.address import Address
+from myagent.client.asking import all_events, blob, blobs, list_sessions, session
 from myagent.client.errors import Refused
 from myagent.client.naming import named
 from myagent.core.messages import Metadata
@@ -16,19 +17,36 @@ from myagent.exceptions import MyagentError
 TOLD_EVERY = 5000  # events between two lines of progress; shorter exports say nothing
 
 
-def read_session(
-    arguments: argparse.Namespace, work: Callable[[argparse.Namespace, Metadata, Iterable[bytes]], None]
-) -> int:
-    """Give `work` the session that the arguments name, and its events; the exit code."""
+class Carried:
+    """The pictures and files of one session."""
+
+    def __init__(self, address: Address, token: str, session_id: str) -> None:
+        self._where = (address, token, session_id)
+
+    def digests(self) -> list[str]:
+        return blobs(*self._where)
+
+    def get(self, digest: str) -> bytes | None:
+        return blob(*self._where, digest)
+
+
+Work = Callable[[argparse.Namespace, Metadata, Iterable[bytes], Carried], None]
+
+
+def read_session(arguments: argparse.Namespace, work: Work) -> int:
+    """Give `work` the session that the arguments name, its events, and its pictures and files; the exit code."""
     return read_sessions(arguments, lambda _: [arguments.session], work)
 
 
 def read_sessions(
     arguments: argparse.Namespace,
     wanted: Callable[[Callable[[], list[str]]], list[str]],
-    work: Callable[[argparse.Namespace, Metadata, Iterable[bytes]], None],
+    work: Work,
+    *,
+    updates: bool = False,
 ) -> int:
-    """The same for each session of those that are `wanted`, which is given what lists the ids of all."""
+    """The same for each session of those that are `wanted`, which is given what lists the ids of all. `updates`: events
+    come with their structured updates."""
     name = ""
     try:
         address = target.address(arguments)
@@ -38,9 +56,10 @@ def read_sessions(
         ids = [named(address, token, each) for each in names]  # before anything is written
         for name in dict.fromkeys(ids):
             metadata = session(address, token, name)
-            work(arguments, metadata, _counted(all_events(address, token, metadata), metadata.head))
+            lines = all_events(address, token, metadata, updates=updates)
+            work(arguments, metadata, _counted(lines, metadata.head), Carried(address, token, metadata.session_id))
     except Refused as refused:
-        missing = refused.status == 404
+        missing = refused.status == 404 and not refused.by_relay
         say(f"there is no session {name} on that server" if missing else target.told(refused, arguments))
         return 3
     except MyagentError as error:

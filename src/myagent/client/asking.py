@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
+import re
 import ssl
 from collections.abc import Iterator
 from typing import Any
@@ -20,6 +22,7 @@ from myagent.core.messages import Metadata
 
 TIMEOUT = 10.0  # seconds
 ANSWER_BYTES = 64 << 20
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 PAGE_EVENTS = 2000  # to ask for at a time; the server gives fewer where they are large
 
 
@@ -41,7 +44,7 @@ def get(address: Address, token: str, path: str, *, timeout: float = TIMEOUT, **
         with connection.getresponse() as answer:
             body = answer.read(ANSWER_BYTES)
         if answer.status != 200:
-            raise Refused(str(address), answer.status)
+            raise Refused(str(address), answer.status, body)
         return body
     except ConnectionRefusedError:
         raise CannotConnect(str(address), "no server is listening there") from None
@@ -125,11 +128,36 @@ def page(
     return get(address, token, f"/sessions/{session_id}/events?{place}&limit={limit}{wants}").splitlines()
 
 
-def all_events(address: Address, token: str, metadata: Metadata) -> Iterator[bytes]:
+def blobs(address: Address, token: str, session_id: str) -> list[str]:
+    """The digests of the pictures and files of a session; none of an older server. Raises as `list_sessions`."""
+    try:
+        told = json.loads(get(address, token, f"/sessions/{quote(session_id)}/blobs"))
+        return [digest for row in told["blobs"] if _DIGEST.fullmatch(digest := row["digest"])]
+    except Refused as refused:
+        if refused.status == 404:
+            return []
+        raise
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise NotMyagent("its list of pictures and files is not JSON of the expected form") from None
+
+
+def blob(address: Address, token: str, session_id: str, digest: str) -> bytes | None:
+    """A picture or file of a session; `None` where it is not, or not what its digest says. Raises as `get`."""
+    try:
+        data = get(address, token, f"/sessions/{quote(session_id)}/blobs/{quote(digest)}")
+    except Refused as refused:
+        if refused.status == 404:
+            return None
+        raise
+    return data if hashlib.sha256(data).hexdigest() == digest else None
+
+
+def all_events(address: Address, token: str, metadata: Metadata, *, updates: bool = False) -> Iterator[bytes]:
     """Every event up to the head that `metadata` tells, page by page."""
     after = 0
     while after < metadata.head:
-        lines = page(address, token, metadata.session_id, after=after, limit=min(PAGE_EVENTS, metadata.head - after))
+        limit = min(PAGE_EVENTS, metadata.head - after)
+        lines = page(address, token, metadata.session_id, after=after, limit=limit, updates=updates)
         if not lines:
             return
         yield from lines

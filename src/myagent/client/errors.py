@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from myagent.exceptions import MyagentError
 
 # Close codes after which trying again makes sense (docs/protocol.md section 7); 1006 is "no close frame at all".
@@ -31,6 +33,8 @@ _REFUSALS = {
     404: "there is no such session, or no myagent server at this address",
     503: "the server takes no more connections for now",
 }
+
+_BY_RELAY = re.compile(rb"this is a relay[ -~]{1,200}\n")
 
 
 class ClientError(MyagentError):
@@ -111,15 +115,18 @@ class CannotConnect(ClientError):
 
 
 class Refused(ClientError):
-    """The server answered the upgrade request with an HTTP status."""
+    """The server answered the upgrade request with an HTTP status, and `body`. `by_relay`: in a relay's own words, why
+    it has not what a server would have; empty if it is none."""
 
-    def __init__(self, url: str, status: int) -> None:
+    def __init__(self, url: str, status: int, body: bytes = b"") -> None:
         super().__init__(url, status)
         self.url, self.status = url, status
+        self.by_relay = body.decode(errors="replace").strip() if _BY_RELAY.fullmatch(body) else ""
         self.transient = status in (429, 500, 502, 503, 504)
 
     def __str__(self) -> str:
-        return f"{self.url} refused the connection: {_REFUSALS.get(self.status, 'unexpected answer')} ({self.status})"
+        why = self.by_relay or _REFUSALS.get(self.status, "unexpected answer")
+        return f"{self.url} refused the connection: {why} ({self.status})"
 
 
 class Disconnected(ClientError):

@@ -54,7 +54,7 @@ async def open_socket(
             ssl=(tls or True) if address.secure else None,
         )
     except InvalidStatus as refused:
-        raise Refused(here, refused.response.status_code) from None
+        raise Refused(here, refused.response.status_code, bytes(refused.response.body or b"")) from None
     except ssl.SSLCertVerificationError as error:
         reason = await asyncio.to_thread(why_untrusted, address, error)
         raise CannotConnect(here, reason, transient=False) from None

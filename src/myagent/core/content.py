@@ -176,6 +176,24 @@ def _decoded(image: dict[str, Any]) -> bytes | None:
         return None
 
 
+def kept_pictures(update: Any) -> list[ImageItem]:
+    """The pictures that an update names by their digests, each once."""
+    if isinstance(update, list):
+        return [*dict.fromkeys(picture for each in update for picture in kept_pictures(each))]
+    if not isinstance(update, dict):
+        return []
+    item = _kept_picture(update)
+    return [item] if item is not None else kept_pictures([*update.values()])
+
+
+def _kept_picture(value: dict[str, Any]) -> ImageItem | None:
+    match value:
+        case {"type": "image", "digest": str(digest)} if "data" not in value:
+            facts = {key: value[key] for key in ("size", "width", "height") if type(value.get(key)) is int}
+            return ImageItem(digest, "", str(value.get("mimeType", "")), **facts)
+    return None
+
+
 # --- in words -----------------------------------------------------------------------------------------------------
 
 
@@ -202,9 +220,8 @@ def worded(value: Any) -> Any:
     match value:
         case {"type": "image", "omitted": why}:
             return {"type": "text", "text": f"[image left out: {why}]"}
-        case {"type": "image", "digest": str(digest)} if "data" not in value:
-            facts = {key: value[key] for key in ("size", "width", "height") if type(value.get(key)) is int}
-            return {"type": "text", "text": item_words(ImageItem(digest, "", str(value.get("mimeType", "")), **facts))}
+    if (item := _kept_picture(value)) is not None:
+        return {"type": "text", "text": item_words(item)}
     return {key: worded(each) for key, each in value.items()}
 
 

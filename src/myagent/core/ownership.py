@@ -31,6 +31,7 @@ slot it counts for nothing, and the connection joins as any other. The owner tok
 ² From the same credential, or from any where the operator says so; the old owner stays as a follower. ³ The grace.
 ⁴ But not on a connection that has owned: what it sent before it could know that somebody took over does nothing.
 ⁵ What has changed in the directory it may ask at any time.
+Who may answer may also have a device called for it, which is an answer from it and goes by the same lines.
 Who answers without owning answers this one time: to have it remembered is the owner's.
 """
 
@@ -50,6 +51,9 @@ from myagent.core.messages import (
     May,
     PermissionDecision,
     Ping,
+    PushOff,
+    PushOn,
+    PushState,
     ReadChange,
     RequestControl,
     Resume,
@@ -66,7 +70,7 @@ OPEN_TO_ALL = (Hello, Resume, Ping, Claim, RequestControl)
 OPEN_FROM: dict[Scope, tuple[type[ClientMessage], ...]] = {
     "follower": (),
     "stop": (Cancel,),
-    "approve": (PermissionDecision, AnswerMessage, Seen),
+    "approve": (PermissionDecision, AnswerMessage, Seen, PushState, PushOn, PushOff),
     "owner": (ListChanges, ReadChange),
 }
 SCOPES: tuple[Scope, ...] = ("follower", "stop", "approve", "owner")  # each may all that those before it may

@@ -221,9 +221,10 @@ class Second:
         self._messages += 1
         mine = f"line-{self._messages}"
         said = {"sessionUpdate": "user_message", "messageId": mine, "content": params["prompt"]}
-        answer = [] if line is None else self._updates(session_id, line["params"]["update"])
-        state = [] if self._session(session_id).running else [forms.idle({"stopReason": "end_turn"})]
-        told = [said, *answer, *state] if line is not None else state
+        told: list[JSON] = []
+        if line is not None:  # else the session was closed meanwhile
+            state = [] if self._session(session_id).running else [forms.idle({"stopReason": "end_turn"})]
+            told = [said, *self._updates(session_id, line["params"]["update"]), *state]
         return [{**message, "result": {"messageId": mine}}, *(_notice(session_id, each) for each in told)]
 
     def _is_line(self, message: JSON, following: list[JSON]) -> bool:

@@ -120,6 +120,10 @@ class Blobs:
         if not self._sizes.get(session_id):
             await self.forget(session_id)
 
+    def listed(self, session_id: str) -> dict[str, int]:
+        """What a session holds: digests and sizes."""
+        return dict(self._sizes.get(session_id, {}))
+
     def holds(self, session_id: str, digest: str) -> bool:
         return digest in self._sizes.get(session_id, {})
 

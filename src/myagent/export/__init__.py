@@ -14,29 +14,27 @@ from myagent.client.asking import seq_of
 from myagent.client.incoming import read
 from myagent.core.messages import Gap, Metadata, SessionId
 from myagent.export import asciicast, hypertext, markdown
-from myagent.export.parts import Part, parts
+from myagent.export.parts import parts
 
 Format = Literal["jsonl", "md", "html", "asciicast"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
-_RENDERERS: dict[str, Callable[[Metadata, Iterable[Part]], Iterator[str]]] = {
-    "md": markdown.render,
-    "html": hypertext.render,
-}
-
 
 def render(
-    form: Format, metadata: Metadata, lines: Iterable[bytes], *, max_wait: float = asciicast.MAX_WAIT
-) -> Iterator[str]:
+    form: Format, metadata: Metadata, lines: Iterable[bytes], *, max_wait: float = asciicast.MAX_WAIT,
+    picture: Callable[[str], bytes | None] = lambda _: None,
+) -> Iterator[str]:  # fmt: skip
     """Write a session; `lines` are its events as the server stores them. `max_wait` is in seconds, and that of a
-    recording. Raises `NotMyagent`."""
+    recording; `picture` gets the bytes of a digest, for what shows some. Raises `NotMyagent`."""
     whole = with_gaps(lines, metadata.session_id)
     if form == "jsonl":
         yield from (f"{line.decode()}\n" for line in whole)
     elif form == "asciicast":
         yield from asciicast.render(metadata, map(read, whole), max_wait=max_wait)
+    elif form == "html":
+        yield from hypertext.render(metadata, parts(map(read, whole)), hypertext.Inlined(picture))
     else:
-        yield from _RENDERERS[form](metadata, parts(map(read, whole)))
+        yield from markdown.render(metadata, parts(map(read, whole)))
 
 
 def with_gaps(lines: Iterable[bytes], session_id: str) -> Iterator[bytes]:

@@ -1,15 +1,17 @@
-"""A session as one HTML file that is safe to hand out: text only, no script, nothing from anywhere else."""
+"""A session as one HTML file that is safe to hand out: text and pictures, no script, nothing from anywhere else."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from html import escape
 
+from myagent.core.content import item_words
 from myagent.core.messages import (
     Activity,
     Gap,
+    ImageItem,
     Metadata,
     OptionSet,
     PermissionAllowed,
@@ -20,8 +22,9 @@ from myagent.core.messages import (
     QuestionResolved,
     TerminalState,
 )
+from myagent.core.pictures import picture_of
 from myagent.export import facts
-from myagent.export.parts import Output, Part
+from myagent.export.parts import Output, Part, Pictures
 from myagent.text.carried import carried
 from myagent.text.terminal import visible
 from myagent.text.wording import diff_lines, diffs_beyond_display, warning
@@ -36,6 +39,7 @@ pre { margin: .5rem 0; padding: .6rem .8rem; white-space: pre-wrap; overflow-wra
 pre { font: 13px/1.45 ui-monospace, monospace; background: #8881; border-radius: 4px; }
 .prompt { border-left: 4px solid #36c; } .stderr { border-left: 4px solid #a60; }
 .request { border: 1px solid #a60; border-radius: 6px; padding: .8rem; margin: 1rem 0; }
+img { max-width: 100%; max-height: 40rem; }
 .warning { color: #a40; font-weight: 600; } .told { font-weight: 600; } .end { opacity: .75; }
 ins, del { display: block; text-decoration: none; } ins { background: #0a03; } del { background: #d003; }
 """
@@ -43,13 +47,33 @@ ins, del { display: block; text-decoration: none; } ins { background: #0a03; } d
 POLICY = (
     "default-src 'none'; style-src 'sha256-"
     + base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-    + "'; base-uri 'none'; form-action 'none'"
+    + "'; img-src data:; base-uri 'none'; form-action 'none'"
 )
+
+INLINE_BYTES = 32 << 20  # of pictures in one file
 
 _DIFF = {"+": "ins", "-": "del"}
 
 
-def render(metadata: Metadata, parts: Iterable[Part]) -> Iterator[str]:
+class Inlined:
+    """The pictures that a file holds itself, up to `INLINE_BYTES` together. `get`: the bytes of a digest."""
+
+    def __init__(self, get: Callable[[str], bytes | None]) -> None:
+        self._get, self._left = get, INLINE_BYTES
+
+    def take(self, item: ImageItem) -> bytes | None:
+        """The bytes, if they are the picture that they are said to be, and there is room for it."""
+        if item.size > self._left:
+            return None
+        data = self._get(item.digest)
+        picture = picture_of(data) if data is not None else None
+        if data is None or picture is None or picture.mime_type != item.mime_type or len(data) > self._left:
+            return None
+        self._left -= len(data)
+        return data
+
+
+def render(metadata: Metadata, parts: Iterable[Part], pictures: Inlined | None = None) -> Iterator[str]:
     title = escape(facts.title(metadata))
     yield (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -63,6 +87,7 @@ def render(metadata: Metadata, parts: Iterable[Part]) -> Iterator[str]:
     yield "</table>\n"
     for part in parts:
         yield from _part(part)
+        yield from _pictures(part, pictures)
     yield "</body>\n</html>\n"
 
 
@@ -91,6 +116,15 @@ def _part(part: Part) -> Iterator[str]:
             yield f'<p class="end">{escape(facts.ended(part))}{facts.when(part)}</p>\n'
         case Gap():
             yield f'<p class="end">{escape(facts.gap(part))}</p>\n'
+
+
+def _pictures(part: Part, pictures: Inlined | None) -> Iterator[str]:
+    """Those that belong to a part, as far as they may be in the file; each is named in words as well."""
+    items = part.content if isinstance(part, Prompt) else part.items if isinstance(part, Pictures) else ()
+    for item in items:
+        if isinstance(item, ImageItem) and pictures is not None and (data := pictures.take(item)) is not None:
+            source = f"data:{item.mime_type};base64,{base64.b64encode(data).decode()}"
+            yield f'<p><img alt="{escape(item_words(item))}" src="{source}"></p>\n'
 
 
 def _request(event: PermissionRequest) -> Iterator[str]:

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from myagent.client.incoming import Message
+from myagent.core.content import kept_pictures
 from myagent.core.messages import (
     Activity,
     AgentStderr,
     AgentStdout,
     Gap,
+    ImageItem,
     OptionSet,
     PermissionAllowed,
     PermissionRequest,
@@ -49,7 +51,16 @@ Told = (
     | TerminalState
     | Gap
 )
-Part = Output | Told
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """Pictures that the agent sent."""
+
+    items: tuple[ImageItem, ...]
+
+
+Part = Output | Pictures | Told
 
 
 @dataclass(slots=True)
@@ -80,6 +91,12 @@ def parts(events: Iterable[Message]) -> Iterator[Part]:
     gathered: _Gathered | None = None
     for event in events:
         if isinstance(event, AgentStdout | AgentStderr):
+            pictures = kept_pictures(event.update)
+            if pictures and gathered is not None:
+                yield gathered.output()
+                gathered = None
+            if pictures:
+                yield Pictures(tuple(pictures))
             if not event.chunk:  # it renders an update that has no text
                 continue
             error = isinstance(event, AgentStderr)

@@ -38,6 +38,7 @@ class Attention:
         self._away_since: float | None = asyncio.get_running_loop().time()
         self._timer: asyncio.TimerHandle | None = None
         self._looking = False
+        self.on_away: Callable[[], None] = lambda: None  # called when the last one who may answer has gone
 
     @property
     def gone(self) -> str | None:
@@ -89,6 +90,7 @@ class Attention:
                 self._timer = None
         elif self._away_since is None:
             self._away_since = loop.time()
+            self.on_away()
             if self._notifications is not None and self._away.what == "notify":
                 self._notifications.nobody_here()
         if not here and self._away.what == "deny" and self._timer is None and self._away_since is not None:

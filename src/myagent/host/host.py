@@ -40,6 +40,7 @@ from myagent.core.messages import (
     PermissionDecision,
     Ping,
     Pong,
+    Push,
     Ready,
     Release,
     RequestControl,
@@ -61,6 +62,7 @@ from myagent.eventlog import EventLog, LogFailed, LogGone
 from myagent.eventlog.blobs import Blobs
 from myagent.host.announcements import Announcements
 from myagent.host.attention import Attention
+from myagent.host.calls import Calls, NoCalls
 from myagent.host.content import Content
 from myagent.host.covered_log import CoveredLog
 from myagent.host.epochs import EPOCHS, Epochs
@@ -99,6 +101,7 @@ class Host:
         self.redactor = Redactor(settings.redact, known=settings.redact_known)
         self.log = CoveredLog(log, self.redactor)
         self.notifications: Notifications | None = None  # whom to call when nobody looks; set before `start`
+        self.calls: Calls = NoCalls()  # to devices that have no page open; as above
         self.rules: Book | None = None  # where rules are kept; as above
         self.blobs: Blobs | None = None  # where pictures and files are kept; as above
         self.peers: dict[ConnectionId, Peer] = {}
@@ -152,7 +155,7 @@ class Host:
         self.store.resolved = self._requests.resolved
         self.store.failed = self._log_failed
         if self.notifications is not None:
-            self.store.happened = self.notifications.event
+            self.store.happened.append(self.notifications.event)
             self._turns.on_unasked = self.notifications.unasked
         first = await self.log.reserve_epochs(EPOCHS)
         self.ownership = Ownership(epoch=first - 1, ceiling=first + EPOCHS - 1, grace=settings.owner_grace)
@@ -172,6 +175,8 @@ class Host:
             self.peers, self.ownership, self._requests, self._away, self.notifications, self.record
         )
         self._requests.changed = self._succession.moved = self._attention.changed
+        self.store.happened.append(self.calls.event)
+        self._attention.on_away = self.calls.nobody_here
         if self.notifications is not None and self._away.what == "notify":
             self.notifications.anybody_here = lambda: self._attention.is_anybody_here
         self._slot = Slot(self.peers, self.ownership, settings, self._succession.announce, self.record, self._actor)
@@ -335,6 +340,9 @@ class Host:
                 in_order(self.store, peer, message.id, work, frees=self._keeping.frees(message))
             case Upload() | ListFiles():
                 self.content.receive(peer, message)
+            case Push():
+                self._slot.refuse_the_agent(peer)
+                self.calls.receive(peer, message, self._actor(peer))
             case SetOption():
                 self._check_session(peer, message.session_id)
                 in_order(self.store, peer, message.id, partial(self._options.set, peer, message, self._actor(peer)))
@@ -361,12 +369,8 @@ class Host:
 
     def _actor(self, peer: Peer) -> dict[str, Any]:
         """Who does something now, for the audit: no label, which anybody may choose."""
-        return {
-            "credential": peer.credential_id,
-            "device": peer.device_id,
-            "connection": peer.connection_id,
-            "epoch": self.ownership.epoch,
-        }
+        whose = {"credential": peer.credential_id, "device": peer.device_id, "connection": peer.connection_id}
+        return {**whose, "epoch": self.ownership.epoch}
 
     def credential_ended(self, ended: str) -> None:
         """A credential, or a device, is good no more: what it has allowed alone counts no more either."""
@@ -377,8 +381,6 @@ class Host:
         if gone and self.settings.on_owner_leave == "deny":
             return "the owner has left"
         return self._attention.gone
-
-    # --- commands -------------------------------------------------------------------------------------------------
 
     def _check_session(self, peer: Peer, session_id: SessionId) -> Session:
         session = self.sessions.get(session_id)

@@ -70,7 +70,7 @@ class SessionStore:
         self.resolved: Callable[[PermissionResolved, str | None], None]
         self.held_up: Callable[[SessionId], None]  # within a commit: a prompt waits for a turn of the agent's own
         self.question_resolved: Callable[[QuestionResolved], None]  # as `resolved`
-        self.happened: Callable[[SessionEvent], None] | None = None  # each event of a step; not the agent's output
+        self.happened: list[Callable[[SessionEvent], None]] = []  # each event of a step; not the agent's output
         self.failed: Callable[[LogFailed], None]  # a fact cannot be stored any more; may be called again
         self.erases: list[Callable[[], Awaitable[None]]] = []  # what else forgets a session that is deleted
         self._latest = max((each.updated_at for each in sessions.values()), default="")
@@ -158,8 +158,8 @@ class SessionStore:
                 for part in step.events if parts is None else parts:
                     if not isinstance(part, Tell):
                         self.publish(next(events))
-                        if self.happened is not None:
-                            self.happened(part)
+                        for take in self.happened:
+                            take(part)
                         if isinstance(part, PermissionResolved):
                             self.resolved(part, session.chosen_option(part.permission_request_id))
                         elif isinstance(part, QuestionResolved):

@@ -11,19 +11,20 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
-from websockets.http11 import Request
+from websockets.http11 import Request, Response
 
 from myagent.access.credentials import Credential
 from myagent.exceptions import MyagentError
 from myagent.relay.ending import end
 from myagent.relay.engine import Engine, EngineAway
+from myagent.relay.fleet import fleet_answer
 from myagent.relay.lease import FREE, SECONDS, Held
 from myagent.relay.shown import Shown
 from myagent.relay.subjects import NAMES, STATE, is_name, name_of, told
 from myagent.relay.words import HostState, SessionState, read
 from myagent.server.acceptor import Acceptor
 from myagent.server.addresses import ANYWHERE, bracketed
-from myagent.server.admission import Admission, Rejected
+from myagent.server.admission import Admission, Rejected, is_upgrade
 from myagent.server.connection import Connection
 from myagent.server.http import rejection
 from myagent.server.rate_limit import Failures, network
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 0.5  # between two looks at who may stay
 RETRY_SECONDS = 0.5
 REJUDGE_LOOKS = 10  # of these, after which the host is asked about everybody who is here
+NO_WORKSPACE = (
+    "this is a relay, and no workspace that it shows is called so: the address needs a name, as in /team/web/"
+)
 NAMES_SHOWN = 1000  # workspaces of one relay: each has a log of its own
 
 _log = logging.getLogger(__name__)
@@ -166,10 +170,15 @@ class Relay:
                 shown.requested(connection, request)
                 return
         (address, _), _ = connection.addresses
+        connection.respond(self._answer(path, request), key=network(address))
+
+    def _answer(self, path: str, request: Request) -> Response:
+        """What is asked of the relay itself, or of a workspace that it does not show."""
         if path == "/healthz" and request.method == "GET":
-            connection.respond(rejection(Rejected(200, "ok")), key=network(address))
-        else:
-            connection.respond(rejection(Rejected(404, "no such workspace")), key=network(address))
+            return rejection(Rejected(200, "ok"))
+        if is_upgrade(request):
+            return rejection(Rejected(404, NO_WORKSPACE))
+        return fleet_answer(path, request) or rejection(Rejected(404, NO_WORKSPACE))
 
     def _make_admission(self, shown: Shown) -> Admission:
         host = self.settings.host.lower()

@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from myagent.server.addresses import bracketed
 from myagent.server.admission import Call, Rejected
 from myagent.server.connection import Connection
-from myagent.server.http import Answers, rejection
+from myagent.server.http import Answering, rejection
 from myagent.server.listener import Listener
 from myagent.server.listening import begin, listen, load_tls
 from myagent.server.places import Places
@@ -132,7 +132,7 @@ class Acceptor:
         """What is done for a connection, which ends with it."""
         self._working[connection] = task
 
-    async def answer(self, connection: Connection, call: Call, answers: Answers) -> None:
+    async def answer(self, connection: Connection, call: Call, answers: Answering) -> None:
         """Answer a call. A place for one that costs something is kept until the answer was taken: so no more are made
         than can be sent."""
         key: str | None = network(connection.addresses[0][0])

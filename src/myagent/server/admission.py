@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, unquote
 from websockets.http11 import Request
 
 from myagent.access.credentials import Credential
+from myagent.access.decision_tickets import DecisionTickets, Leave
 from myagent.access.registry import Access
 from myagent.access.tickets import Tickets
 from myagent.core.messages import SessionId
@@ -23,14 +24,18 @@ from myagent.server.addresses import is_loopback
 from myagent.server.rate_limit import Failures, network
 from myagent.server.static import page_files
 
-Route = Literal["stream", "page", "healthz", "metrics", "sessions", "events", "blob", "ticket", "device", "acp"]
+Route = Literal[
+    "stream", "page", "healthz", "metrics", "sessions", "events", "blob", "ticket", "device", "acp", "answer"
+]
 
 SUBPROTOCOL = "myagent.v1"
 NONCE_HEADER = "X-Myagent-Device"
 NAME_HEADER = "X-Myagent-Device-Name"  # percent-encoded UTF-8
+DECISION_TICKET_HEADER = "X-Myagent-Ticket"
+DECISION_HEADER = "X-Myagent-Answer"  # `allow` or `deny`, as the ticket says
 
 _EVENTS = re.compile(r"/sessions/([A-Za-z0-9_]{1,64})/events")
-_BLOB = re.compile(r"/sessions/([A-Za-z0-9_]{1,64})/blobs/[0-9a-f]{64}")
+_BLOB = re.compile(r"/sessions/([A-Za-z0-9_]{1,64})/blobs(?:/[0-9a-f]{64})?")
 _NONCE = re.compile(r"[A-Za-z0-9_-]{22,128}")  # 128 bits at least
 READING_ROUTES: tuple[Route, ...] = ("sessions", "events", "blob")  # what an invite is used by without a WebSocket
 _OPEN_ROUTES: tuple[Route, ...] = ("page", "healthz")
@@ -41,6 +46,7 @@ _SECRET_PARAMETERS = ("token", "access_token", "auth", "authorization", "key", "
 
 PARAMETERS = 32  # in one query; the contract has four
 ACP_WEBSOCKET = "the Agent Client Protocol is spoken here over WebSocket alone: GET with Upgrade: websocket"
+POST_ONLY = "POST only"
 NO_CREDENTIAL = "a credential is needed"  # whatever is wrong with it
 
 NOT_STORED = "nothing can be stored now; try again"
@@ -70,6 +76,7 @@ class Call:
     nonce: str = ""  # that a device has chosen, of `/device`
     device_name: str = ""  # what it calls itself; as it was sent
     takes_gzip: bool = False
+    leave: Leave | None = None  # for the one answer that `/answer` gives
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +94,7 @@ class Admission:
     wildcard: bool  # listening on every address: any IP literal is a name of ours
     base_path: str = ""  # may stand before every path, for a proxy that leaves its prefix there
     open_metrics: bool = False  # no credential is needed for them
+    leaves: DecisionTickets | None = None  # what `/answer` is good for; `None`: there is no such route
 
     def judge(self, request: Request, address: str) -> Call:
         """Raises `Rejected`. `address` is the other side's."""
@@ -95,6 +103,9 @@ class Admission:
             raise Rejected(505, "HTTP/1.1 is needed")
         host = self._check_host(request.headers.get_all("Host"))
         self._check_origin(request.headers.get_all("Origin"), host)
+        if route == "answer":
+            leave = self._check_leave(request, address)
+            return Call(route, leave.credential, {}, network=network(address), leave=leave)
         credential = None
         if route not in _OPEN_ROUTES and not (route == "metrics" and self.open_metrics):
             credential = self._check_credential(request, route, query, address)
@@ -107,7 +118,7 @@ class Admission:
             raise Rejected(400, f"one {NONCE_HEADER} header with 22 to 128 characters is needed")
         names = request.headers.get_all(NAME_HEADER) if route == "device" else []
         name = unquote(names[0], errors="replace") if len(names) == 1 else ""
-        gzip = _takes_gzip(request)
+        gzip = takes_gzip(request)
         return Call(route, credential, _parameters(query), path_session, path, network(address), nonce, name, gzip)
 
     def _check_host(self, values: Sequence[str]) -> str:
@@ -152,6 +163,21 @@ class Admission:
             wait = self.failures.add(address)
             if wait is not None:
                 raise Rejected(429, "too many wrong credentials", retry_after=wait)
+        raise Rejected(401, NO_CREDENTIAL)
+
+    def _check_leave(self, request: Request, address: str) -> Leave:
+        """A decision ticket comes from a page of ours, alone, with the answer that it is for, and is then spent."""
+        if self.leaves is None:
+            raise Rejected(404, "not found")
+        site = request.headers.get_all("Sec-Fetch-Site")  # which browsers say, and nobody need
+        if not request.headers.get_all("Origin") or site not in ([], ["same-origin"]):
+            raise Rejected(403, "a ticket needs an origin")
+        tickets, answers = (request.headers.get_all(name) for name in (DECISION_TICKET_HEADER, DECISION_HEADER))
+        leave = self.leaves.redeem(tickets[0], answers[0]) if len(tickets) == len(answers) == 1 else None
+        if leave is not None and self.access.authenticator.still_good(leave.credential):
+            return leave
+        if tickets and (wait := self.failures.add(address)) is not None:
+            raise Rejected(429, "too many wrong credentials", retry_after=wait)
         raise Rejected(401, NO_CREDENTIAL)
 
     def _returns(self, request: Request, route: Route, address: str) -> Callable[[str], bool]:
@@ -225,6 +251,10 @@ def _route(request: Request, base_path: str) -> tuple[Route, str, str | None, st
         route = "ticket"
     elif path == "/device":
         route = "device"
+    elif path == "/answer":
+        if request.method != "POST":
+            raise Rejected(405, POST_ONLY)
+        return "answer", path, None, query
     elif path == "/acp":
         if request.method != "GET":
             raise Rejected(405, ACP_WEBSOCKET)
@@ -246,7 +276,7 @@ def _nonce(request: Request) -> str:
     return values[0] if len(values) == 1 and _NONCE.fullmatch(values[0]) else ""
 
 
-def _takes_gzip(request: Request) -> bool:
+def takes_gzip(request: Request) -> bool:
     """Whether `gzip` stands among the encodings, and is not refused by a weight of zero."""
     offered = ",".join(request.headers.get_all("Accept-Encoding")).lower().split(",")
     named = [each.replace(" ", "").partition(";") for each in offered]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from email.utils import formatdate
 from http import HTTPStatus
+from typing import Protocol
 
 from websockets.datastructures import Headers
 from websockets.http11 import Response
@@ -24,6 +25,7 @@ from myagent.host.searching import HITS, NoSearch, Searching
 from myagent.server.admission import (
     NO_CREDENTIAL,
     NOT_STORED,
+    POST_ONLY,
     READING_ROUTES,
     Call,
     Rejected,
@@ -31,7 +33,7 @@ from myagent.server.admission import (
     number,
 )
 from myagent.server.metrics import METRICS_TYPE, MeasuredLog
-from myagent.server.static import page_files, page_policy
+from myagent.server.static import PageFile, page_files
 from myagent.server.workspace import Workspace
 from myagent.settings import Settings
 
@@ -41,6 +43,14 @@ DATA_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"
 BLOB_POLICY = f"{DATA_POLICY}; sandbox"
 
 _log = logging.getLogger(__name__)
+
+
+class Answering(Protocol):
+    """Whoever makes the answer to a call. `Answers` is one."""
+
+    def costs(self, call: Call) -> bool: ...
+
+    async def answer(self, call: Call) -> Response: ...
 
 
 class Answers:
@@ -115,13 +125,7 @@ class Answers:
         """A file of the page, which has relative addresses in it and so must be at a path that ends in a slash."""
         if call.path == self._settings.base_path:
             return _response(308, b"", "text/plain; charset=utf-8", Location=f"{call.path}/")
-        file = page_files()[call.path]
-        own = {"Cross_Origin_Opener_Policy": "same-origin", "Vary": "Accept-Encoding"}
-        if call.takes_gzip:
-            own["Content_Encoding"] = "gzip"
-        body = file.gzipped if call.takes_gzip else file.body
-        policy = page_policy() if file.content_type.startswith("text/html") else DATA_POLICY
-        return _response(200, body, file.content_type, policy=policy, cache=file.cache, **own)
+        return page_answer(page_files()[call.path], takes_gzip=call.takes_gzip)
 
     def _ticket(self, call: Call) -> Response:
         assert call.credential is not None
@@ -164,7 +168,7 @@ class Answers:
             raise Rejected(403, "owner only")
         limit = number(call.parameters, "limit")
         if self._search is None:
-            raise Rejected(404, "there is no search here")
+            raise Rejected(404, "this is a relay, which has no search: ask the host itself")
         try:
             found = await self._search.find(call.parameters["search"], HITS if limit is None else limit)
         except NoSearch as error:
@@ -180,6 +184,10 @@ class Answers:
         assert call.credential is not None
         session_id = known_session(self._host.sessions, call.session_id, call.credential)
         digest = call.path.rpartition("/")[2]
+        if digest == "blobs":
+            held = {} if self._blobs is None else self._blobs.listed(str(session_id))
+            rows = [{"digest": each, "size": size} for each, size in held.items()]
+            return _response(200, encode({"blobs": rows}), "application/json")
         try:
             data = None if self._blobs is None else await self._blobs.read(str(session_id), digest)
         except OSError:
@@ -217,6 +225,15 @@ class Answers:
         return _response(200, b"".join(line + b"\n" for line in lines), "application/x-ndjson")
 
 
+def page_answer(file: PageFile, *, takes_gzip: bool) -> Response:
+    """A file of a page."""
+    own = {"Cross_Origin_Opener_Policy": "same-origin", "Vary": "Accept-Encoding"}
+    if takes_gzip:
+        own["Content_Encoding"] = "gzip"
+    body = file.gzipped if takes_gzip else file.body
+    return _response(200, body, file.content_type, policy=file.policy or DATA_POLICY, cache=file.cache, **own)
+
+
 def rejection(rejected: Rejected) -> Response:
     """A refusal with the headers that belong to its status."""
     body = f"{rejected}\n".encode()
@@ -224,13 +241,18 @@ def rejection(rejected: Rejected) -> Response:
     if rejected.status == 401:
         extra["WWW_Authenticate"] = 'Bearer realm="myagent-remote"'
     if rejected.status == 405:
-        extra["Allow"] = "GET"
+        extra["Allow"] = "POST" if rejected.why == POST_ONLY else "GET"
     if rejected.status == 426:
         extra["Sec_WebSocket_Version"] = "13"
         extra["Upgrade"] = "websocket"
     if rejected.status in (429, 503):
         extra["Retry_After"] = str(rejected.retry_after)
     return _response(rejected.status, body, "text/plain; charset=utf-8", **extra)
+
+
+def plain(status: int, text: str) -> Response:
+    """One line of text."""
+    return _response(status, f"{text}\n".encode(), "text/plain; charset=utf-8")
 
 
 def _response(

@@ -31,10 +31,12 @@ from myagent.eventlog.words import WordIndex
 from myagent.host.host import Host
 from myagent.host.peer import Peer
 from myagent.host.searching import Searching
+from myagent.push.lock_screen import LockScreen
 from myagent.server import process_origin
 from myagent.server.acceptor import Acceptor
 from myagent.server.addresses import ANYWHERE, Page, bracketed, find_page
 from myagent.server.admission import Admission, Rejected
+from myagent.server.answering import Pressed
 from myagent.server.connection import Connection
 from myagent.server.control import ControlSocket
 from myagent.server.http import Answers, rejection
@@ -79,6 +81,8 @@ class Server:
         self.host.rules = self._access.rules
         limits = self.settings.limits
         self.host.blobs = Blobs(self._state.path / "blobs", session_bytes=limits.content_bytes)
+        self.lock_screen = LockScreen(self.host, self._access)
+        self.host.calls = self.lock_screen
         self._upgrades = Upgrades(self.host, self._access, self.places)
         self._answers = Answers(
             self.host,
@@ -216,6 +220,7 @@ class Server:
         if self.on_stopped is not None:
             await self.on_stopped()
         await self.acceptor.close()
+        await self.lock_screen.finish()
         await self._search.close()
         await self.host.close()
         self._save_seen()
@@ -268,7 +273,8 @@ class Server:
         except Rejected as rejected:
             connection.respond(rejection(rejected), key=network(address))
             return
-        answering = self.acceptor.answer(connection, call, self._answers)
+        answers = Pressed(self.lock_screen, connection) if call.route == "answer" else self._answers
+        answering = self.acceptor.answer(connection, call, answers)
         self.acceptor.work(connection, asyncio.get_running_loop().create_task(answering, name=f"GET {call.route}"))
 
     # --- starting -------------------------------------------------------------------------------------------------
@@ -288,6 +294,7 @@ class Server:
             wildcard=host in ANYWHERE,
             base_path=self.settings.base_path,
             open_metrics=self.settings.open_metrics,
+            leaves=self.lock_screen.tickets,
         )
 
     # --- credentials ----------------------------------------------------------------------------------------------
@@ -319,6 +326,7 @@ class Server:
         reclaim it."""
         self._tickets.forget(credential_id)
         self.host.credential_ended(credential_id)
+        self.lock_screen.credential_ended(credential_id)
         self.on_ended()
         for peer in self._connected(credential_id):
             self.host.leave(peer, clean=True)

@@ -20,26 +20,33 @@ from importlib.resources.abc import Traversable
 from myagent.server.bundle import LATER, joined
 
 # Nothing from elsewhere, nothing inline but the icon and the one style that the hash names, and no text ever becomes
-# markup or script: with Trusted Types a browser refuses the assignment itself. `connect-src 'self'` has the WebSocket
-# of the same origin in it.
+# markup or script: with Trusted Types a browser refuses the assignment itself. The one policy that there may be names
+# the service worker's file, whatever it is given (`push.js`). `connect-src 'self'` has the WebSocket of the same origin
+# in it.
 _POLICY = (
     "default-src 'none'",
     "script-src 'self'",
     "style-src 'sha256-{style}'",
     "img-src 'self' data: blob:",
     "connect-src 'self'",
+    "worker-src 'self'",
+    "manifest-src 'self'",
     "frame-ancestors 'none'",
     "base-uri 'none'",
     "form-action 'none'",
     "require-trusted-types-for 'script'",
-    "trusted-types 'none'",
+    "trusted-types worker",
 )
+# What the service worker may do: ask this server. It has no document, and nothing is run in it but itself.
+_WORKER = "worker.js"
+_WORKER_POLICY = "default-src 'none'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'"
 
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
+    ".webmanifest": "application/manifest+json",
 }
 _STYLE = '<link rel="stylesheet" href="app.css">'
 _INDENT = re.compile(r"\n\s+")
@@ -57,6 +64,7 @@ class PageFile:
     content_type: str
     gzipped: bytes
     cache: str = "no-store"
+    policy: str | None = None  # where it needs one of its own
 
 
 @cache
@@ -83,7 +91,8 @@ def page_files() -> dict[str, PageFile]:
     for path, body in sources.items():
         if path != "index.html":
             found[f"/{path}"] = _file(path, body)
-    found["/"] = _file("index.html", page.encode())
+    found["/"] = _file("index.html", page.encode(), policy=page_policy())
+    found[f"/{_WORKER}"] = _file(_WORKER, sources[_WORKER], policy=_WORKER_POLICY)
     return found
 
 
@@ -104,8 +113,8 @@ def _after_content(name: str, body: bytes) -> str:
     return f"{stem}.{hashlib.sha256(body).hexdigest()[:16]}.{ending}"
 
 
-def _file(name: str, body: bytes, cache: str = "no-store") -> PageFile:
-    return PageFile(body, _TYPES[f".{name.rpartition('.')[2]}"], gzip.compress(body, mtime=0), cache)
+def _file(name: str, body: bytes, cache: str = "no-store", policy: str | None = None) -> PageFile:
+    return PageFile(body, _TYPES[f".{name.rpartition('.')[2]}"], gzip.compress(body, mtime=0), cache, policy)
 
 
 def _below(directory: Traversable, path: str) -> Iterator[tuple[str, Traversable]]:

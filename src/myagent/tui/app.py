@@ -22,6 +22,7 @@ from myagent.core.messages import (
     ControlRequested,
     Error,
     Event,
+    Files,
     Gap,
     HostLink,
     OwnerChanged,
@@ -38,6 +39,7 @@ from myagent.text.terminal import visible
 from myagent.text.wording import name_line, one_line
 from myagent.tui import lists, status
 from myagent.tui.actions import Actions
+from myagent.tui.completion import Completion
 from myagent.tui.finding import Pages
 from myagent.tui.keys import KEYS
 from myagent.tui.outbox import Outbox
@@ -72,6 +74,11 @@ class Attach(Times, Actions):
         self.loss: ClientError | None = None  # why the connection is gone for good
         self.timeline = Timeline(id="timeline")
         self.prompt_box = PromptBox(id="prompt")
+        self.prompt_box.completion = self._completion = Completion(
+            commands=lambda: (self.metadata.agent_state or {}).get("commands") if self.metadata else None,
+            ask=lambda query: (self._send(lambda: self.client.list_files(query)), None)[1],
+            owns=lambda: self.client.role == "owner",
+        )
         self._side = Side(id="side")
         self._queue_line = Static(id="queue")
         self._status_line = Static(id="status")
@@ -79,7 +86,13 @@ class Attach(Times, Actions):
         self.requests = Requests(self, client, shown=lambda: self.session, say=self._say, quiet=quiet, alone=alone)
         self.questions = Questions(self, client, say=self._say, quiet=quiet)
         self.outbox = Outbox(
-            self, client, self.sessions, self.prompt_box, say=self._say, sent=self.timeline.action_to_end
+            self,
+            client,
+            self.sessions,
+            self.prompt_box,
+            say=self._say,
+            sent=self.timeline.action_to_end,
+            carries=self._completion.links,
         )
         self.ownership = OwnershipKeys(client, send=self._send, say=self._say)
         self.search = Search(
@@ -106,6 +119,7 @@ class Attach(Times, Actions):
         yield self._queue_line
         yield self._status_line
         yield self.search_box
+        yield self._completion
         yield self.prompt_box
         yield Footer(compact=True, show_command_palette=False)
 
@@ -174,6 +188,8 @@ class Attach(Times, Actions):
                 self.outbox.acked(message)
             case Connections():
                 self._choose(lists.people(message.connections, self.client.connection_id), self._hand_over)
+            case Files():
+                self._completion.told(message)
             case Rules():
                 self.requests.show_rules(message)
             case Error():

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from textual.app import App
 
-from myagent.client import Client, ClientError
+from myagent.client import Attachment, Client, ClientError
 from myagent.core.messages import Ack, Error
 from myagent.text.wording import one_line
 from myagent.tui import status
@@ -31,6 +31,7 @@ class Outbox:
         *,
         say: Callable[..., None],
         sent: Callable[[], None],
+        carries: Callable[[str], list[Attachment]],
     ) -> None:
         self._app = app
         self._client = client
@@ -38,6 +39,7 @@ class Outbox:
         self._box = box
         self._say = say
         self._done = sent
+        self._carries = carries  # what a prompt names beside its text
         self._sent: dict[str, str] = {}  # prompts that were not answered, by id
         self._sending = 0  # prompts that are being sent
         self._opening = False  # a prompt that opens a session is on its way
@@ -85,7 +87,7 @@ class Outbox:
 
     async def _send(self, text: str, session: str | None) -> None:
         try:
-            message_id = await self._client.prompt(text, session=session)
+            message_id = await self._client.prompt(text, session=session, attachments=self._carries(text))
         except ClientError as error:
             self._say(f"not sent: {one_line(str(error))}", error=True)
             self._not_sent(text, opener=session is None)

@@ -11,6 +11,8 @@ from textual.keys import Keys
 from textual.message import Message
 from textual.widgets import TextArea
 
+from myagent.tui.completion import Completion
+
 HISTORY = 500  # prompts that are remembered
 
 # What most terminals, and tmux, send for Alt+Enter. Textual has no name for it and would make it Enter: half a prompt
@@ -32,6 +34,7 @@ class PromptBox(TextArea):
         self._history: list[str] = []
         self._place = 0  # in the history; its length is the text that is being written
         self._drafts: dict[int, str] = {}  # what was written at a place of the history, and not submitted
+        self.completion: Completion | None = None  # what may be meant by what is being typed
         self._of: dict[str | None, str] = {}  # drafts of sessions that are not shown
 
     def remember(self, prompt: str) -> None:
@@ -82,8 +85,30 @@ class PromptBox(TextArea):
         """All that was written and not submitted."""
         return [text for text in (*self._of.values(), *self._drafts.values(), self.text) if text.strip()]
 
+    def on_text_area_changed(self) -> None:
+        if self.completion is not None:
+            self.completion.typed(self._before)
+
+    @property
+    def _before(self) -> str:
+        """What stands before the cursor."""
+        return self.get_text_range((0, 0), self.cursor_location)
+
+    def _complete(self, key: str) -> bool:
+        """Whether the key was for what may be meant."""
+        taken = self.completion.taken(key, self._before) if self.completion is not None else None
+        if taken is None:
+            return False
+        part, text = taken
+        if text:
+            row, column = self.cursor_location
+            self.replace(text, (row, column - len(part)), (row, column))
+        return True
+
     async def _on_key(self, event: events.Key) -> None:
         match event.key:
+            case key if self._complete(key):
+                pass
             case "enter":
                 if self.text.strip():
                     text = self.text

@@ -10,6 +10,7 @@ CSS = """
 #status { height: 1; background: $panel; }
 #queue { height: 1; color: $text-muted; }
 #search { height: 1; border: none; padding: 0; }
+#completion { height: auto; max-height: 6; background: $surface; color: $text-muted; }
 #prompt { height: auto; min-height: 2; max-height: 8; border: none; border-top: solid $primary; padding: 0; }
 Question, Chooser, Help { align: center middle; }
 #question, #chooser { width: 96%; max-width: 110; height: auto; max-height: 100%; border: heavy $warning; padding: 0 1;

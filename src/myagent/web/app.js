@@ -49,7 +49,7 @@ class Page {
       this.join();
     });
     this.view = new SessionView(byId("stream"), (id, query) => this.fetchEvents(id, query), () => this.drawEnds());
-    Object.assign(this, partsOf(this)); // search, rules, questions, people, changed, keeping: each there later
+    Object.assign(this, partsOf(this)); // search, rules, questions, people, changed, keeping, push: each there later
     this.controls = new Controls(this.view, () => this.draw(), this.search);
     this.unread = new Unread();
     this.prompts = new PromptBox((prompt, mode) => this.send(prompt, mode), new Drafts(this.storage, BASE.pathname));
@@ -133,6 +133,7 @@ class Page {
     if (this.workspace.sessions.size >= MANY) byId("all-sessions").hidden = false;
     this._schedule();
     loadWhenIdle(this.search);
+    if (["approve", "drive"].includes(this.workspace.may)) loadWhenIdle(this.push, { always: true }); // it alone shows its button
   }
 
   _resumeFrom(afterSeq) {
@@ -314,6 +315,7 @@ class Page {
     panels.drawStop(connected && workspace.mayStop && session?.state === "running", workspace.owns);
     setText(byId("send"), session?.state === "running" ? "Queue" : "Send");
     byId("notify").hidden = this.notices.wanted !== "default";
+    this.push.part?.draw(connected ? this.workspace.may : "watch");
     const asked = connected ? entries.length + workspace.questions.size : 0;
     document.title = `${asked > 0 ? `(${asked}) ` : ""}${session ? escapeLine(session.title) : "myagent"}`;
     this.drawEnds();

@@ -6,8 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from myagent.agents import Answer, ToolCall, TurnIO
+from myagent.agents.acp.elicitation import put
 from myagent.agents.acp.rpc import INVALID_PARAMS, RpcError
 from myagent.agents.acp.session import Session
+from myagent.agents.acp.user_question import answered, questions_of
+from myagent.agents.acp.user_question import form as form_of_questions
 from myagent.agents.rendering import JSON
 from myagent.agents.rendering.request import options_of
 from myagent.core.messages import Option
@@ -27,6 +30,8 @@ async def permission(
         raise RpcError(INVALID_PARAMS, "a permission request has a toolCall and options")
     if len({option.option_id for option in options}) != len(options):
         raise RpcError(INVALID_PARAMS, "two options of a permission request have one optionId")
+    if (rows := questions_of(call, options)) is not None and (form := form_of_questions(rows)) is not None:
+        return answered(rows, options, await put(session, form, attended))
     if session is not None and attended is not None:
         await attended(session)
     running = session.running if session is not None else None

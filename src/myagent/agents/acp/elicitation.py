@@ -18,14 +18,26 @@ _CANCELLED: JSON = {"action": "cancel"}
 async def elicited(
     session: Session | None, params: JSON, attended: Callable[[Session], Awaitable[None]] | None = None
 ) -> JSON:
-    """The answer to a question of a session, or of none that is ours. Taken back by the agent, it is withdrawn.
-    `attended` waits, where no turn runs, for one that can show it."""
+    """The answer to a question of a session, or of none that is ours. Taken back by the agent, it is withdrawn."""
     asked = _asked(params)
+    given = await put(session, asked, attended)
+    if given is None:
+        return _CANCELLED
+    if given.action == "accept" and given.content is not None and asked.form is not None:
+        return {"action": "accept", "content": dict(given.content)}
+    return {"action": given.action}
+
+
+async def put(
+    session: Session | None, asked: Asked, attended: Callable[[Session], Awaitable[None]] | None = None
+) -> Given | None:
+    """Put a question of a session to whoever may answer; `None` where there is nobody, or it was taken back with its
+    turn. `attended` waits, where no turn runs, for one that can show it."""
     if session is not None and attended is not None:
         await attended(session)
     running = session.running if session is not None else None
     if running is None or running.stopping:
-        return _CANCELLED  # nobody is left who could be asked
+        return None  # nobody is left who could be asked
     ask = asyncio.create_task(_ask(running.io, asked))
     running.asks.add(ask)
     try:
@@ -39,16 +51,14 @@ async def elicited(
         if session is not None:
             session.heard.set()
     if ask.cancelled():
-        return _CANCELLED
+        return None
     if (error := ask.exception()) is not None:
         running.fail(error)
-        return _CANCELLED
+        return None
     given = ask.result()
-    if given.action == "accept" and given.content is not None and asked.form is not None:
-        return {"action": "accept", "content": dict(given.content)}
     if given.action == "cancel" and given.reason is not None:  # ACP has no place for it
         await running.showing.line(f"the question was not answered: {given.reason}")
-    return {"action": given.action}
+    return given
 
 
 def _asked(params: JSON) -> Asked:

@@ -24,6 +24,7 @@ from myagent.agents.acp.presets import CLAUDE_ASKS, Preset, hosted_env, version_
 from myagent.agents.acp.skills import with_skills
 from myagent.agents.acp.supervision import PlanUnverified
 from myagent.agents.choosing import NotOffered
+from myagent.agents.claude.carried import carried_blocks
 from myagent.agents.claude.choosing import Choices, Started
 from myagent.agents.claude.conversation import Conversation, Running
 from myagent.agents.claude.own_turn import OwnTurn
@@ -122,7 +123,7 @@ class ClaudePrintAgent(Agent):
         note = "; ".join(part for part in (asks, *chosen, untold(self._preset, version)) if part)
         config = [offer.state() | {"value": self._options.get(offer.names[0])} for offer in offers]
         state = {"mode": "default", "config": config, "options": self._choices.told(), "supervision": self._verdict()}
-        self._info = AgentInfo(name="Claude Code", version=version, note=note, state=state)
+        self._info = AgentInfo(name="Claude Code", version=version, note=note, state=state, takes=("image",))
 
     def _verdict(self) -> str:
         if not self._supervised or self._unasked:
@@ -186,7 +187,7 @@ class ClaudePrintAgent(Agent):
             if left_out:
                 await io.stderr(left_out)
             prompted = True
-            await talk.prompt(prompt)
+            await talk.prompt(prompt, await carried_blocks(turn.content))
             await asyncio.wait({talk.result, failed}, return_when=asyncio.FIRST_COMPLETED)
             await showing.finish()
             if failed.done():

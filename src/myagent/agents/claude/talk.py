@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from myagent.agents.processes.ndjson import AgentGone, Piece, Talk
@@ -65,8 +65,9 @@ class ClaudeTalk(Talk):
         """It said how its turn ended; one that has no such conversation says so before anything else, and exits."""
         return self.result.done() and not self.result.cancelled() and self.result.exception() is None
 
-    async def prompt(self, text: str) -> None:
-        content = [{"type": "text", "text": text}]
+    async def prompt(self, text: str, carried: Sequence[JSON] = ()) -> None:
+        """`carried`: blocks, as the model's own API has them, that go with the text."""
+        content = [{"type": "text", "text": text}, *carried]
         message: JSON = {"type": "user", "message": {"role": "user", "content": content}, "parent_tool_use_id": None}
         if self.result.done() and not self.over.is_set():
             self.result = asyncio.get_running_loop().create_future()

@@ -22,6 +22,8 @@ def content_text(block: Any) -> str:
             return text
         case {"type": "image" | "audio" as kind, "data": str(data)}:
             return _brackets(kind, block, _decoded_size(data))
+        case {"type": "image", "source": {"type": "base64", "data": str(data)} as source}:  # of claude's results
+            return _brackets("image", {"mimeType": source.get("media_type")}, _decoded_size(data))
         case {"type": "resource_link", "uri": str()}:
             name = block.get("title") or block.get("name") or "link"
             return _brackets(f"{name}:", block, block.get("size"))

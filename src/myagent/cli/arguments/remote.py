@@ -293,9 +293,10 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         type=seconds,
         default=60.0,
-        help="call when a permission request has waited so long (default 60)",
+        help="call, also devices that asked in the page to be called (extra push), when a request has waited "
+        "so long (default 60)",
     )
-    add("--notify-details", action="store_true", help="say in the call what the request asks for")
+    add("--notify-details", action="store_true", help="say in the call what is asked; what fits can be allowed there")
     add(
         "--stop-with-stdin",
         action="store_true",

@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         return asyncio.run(_run(arguments, screen, has_terminal))
     except Refused as refused:
-        missing = refused.status == 404 and arguments.session is not None
+        missing = refused.status == 404 and arguments.session is not None and not refused.by_relay
         screen.say(
             escape(
                 f"there is no session {arguments.session} on that server"

@@ -42,6 +42,7 @@ _UPGRADE = {
 _MODES = {
     "auth.json": 0o077,
     "invites.json": 0o077,
+    "push.json": 0o077,
     "sessions.db": 0o077,
     "words.db": 0o077,
     "control.sock": 0o077,

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterable
 
-from myagent.cli.reading import read_session
+from myagent.cli.reading import Carried, read_session
 from myagent.cli.terminal.output import coloured, emit
 from myagent.client.incoming import read
 from myagent.core.messages import Metadata
@@ -22,7 +22,7 @@ def run(arguments: argparse.Namespace) -> int:
     return read_session(arguments, _replay)
 
 
-def _replay(arguments: argparse.Namespace, metadata: Metadata, lines: Iterable[bytes]) -> None:
+def _replay(arguments: argparse.Namespace, metadata: Metadata, lines: Iterable[bytes], _: Carried) -> None:
     terminal, colour = sys.stdout.isatty(), coloured(sys.stdout)
     over = Overwriting()
     try:

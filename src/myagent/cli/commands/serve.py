@@ -141,6 +141,8 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         takeover=arguments.takeover,
         approve_by=arguments.approve_by,
         owner_away=arguments.owner_away,
+        notify_after=arguments.notify_after,
+        notify_details=arguments.notify_details,
         permission_timeout=arguments.permission_timeout,
         activity_quiet=arguments.activity_quiet,
         allowed_origins=tuple(arguments.allow_origin),

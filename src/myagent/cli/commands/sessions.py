@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
             return _search(arguments, search(address, token, arguments.search))
         sessions = list_sessions(address, token)
     except Refused as refused:
-        no_search = arguments.search is not None and refused.status in _NO_SEARCH
+        no_search = arguments.search is not None and refused.status in _NO_SEARCH and not refused.by_relay
         say(_NO_SEARCH[refused.status] if no_search else target.told(refused, arguments))
         return 3
     except MyagentError as error:

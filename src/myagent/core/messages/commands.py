@@ -140,6 +140,32 @@ class OpenSession(Command, frozen=True, kw_only=True, tag="open_session"):
     pass
 
 
+# Calls to a device through its browser's push service: these three, and `PushTold`.
+
+
+class Push(Command, frozen=True, kw_only=True):
+    """Of a device that was enrolled, about itself."""
+
+
+class PushState(Push, frozen=True, kw_only=True, tag="push_state"):
+    pass
+
+
+class PushOn(Push, frozen=True, kw_only=True, tag="push_on"):
+    """What the browser's `PushSubscription` says (RFC 8291)."""
+
+    endpoint: Annotated[str, Meta(min_length=1, max_length=1024)]
+    p256dh: Annotated[str, Meta(max_length=128)]
+    auth: Annotated[str, Meta(max_length=64)]
+
+
+class PushOff(Push, frozen=True, kw_only=True, tag="push_off"):
+    pass
+
+
+PushMessage = PushState | PushOn | PushOff
+
+
 # Sessions as people keep them: these three, `SessionDeleted`, and what a session's metadata says of them.
 
 
@@ -206,4 +232,5 @@ ClientMessage = (
     | SetOption
     | Upload
     | ListFiles
+    | PushMessage
 )

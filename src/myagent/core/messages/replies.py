@@ -203,6 +203,14 @@ class FileChange(Reply, frozen=True, kw_only=True, tag="change"):
     unknown: str | None = None
 
 
+class PushTold(Reply, frozen=True, kw_only=True, tag="push"):
+    """Whether this device is called, and the key that its browser needs to subscribe (VAPID; RFC 8292)."""
+
+    id: str
+    on: bool
+    public_key: str  # an uncompressed point of P-256, base64url
+
+
 class HostLink(Reply, frozen=True, kw_only=True, tag="host_link"):
     """A relay tells whether the host that it shows is there; `since`: it is not, from then on (ISO 8601, UTC)."""
 
@@ -241,5 +249,6 @@ ServerMessage = (
     | Changes
     | FileChange
     | RequestSeen
+    | PushTold
     | Gap
 )

@@ -1,7 +1,7 @@
 // What was asked of the server and not answered yet. Each is told an answer, or that none came. Pure.
 
 const ANSWER_WITHIN = 30_000; // milliseconds, after which an answer is not waited for any more
-const ANSWERS = new Set(["ack", "error", "connections", "rules", "changes", "change", "files", "replayed"]);
+const ANSWERS = new Set(["ack", "error", "connections", "rules", "files", "changes", "change", "replayed", "push"]);
 
 export class Answers {
   constructor(within = ANSWER_WITHIN) {

@@ -29,6 +29,14 @@ export class TabStorage {
     }
   }
 
+  keys() {
+    try {
+      return [...this._kept.keys(), ...Object.keys(this._storage)];
+    } catch {
+      return [...this._kept.keys()];
+    }
+  }
+
   removeItem(key) {
     this._kept.delete(key);
     try {

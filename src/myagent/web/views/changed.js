@@ -134,7 +134,7 @@ export class ChangedPanel {
 
   _askGit() {
     this._drawGit([el("p", { class: "faint", role: "status", text: "git is asked…" })]);
-    this._ask({ type: "list_changes" }, (told) => this._told(told), (why) => this._drawGit([el("p", { class: "notice", text: why })]));
+    this._ask({ type: "list_changes" }, (told) => this._told(told), (why) => this._drawGit([el("p", { class: "notice", text: refused(why) })]));
   }
 
   _told({ files = [], complete, branch, unknown }) {
@@ -178,6 +178,11 @@ export class ChangedPanel {
         el("span", { class: "title", text: path }), drawCounts({ added, removed })), body);
     return node;
   }
+}
+
+/** Whoever has the owner's token, and does not own, is told what to do. */
+function refused(why) {
+  return why.startsWith("read-only follower") ? "git is asked for whoever owns. Own, then ask again." : why;
 }
 
 function usedText(usage) {

@@ -32,9 +32,9 @@ export class Later {
   }
 }
 
-/** Load what comes later while nothing else is to be done, so that it is there when it is wanted. */
-export function loadWhenIdle(part) {
-  if (navigator.connection?.saveData) return;
+/** Load what comes later while nothing else is to be done, so that it is there when it is wanted. `always`: also for who saves data. */
+export function loadWhenIdle(part, { always = false } = {}) {
+  if (navigator.connection?.saveData && !always) return;
   const load = () => part.use(() => {});
   if (globalThis.requestIdleCallback) requestIdleCallback(load, { timeout: 5000 });
   else setTimeout(load, 2000);

@@ -22,6 +22,7 @@ export function partsOf(page) {
       new Attachments(page.workspace, ask, (text) => page.prompts.note(text))),
     completion: new Later(() => import("./completion.js"), ({ Completion }) => new Completion(commands, (query, done) =>
       ask({ type: "list_files", query }, ({ paths }) => done(paths), () => {}))),
+    push: new Later(() => import("./push.js"), ({ PushButton }) => new PushButton(ask, () => page.credential.token)),
     keeping: new Later(() => import("./keeping.js"), ({ KeepingDialog }) => new KeepingDialog(ask)),
   };
 }
