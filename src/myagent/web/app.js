@@ -314,8 +314,8 @@ class Page {
     byId("attach").hidden = !owns || workspace.takes.length === 0;
     panels.drawStop(connected && workspace.mayStop && session?.state === "running", workspace.owns);
     setText(byId("send"), session?.state === "running" ? "Queue" : "Send");
-    byId("notify").hidden = this.notices.wanted !== "default";
     this.push.part?.draw(connected ? this.workspace.may : "watch");
+    byId("notify").hidden = this.notices.wanted !== "default" || !byId("push").hidden; // a call also comes while one looks
     const asked = connected ? entries.length + workspace.questions.size : 0;
     document.title = `${asked > 0 ? `(${asked}) ` : ""}${session ? escapeLine(session.title) : "myagent"}`;
     this.drawEnds();

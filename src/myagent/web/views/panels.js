@@ -33,8 +33,8 @@ export function drawOwnership(workspace, connected) {
   setText(byId("following"), `${followers} ${followers === 1 ? "follower" : "followers"}${away}`);
   byId("claim").hidden = !connected || !workspace.mayClaim;
   const refused = owner !== null && workspace.refusedBy === owner.connectionId;
-  setText(byId("claim"), owner === null ? "Own" : refused ? "Ask for control" : "Take over or ask");
-  byId("claim").title = owner === null || refused ? "" : "Takes over at once from your own credential; of others it is asked for";
+  setText(byId("claim"), owner === null ? "Own" : refused ? "Ask" : "Take over");
+  byId("claim").title = owner === null ? "" : refused ? "Asks the owner to hand over" : "Takes over from your own credential at once; others are asked";
   byId("release").hidden = byId("people").hidden = byId("rules").hidden = !connected || !owns;
 }
 

@@ -56,7 +56,7 @@ export class PushButton {
     const comes = mayBeCalled(may) && !mayBeCalled(this._may);
     this._may = may;
     if (comes) this._look();
-    this._button.hidden = !mayBeCalled(may);
+    this._button.hidden = !mayBeCalled(may) || !this._enrolled;
     const state = stateOf({ able: this._able, permission: globalThis.Notification?.permission, subscribed: this._on });
     this._button.disabled = this._busy || state === "denied" || state === "unsupported";
     this._button.title = WHY[state];
@@ -68,7 +68,6 @@ export class PushButton {
   }
 
   async _press() {
-    if (!this._enrolled) return this._note("Only a device that was paired is called: myagent remote pair");
     this._busy = this._button.disabled = true;
     this._note("");
     try {
