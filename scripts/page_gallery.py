@@ -157,5 +157,11 @@ async def take(browser: Browser, server: Server, images: Path) -> list[str]:
             break
     await pages[0].wait_for_selector(".item.end")
     await camera.take("ended")
+    for page in pages:
+        if await page.is_visible("#more"):
+            await page.click("#more")
+        await page.click("#changes")
+        await page.click("#changed section[aria-labelledby=changed-files] summary")
+    await camera.take("changed")
     await camera.close()
     return camera.made

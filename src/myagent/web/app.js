@@ -300,7 +300,7 @@ class Page {
     this.options.draw(session, owns);
     byId("keep").hidden = !owns || session === undefined;
     this.keeping.part?.draw(session, owns);
-    this.changed.part?.draw(session, this._mayLook);
+    this.changed.part?.draw(session);
     const nothing = connected && this.view.window.head === 0;
     drawEmpty({ empty: nothing, owns, workspace, cwd: escapeLine(session?.cwd ?? "") }, (text) => this.prompts.propose(text));
     panels.drawQueue(session, owns, (turnId) => this._cancel(turnId));
@@ -361,11 +361,6 @@ class Page {
     this.ask({ type: "cancel", sessionId: this.session, ...(turnId ? { turnId } : {}) }, () => {}, (why) => this.prompts.note(why));
   }
 
-  /** Whether git is asked for this page about the directory. */
-  get _mayLook() {
-    return this.link.state === "live" && this.workspace.scope === "owner";
-  }
-
   // --- who does what ---
 
   _listen() {
@@ -377,7 +372,7 @@ class Page {
     });
     for (const id of ["rules", "people"]) byId(id).addEventListener("click", () => this[id].use((dialog) => dialog.show()));
     byId("keep").addEventListener("click", () => this.keeping.use((dialog) => dialog.show(this.workspace.sessions.get(this.session))));
-    byId("changes").addEventListener("click", () => this.changed.use((panel) => panel.toggle(this.workspace.sessions.get(this.session), this._mayLook)));
+    byId("changes").addEventListener("click", () => this.changed.use((panel) => panel.toggle(this.workspace.sessions.get(this.session))));
     byId("all-sessions").addEventListener("click", () => this._allSessions().catch(() => this._say("The sessions could not be fetched")));
     for (const id of ["stop", "stop-turn"]) byId(id).addEventListener("click", () => this._cancel(null));
     byId("notify").addEventListener("click", () => this.notices.ask().then(() => this.draw()));

@@ -13,8 +13,9 @@ const WORDS = { "?": "not known to git", A: "added", M: "changed", D: "deleted",
 const FURTHER = 5; // pages of earlier events that are looked through at a time
 
 export class ChangedPanel {
-  /** `view` is the session that is shown; `ask(message, done, failed)` sends; `redraw()` draws the page anew. */
-  constructor(view, ask, redraw) {
+  /** `view` is the session that is shown; `ask(message, done, failed)` sends; `redraw()` draws the page anew; `workspace`: who may own may ask git. */
+  constructor(view, ask, redraw, workspace) {
+    this._workspace = workspace;
     this._view = view;
     this._ask = ask;
     this._redraw = redraw;
@@ -34,7 +35,7 @@ export class ChangedPanel {
     byId("workspace").append(this.node);
   }
 
-  toggle(session, mayAsk) {
+  toggle(session) {
     if (!this.node.hidden) {
       this.hide();
       return;
@@ -43,8 +44,8 @@ export class ChangedPanel {
     byId("changes").setAttribute("aria-expanded", "true");
     this._key = "";
     if (matchMedia(COVERS).matches) document.body.classList.remove("more");
-    this.draw(session, mayAsk);
-    if (mayAsk) this._askGit();
+    this.draw(session);
+    if (!this._git.hidden) this._askGit();
     this._heading.focus();
   }
 
@@ -54,14 +55,14 @@ export class ChangedPanel {
     for (const id of ["more", "changes"]) byId(id).focus(); // on a small screen the second one is not to be seen
   }
 
-  draw(session, mayAsk) {
+  draw(session) {
     if (this.node.hidden) return;
     const { timeline, window, sessionId } = this._view;
     if (sessionId !== this._session) {
       this._session = sessionId;
       this._open.clear();
     }
-    this._git.hidden = !mayAsk;
+    this._git.hidden = this._workspace.scope !== "owner";
     const usage = session?.agentState?.usage;
     setText(this._used, usedText(usage));
     this._used.hidden = this._used.textContent === "";
@@ -133,7 +134,7 @@ export class ChangedPanel {
 
   _askGit() {
     this._drawGit([el("p", { class: "faint", role: "status", text: "git is asked…" })]);
-    this._ask({ type: "list_changes" }, (told) => this._told(told), (why) => this._drawGit([el("p", { class: "notice", text: why })]));
+    this._ask({ type: "list_changes" }, (told) => this._told(told), (why) => this._drawGit([el("p", { class: "notice", text: refused(why) })]));
   }
 
   _told({ files = [], complete, branch, unknown }) {
@@ -177,6 +178,11 @@ export class ChangedPanel {
         el("span", { class: "title", text: path }), drawCounts({ added, removed })), body);
     return node;
   }
+}
+
+/** Whoever has the owner's token, and does not own, is told what to do. */
+function refused(why) {
+  return why.startsWith("read-only follower") ? "git is asked for whoever owns. Own, then ask again." : why;
 }
 
 function usedText(usage) {

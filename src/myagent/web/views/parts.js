@@ -17,12 +17,12 @@ export function partsOf(page) {
       new QuestionDialog(page.workspace.questions, answer, () => page.now())),
     people: new Later(() => import("./people.js"), ({ PeopleDialog }) =>
       new PeopleDialog(page.workspace, ask, (why) => page.prompts.note(why))),
+    changed: new Later(() => import("./changed.js"), ({ ChangedPanel }) => new ChangedPanel(page.view, ask, () => page.draw(), page.workspace)),
     attachments: new Later(() => import("./attachments.js"), ({ Attachments }) =>
       new Attachments(page.workspace, ask, (text) => page.prompts.note(text))),
     completion: new Later(() => import("./completion.js"), ({ Completion }) => new Completion(commands, (query, done) =>
       ask({ type: "list_files", query }, ({ paths }) => done(paths), () => {}))),
     push: new Later(() => import("./push.js"), ({ PushButton }) => new PushButton(ask, () => page.credential.token)),
-    changed: new Later(() => import("./changed.js"), ({ ChangedPanel }) => new ChangedPanel(page.view, ask, () => page.draw())),
     keeping: new Later(() => import("./keeping.js"), ({ KeepingDialog }) => new KeepingDialog(ask)),
   };
 }
