@@ -133,7 +133,7 @@ class Page {
     if (this.workspace.sessions.size >= MANY) byId("all-sessions").hidden = false;
     this._schedule();
     loadWhenIdle(this.search);
-    if (["approve", "drive"].includes(this.workspace.may)) loadWhenIdle(this.push, { always: true }); // it alone shows its button
+    if (["approve", "drive"].includes(this.workspace.may)) loadWhenIdle(this.push, { always: true, use: () => this.draw() });
   }
 
   _resumeFrom(afterSeq) {

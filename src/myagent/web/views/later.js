@@ -33,9 +33,9 @@ export class Later {
 }
 
 /** Load what comes later while nothing else is to be done, so that it is there when it is wanted. `always`: also for who saves data. */
-export function loadWhenIdle(part, { always = false } = {}) {
+export function loadWhenIdle(part, { always = false, use = () => {} } = {}) {
   if (navigator.connection?.saveData && !always) return;
-  const load = () => part.use(() => {});
+  const load = () => part.use(use);
   if (globalThis.requestIdleCallback) requestIdleCallback(load, { timeout: 5000 });
   else setTimeout(load, 2000);
 }
