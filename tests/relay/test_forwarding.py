@@ -48,6 +48,17 @@ async def scene(
         yield hosted, shown, f"{shown.url}/team/web"
 
 
+def test_no_device_is_called_through_a_relay(tmp_path: Path) -> None:
+    """Its worker would be the relay's, where no decision ticket is taken."""
+
+    async def script() -> None:
+        async with scene(tmp_path) as (hosted, _, url), drive(f"{url}/", hosted.server.token) as owner:
+            refused = await ask(owner, "push_state", "error")
+            assert (refused["code"], "relay" in refused["message"]) == ("not_allowed", True)
+
+    asyncio.run(script())
+
+
 def test_the_first_who_comes_owns_and_has_a_turn(tmp_path: Path) -> None:
     async def script() -> None:
         async with scene(tmp_path) as (hosted, _, url), drive(f"{url}/", hosted.server.token) as owner:

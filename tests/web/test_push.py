@@ -216,17 +216,17 @@ async def test_no_other_script_can_be_a_worker(tmp_path: Path) -> None:
         scene.viewers.remove(viewer)  # the browser complains of each of these
 
 
-async def test_who_may_not_be_called_is_not_offered_it(tmp_path: Path) -> None:
+async def test_who_may_not_be_called_is_not_offered_it_nor_is_the_owner_token(tmp_path: Path) -> None:
     async with stage(tmp_path) as scene:
         for may, offered in (("watch", False), ("stop", False), ("approve", True)):
             guest = await scene.join(scene.server.invite(may=may).token)  # type: ignore[arg-type]
             await expect(guest.at("#connection")).to_have_text("live")
             await guest.until("window.page.search.part !== undefined")  # what comes later is there
             await expect(guest.at("#push")).to_be_visible(visible=offered)
-        desk = await scene.join()  # with the owner token, which is no device's
+        desk = await scene.join()
         await desk.until("window.page.push.part !== undefined")
-        await expect(desk.at("#push")).to_be_hidden()
-        await expect(desk.at("#notify")).to_be_visible()
+        await expect(desk.at("#ownership")).to_have_text("you own")
+        await expect(desk.at("#push")).to_be_hidden()  # only an enrolled device is called
 
 
 async def test_a_browser_that_was_told_not_to_notify_says_so(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from myagent.core.messages import (
     HostLink,
     Ping,
     Pong,
+    Push,
     Ready,
     RequestControl,
     Resume,
@@ -51,6 +52,7 @@ from myagent.relay.words import HostState, SessionState
 from myagent.settings import Settings
 
 SAID_BEFORE = 64  # messages that are kept for a connection until it has its seat
+NO_CALLS = "a device is called for the page of the host itself: its answers would not come through this relay"
 WATCH_ONLY = "this relay was started with --watch-only: to drive, connect to the host itself or to another relay"
 
 _ROLE = b'{"type":"role"'
@@ -268,6 +270,8 @@ class Mirror:
 
     def receive(self, peer: Peer, message: ClientMessage) -> None:
         """Raises `Refused`. What is no matter of the copy goes to the host, from whoever has a seat there."""
+        if isinstance(message, Push):
+            raise NotAllowed(NO_CALLS)
         arriving = self._arriving.get(peer.connection_id)
         if arriving is not None:
             if len(arriving.said) >= SAID_BEFORE:
