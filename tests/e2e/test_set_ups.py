@@ -23,6 +23,7 @@ COMMANDS = [
     shlex.split(line, comments=True)
     for block in re.findall(r"```\n(.*?)```", SECTION, re.DOTALL)
     for line in block.splitlines()
+    if not line.startswith("pip install ")
 ]
 SERVE = [words[3:] for words in COMMANDS if words[:3] == ["myagent", "remote", "serve"]]
 OTHERS = [words[1:] for words in COMMANDS if words[:3] != ["myagent", "remote", "serve"]]

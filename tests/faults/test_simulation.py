@@ -50,7 +50,9 @@ def test_subscribing_after_the_replay_would_be_found(monkeypatch: pytest.MonkeyP
 def test_not_leaving_out_what_was_replayed_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control: an event comes from the log, and from the window again."""
     monkeypatch.setattr(
-        window.Window, "slice_without", lambda self, view, session, index, skip: self.slice(view, session, index)
+        window.Window,
+        "slice_without",
+        lambda self, view, session, index, skip, deflate: self.slice(view, session, index, deflate=deflate),
     )
     assert count_wrong(range(20))[1]
 

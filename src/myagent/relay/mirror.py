@@ -87,6 +87,7 @@ class Mirror:
         self._requests: MirroredRequests
         self._announcements: Announcements
         self._waiting: dict[SessionId, SessionState] = {}  # until all events up to its head were seen
+        self._listed = set[SessionId]()  # sessions of which nobody who was here was told yet
         self._saved = 0
         self.forwarding: Forwarding | None = None  # None: it only shows
         self._arriving: dict[ConnectionId, _Arriving] = {}
@@ -168,7 +169,8 @@ class Mirror:
             session = told.session
             del self._waiting[session.session_id]
             known = self.sessions.get(session.session_id)
-            if known != session:
+            if known != session or session.session_id in self._listed:
+                self._listed.discard(session.session_id)
                 self.sessions[session.session_id] = session
                 self._store_session(session)
                 self.store.tell_metadata(session.session_id)
@@ -189,6 +191,7 @@ class Mirror:
         session = told.session
         if session.session_id not in self.sessions:
             self.sessions[session.session_id] = session
+            self._listed.add(session.session_id)
             self._store_session(session)
 
     def session_told(self, told: SessionState) -> None:
