@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from myagent.core.messages import Option
@@ -31,8 +32,9 @@ async def test_a_request_is_shown_whole_and_allowed(room: Any) -> None:
         answer = play.ask("make all", title="Run make", reason="to build it")
         await anna.asked()
         for shown in ("Permission needed: Run make", "tool     bash", "because  to build it", "expires  in 9 min",
-                      "| make all", "y allow", str(here.server.workspace)[-12:]):  # fmt: skip
-            assert shown in anna.text, shown
+                      "| make all", "y allow"):  # fmt: skip
+            await anna.until(shown)
+        await anna.until(lambda: str(here.server.workspace) in re.sub(r"[\s┃]", "", anna.text))  # over several lines
         await anna.press("y")
         assert (await answer).kind == "allow"
         await anna.until("✓ Permission allowed by anna")
@@ -91,8 +93,8 @@ async def test_what_has_warnings_needs_its_own_key(room: Any) -> None:
         option = Option("always", "Always allow", "allow_always")
         answer = play.ask("echo \u202e", options=(option,))
         await anna.asked()
-        assert "WARNING: it holds characters that reorder text" in anna.text
-        assert r"echo \u{202e}" in anna.text
+        await anna.until("WARNING: it holds characters that reorder text")
+        await anna.until(r"echo \u{202e}")
         assert "\u202e" not in anna.text
         assert "Always allow" not in anna.text
         await anna.press("y", "1", "enter")
@@ -110,8 +112,8 @@ async def test_the_agents_own_answers_have_numbers(room: Any) -> None:
         options = (Option("once", "Allow once", "allow_once"), Option("never", "Never", "reject_always"))
         answer = play.ask("make", options=options)
         await anna.asked()
-        assert "1 allow" in anna.text
-        assert "always deny (Never)" in anna.text
+        await anna.until("1 allow")
+        await anna.until("always deny (Never)")
         await anna.press("2")
         given = await answer
         assert (given.kind, given.option_id) == ("deny", "never")
