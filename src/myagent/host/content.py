@@ -121,9 +121,7 @@ class Content:
             if data is None:
                 raise UnknownBlob
             item = found(item, data)
-            if not self._blobs.holds(session_id, item.digest):
-                await self._blobs.keep(session_id, data)
-                kept.append(item.digest)
+            kept.append(await self._blobs.keep(session_id, data))
         except BlobsFull as error:
             raise TooLarge("what the session holds", error.limit) from None
         except OSError as error:
