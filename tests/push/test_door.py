@@ -97,13 +97,36 @@ async def test_what_answers_no_http_and_what_says_nothing_are_given_up() -> None
         assert await service.door().post(endpoint, b"", {}) == 201
 
 
-async def test_what_cannot_be_connected_to_is_given_up_before_a_call_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The whole call has no end here: what ends it is the bound of the connecting."""
-    async with push_service() as service:
-        monkeypatch.setattr(door_module, "SECONDS", None)
-        monkeypatch.setattr(door_module, "CONNECT_SECONDS", 0.0)
-        endpoint = read_endpoint(service.endpoint("x"), anywhere=True)
-        monkeypatch.setattr(door_module.asyncio, "open_connection", lambda *args, **how: asyncio.Event().wait())
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(service.door().post(endpoint, b"", {}), PATIENCE)
-        assert service.connections == 0
+async def connecting(monkeypatch: pytest.MonkeyPatch, seconds: float | None) -> asyncio.Task[int]:
+    """A call that has begun to connect, and never will have; the whole call has no end."""
+    begun = asyncio.Event()
+
+    async def connect(*_: object, **__: object) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(door_module, "SECONDS", None)
+    monkeypatch.setattr(door_module, "CONNECT_SECONDS", seconds)
+    monkeypatch.setattr(door_module.asyncio, "open_connection", connect)
+    resolves(monkeypatch, "8.8.8.8")
+    task = asyncio.create_task(Door().post(read_endpoint("https://push.example.org/x"), b"", {}))
+    async with asyncio.timeout(PATIENCE):
+        await begun.wait()
+    return task
+
+
+async def test_what_cannot_be_connected_to_is_given_up_before_the_whole_call_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    task = await connecting(monkeypatch, 0.01)
+    done, _ = await asyncio.wait({task}, timeout=PATIENCE)
+    assert done
+    assert isinstance(task.exception(), TimeoutError)
+
+
+async def test_control_connecting_without_its_bound_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = await connecting(monkeypatch, None)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not task.done()
+    task.cancel()
