@@ -126,6 +126,68 @@ def test_what_waits_is_its_credentials_own_and_bounded(tmp_path: Path, monkeypat
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+async def refused_between(blobs: Blobs) -> bool:
+    """An agent sends the picture of a prompt that is refused then; whether it is still there."""
+    prompts = await blobs.keep("s", DATA)
+    assert await blobs.keep("s", DATA) == prompts  # the agent's, of which an event tells
+    await blobs.discard("s", [prompts])
+    return await blobs.read("s", DIGEST) == DATA
+
+
+def test_what_a_refused_prompt_kept_stays_where_something_else_names_it(tmp_path: Path) -> None:
+    async def refuses(blobs: Blobs) -> None:
+        assert await refused_between(blobs)
+        assert await blobs.keep("s", DATA) == DIGEST  # a prompt again, with the same one twice
+        assert await blobs.keep("s", DATA) == DIGEST
+        await blobs.discard("s", [DIGEST, DIGEST])
+        assert await blobs.read("s", DIGEST) == DATA
+
+    async def again(blobs: Blobs) -> None:  # what was there at the start is named
+        assert await blobs.keep("s", DATA) == DIGEST
+        await blobs.discard("s", [DIGEST])
+        assert await blobs.read("s", DIGEST) == DATA
+
+    async def alone(blobs: Blobs) -> None:
+        await blobs.discard("s", [await blobs.keep("s", DATA)])
+        assert not blobs.holds("s", DIGEST)
+
+    run(tmp_path / "blobs", refuses)
+    run(tmp_path / "blobs", again)
+    run(tmp_path / "others", alone)
+    assert not [path for path in (tmp_path / "others").rglob("*") if path.is_file()]
+
+
+def test_control_a_discard_that_counts_no_holders_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lets_go(blobs: Blobs, session_id: str, digest: str, _: object) -> bool:
+        return blobs._held[session_id].pop(digest, None) is not None
+
+    async def refuses(blobs: Blobs) -> None:
+        assert not await refused_between(blobs)
+
+    monkeypatch.setattr(Blobs, "_let_go", lets_go)
+    run(tmp_path / "blobs", refuses)
+
+
+def test_who_comes_while_another_writes_it_has_it_though_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, failures = module._write, iter([OSError("cut")])
+
+    def fails_once(path: Path, data: bytes) -> None:
+        for error in failures:
+            raise error
+        write(path, data)
+
+    async def keeps(blobs: Blobs) -> None:
+        monkeypatch.setattr(module, "_write", fails_once)
+        first, second = await asyncio.gather(*(blobs.keep("s", DATA) for _ in range(2)), return_exceptions=True)
+        assert isinstance(first, OSError)
+        assert second == DIGEST
+        assert await blobs.read("s", DIGEST) == DATA
+
+    run(tmp_path / "blobs", keeps)
+
+
 def test_when_the_state_is_gone_it_is_not_made_again(tmp_path: Path) -> None:
     async def keeps(blobs: Blobs) -> None:
         with pytest.raises(FileNotFoundError):

@@ -30,10 +30,13 @@ class Stage:
 
     def enrol(self, may: May = "approve", *, name: str = "phone", session_id: str | None = None) -> tuple[str, str]:
         """A device: its token, and the id of the invite that it came by."""
-        made = self.server.invite(may=may, session_id=session_id, uses=5)
-        shown = Credential(made.id, scope_of(may), SessionId(session_id) if session_id else None)
-        told = self.server.access.exchange(shown, f"nonce-{name}".ljust(22, "0"), name)
-        return told["token"], made.id
+        invite_id = self.server.invite(may=may, session_id=session_id, uses=5).id
+        return self.device(invite_id, may, name=name, session_id=session_id), invite_id
+
+    def device(self, invite_id: str, may: May = "approve", *, name: str, session_id: str | None = None) -> str:
+        """The token of one more device of an invite."""
+        shown = Credential(invite_id, scope_of(may), SessionId(session_id) if session_id else None)
+        return str(self.server.access.exchange(shown, f"nonce-{name}".ljust(22, "0"), name)["token"])
 
     async def connect(self, token: str) -> Client:
         return await self.here.join(headers={"Authorization": f"Bearer {token}"})

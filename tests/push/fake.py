@@ -90,6 +90,7 @@ class Service:
     came: asyncio.Queue[Received] = field(default_factory=asyncio.Queue)
     connections: int = 0
     raw: bytes | None = None  # said in place of an answer
+    hanging: int = 0  # calls to `/push/hangs…`, which are never answered
 
     def endpoint(self, name: str) -> str:
         return f"https://localhost:{self.port}/push/{name}"
@@ -123,6 +124,10 @@ async def push_service() -> AsyncIterator[Service]:
             first, *lines = head.strip().split("\r\n")
             headers = {line.partition(": ")[0].lower(): line.partition(": ")[2] for line in lines}
             body = await reader.readexactly(int(headers.get("content-length", "0")))
+            if first.split()[1].startswith("/push/hangs"):
+                service.hanging += 1
+                await reader.read()  # until the caller goes
+                return
             service.came.put_nowait(Received(first.split()[1], headers, body))
             where = f"Location: {service.location}\r\n" if service.location else ""
             answer = f"HTTP/1.1 {service.status} Whatever\r\n{where}Content-Length: 0\r\n\r\n"

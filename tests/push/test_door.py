@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from typing import Any
 
 import pytest
-from tests.push.fake import push_service
+from tests.push.fake import PATIENCE, push_service
 
 from myagent.push import door as door_module
 from myagent.push.door import Door
@@ -94,3 +95,15 @@ async def test_what_answers_no_http_and_what_says_nothing_are_given_up() -> None
             await service.door().post(endpoint, b"", {})
         service.raw = None
         assert await service.door().post(endpoint, b"", {}) == 201
+
+
+async def test_what_cannot_be_connected_to_is_given_up_before_a_call_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole call has no end here: what ends it is the bound of the connecting."""
+    async with push_service() as service:
+        monkeypatch.setattr(door_module, "SECONDS", None)
+        monkeypatch.setattr(door_module, "CONNECT_SECONDS", 0.0)
+        endpoint = read_endpoint(service.endpoint("x"), anywhere=True)
+        monkeypatch.setattr(door_module.asyncio, "open_connection", lambda *args, **how: asyncio.Event().wait())
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(service.door().post(endpoint, b"", {}), PATIENCE)
+        assert service.connections == 0

@@ -16,6 +16,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -40,13 +41,22 @@ class BlobsFull(MyagentError):
         return f"the pictures and files of one session may have {self.limit} bytes together"
 
 
+@dataclass(slots=True)
+class _Held:
+    """What a session holds, for so many: prompts and events that name it, or are about to."""
+
+    size: int
+    holders: int = 0
+    stored: bool = False  # whole, under its name
+
+
 class Blobs:
     """Of one workspace; `session_bytes` is what one session may hold. Files are touched by one thread of its own."""
 
     def __init__(self, directory: Path, *, session_bytes: int) -> None:
         self._directory = directory
         self._limit = session_bytes
-        self._sizes: dict[str, dict[str, int]] = {}  # by session and digest
+        self._held: dict[str, dict[str, _Held]] = {}  # by session and digest
         self._staged: dict[tuple[str, str], int] = {}  # by whose it is and digest, the oldest first
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="blobs")
 
@@ -58,10 +68,11 @@ class Blobs:
             if entry.name not in sessions or not entry.is_dir(follow_symlinks=False):
                 _remove(Path(entry.path))
                 continue
-            found = self._sizes[entry.name] = {}
+            found = self._held[entry.name] = {}
             for each in list(os.scandir(entry.path)):
                 if _is_digest(each.name):
-                    found[each.name] = each.stat(follow_symlinks=False).st_size
+                    size = each.stat(follow_symlinks=False).st_size
+                    found[each.name] = _Held(size, holders=1, stored=True)
                 else:
                     _remove(Path(each.path))
 
@@ -83,27 +94,43 @@ class Blobs:
 
     async def find(self, whose: str, session_id: str, digest: str) -> bytes | None:
         """What a prompt names, of the session or just uploaded; `None` if it is neither. Raises `OSError`."""
-        if digest in self._sizes.get(session_id, {}):
+        if digest in self._held.get(session_id, {}):
             return await self.read(session_id, digest)
         if not self.is_staged(whose, digest):
             return None
         return await self._run(partial(_read, self._staged_path(whose, digest), digest))
 
     async def keep(self, session_id: str, data: bytes) -> str:
-        """Store something in a session, if it is not there; its digest. Raises `BlobsFull`, `OSError`."""
+        """Store something in a session, if it is not there; its digest. Whoever keeps it is one more holder.
+
+        Raises `BlobsFull`, `OSError`.
+        """
         digest = hashlib.sha256(data).hexdigest()
-        held = self._sizes.setdefault(session_id, {})
-        if digest in held:
+        held = self._held.setdefault(session_id, {})
+        blob = held.get(digest)
+        if blob is None:
+            if sum(each.size for each in held.values()) + len(data) > self._limit:
+                raise BlobsFull(self._limit)
+            blob = held[digest] = _Held(len(data))  # at once: another may be on its way
+        blob.holders += 1
+        if blob.stored:
             return digest
-        if sum(held.values()) + len(data) > self._limit:
-            raise BlobsFull(self._limit)
-        held[digest] = len(data)  # at once: another may be on its way
-        try:
+        try:  # also where another is writing it: that may fail
             await self._run(partial(_write, self.path(session_id, digest), data))
         except BaseException:
-            held.pop(digest, None)
+            self._let_go(session_id, digest, blob)
             raise
+        blob.stored = True
         return digest
+
+    def _let_go(self, session_id: str, digest: str, blob: _Held) -> bool:
+        """One holder less; whether it was the last one."""
+        blob.holders -= 1
+        held = self._held.get(session_id, {})
+        if blob.holders or held.get(digest) is not blob:
+            return False
+        del held[digest]
+        return True
 
     def used(self, whose: str, digests: Collection[str]) -> None:
         """A prompt that carries them is stored: they need not wait any longer."""
@@ -113,19 +140,20 @@ class Blobs:
                 self._thread.submit(_remove, path)
 
     async def discard(self, session_id: str, digests: Collection[str]) -> None:
-        """Take back what was stored for a prompt that was then refused."""
+        """A prompt was refused, which kept these: they go, except what something else has kept as well."""
         for digest in digests:
-            self._sizes.get(session_id, {}).pop(digest, None)
-            await self._run(partial(_remove, self.path(session_id, digest)))
-        if not self._sizes.get(session_id):
+            blob = self._held.get(session_id, {}).get(digest)
+            if blob is not None and self._let_go(session_id, digest, blob):
+                await self._run(partial(_remove, self.path(session_id, digest)))
+        if not self._held.get(session_id):
             await self.forget(session_id)
 
     def listed(self, session_id: str) -> dict[str, int]:
         """What a session holds: digests and sizes."""
-        return dict(self._sizes.get(session_id, {}))
+        return {digest: blob.size for digest, blob in self._held.get(session_id, {}).items()}
 
     def holds(self, session_id: str, digest: str) -> bool:
-        return digest in self._sizes.get(session_id, {})
+        return digest in self._held.get(session_id, {})
 
     async def read(self, session_id: str, digest: str) -> bytes | None:
         """The bytes, `None` where there are none, or others than were stored. Raises `OSError`."""
@@ -138,12 +166,12 @@ class Blobs:
 
     async def forget(self, session_id: str) -> None:
         """Overwrite and remove all that a session has. Raises `OSError`."""
-        self._sizes.pop(session_id, None)
+        self._held.pop(session_id, None)
         await self._run(partial(_remove, self._directory / session_id))
 
     def sessions(self) -> list[str]:
         """Those that have something."""
-        return list(self._sizes)
+        return list(self._held)
 
     async def close(self) -> None:
         """Remove what waits, and wait for what is being written; idempotent."""

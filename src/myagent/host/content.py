@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import AsyncIterator, Container
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -47,14 +47,13 @@ class Content:
         store: SessionStore,
         workspace: Path,
         redactor: Redactor,
-        peers: Container[ConnectionId],
         settings: Settings,
     ) -> None:
         self._agent, self._store, self._workspace, self._redactor = agent, store, workspace, redactor
         self._item_bytes = settings.limits.item_bytes
         self._blobs = blobs
         self._files = Files(workspace, redactor)
-        self._uploads = None if blobs is None else Uploads(blobs, store, peers, item_bytes=self._item_bytes)
+        self._uploads = None if blobs is None else Uploads(blobs, store, item_bytes=self._item_bytes)
         if blobs is not None:
             blobs.open(store.sessions)
             store.erases.append(self.forget_gone)
@@ -62,6 +61,11 @@ class Content:
     async def close(self) -> None:
         if self._blobs is not None:
             await self._blobs.close()
+
+    def left(self, connection_id: ConnectionId) -> None:
+        """A connection is gone."""
+        if self._uploads is not None:
+            self._uploads.left(connection_id)
 
     @property
     def takes(self) -> tuple[str, ...]:
@@ -121,9 +125,7 @@ class Content:
             if data is None:
                 raise UnknownBlob
             item = found(item, data)
-            if not self._blobs.holds(session_id, item.digest):
-                await self._blobs.keep(session_id, data)
-                kept.append(item.digest)
+            kept.append(await self._blobs.keep(session_id, data))
         except BlobsFull as error:
             raise TooLarge("what the session holds", error.limit) from None
         except OSError as error:

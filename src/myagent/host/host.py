@@ -139,7 +139,7 @@ class Host:
         self._gone = GoneState(self.fanout)
         self.store = SessionStore(self.log, self.fanout, sessions, settings.retain_events)
         self._remembering = Remembering(self.rules, self.store, self.redactor)
-        self.content = Content(self.blobs, self.agent, self.store, self.workspace, self.redactor, self.peers, settings)
+        self.content = Content(self.blobs, self.agent, self.store, self.workspace, self.redactor, settings)
         timeout = settings.permission_timeout
         self._requests = PermissionRequests(
             self.store, timeout, self._nobody_asked, self._remembering, self._approve_by
@@ -265,6 +265,7 @@ class Host:
             return
         peer.cursor.drop()
         self.visits.left(peer, self._actor(peer))
+        self.content.left(peer.connection_id)
         change = self.ownership.leave(peer.connection_id, clean=clean, now=_monotonic())
         if change is not None:
             self._succession.announce(change)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import errno
 import hashlib
 import logging
-from collections.abc import Container
 from dataclasses import dataclass, field
 
 from myagent.core.codec import encode
 from myagent.core.messages import Ack, ConnectionId, Upload
-from myagent.core.refusals import BadMessage, DiskFull, Internal, Refused, StateGone, TooLarge
+from myagent.core.refusals import BadMessage, DiskFull, Internal, RateLimited, Refused, StateGone, TooLarge
 from myagent.eventlog.blobs import Blobs
 from myagent.host.peer import Peer
 from myagent.host.session_store import SessionStore
+
+WAITING_BYTES = 32 << 20  # of completed uploads that are not stored yet
 
 _log = logging.getLogger(__name__)
 
@@ -28,16 +29,20 @@ class _Partial:
 
 
 class Uploads:
-    """Of the connections of one workspace, of which `peers` is kept by the host."""
+    """Of the connections of one workspace."""
 
-    def __init__(self, blobs: Blobs, store: SessionStore, peers: Container[ConnectionId], *, item_bytes: int) -> None:
-        self._blobs, self._store, self._peers = blobs, store, peers
+    def __init__(self, blobs: Blobs, store: SessionStore, *, item_bytes: int) -> None:
+        self._blobs, self._store = blobs, store
         self._item_bytes = item_bytes
         self._partial: dict[ConnectionId, _Partial] = {}
+        self._waiting = 0  # bytes
+
+    def left(self, connection_id: ConnectionId) -> None:
+        """What has come of an upload goes with its connection."""
+        self._partial.pop(connection_id, None)
 
     def receive(self, peer: Peer, message: Upload) -> None:
         """Take a piece, acknowledged at once; the last one when all is stored. Raises `Refused`."""
-        self._partial = {key: each for key, each in self._partial.items() if key in self._peers}
         if message.size > self._item_bytes:
             raise TooLarge("a picture or file", self._item_bytes)
         if self._blobs.is_staged(peer.credential_id, message.digest):
@@ -51,6 +56,9 @@ class Uploads:
             raise BadMessage("an upload begins with offset 0; a connection has one at a time", message.id)
         if message.offset != len(partial.data) or len(partial.data) + len(message.data) > partial.size:
             raise BadMessage("the pieces of an upload follow each other, and end where it does", message.id)
+        whole = len(partial.data) + len(message.data) == partial.size
+        if whole and self._waiting and self._waiting + partial.size > WAITING_BYTES:
+            raise RateLimited("uploads that wait to be stored")  # this piece alone is to be sent again
         partial.data += message.data
         if len(partial.data) < partial.size:
             peer.send(encode(Ack(id=message.id, duplicate=False)))
@@ -59,6 +67,7 @@ class Uploads:
         if hashlib.sha256(data).hexdigest() != message.digest:
             raise BadMessage("what was uploaded is not what its digest says", message.id)
         self._store.check_writable()
+        self._waiting += len(data)
         self._store.spawn(self._stage(peer, message, data), "stage an upload")
 
     async def _stage(self, peer: Peer, message: Upload, data: bytes) -> None:
@@ -67,6 +76,8 @@ class Uploads:
         except OSError as error:
             peer.refuse(message.id, unstorable(error))
             return
+        finally:
+            self._waiting -= len(data)
         peer.send(encode(Ack(id=message.id, duplicate=False)))
 
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from myagent.push.endpoint import BadEndpoint, Endpoint, is_public
 
 SECONDS = 10.0  # for one call, with its answer
-AT_ONCE = 4  # calls on their way
+CONNECT_SECONDS = 3.0  # of these, for TCP and TLS
+AT_ONCE = 16  # calls on their way; `lines.Lines` gives each credential one at a time
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})\b")
 
 
@@ -31,9 +32,10 @@ class Door:
         lines = [f"POST {endpoint.target} HTTP/1.1", *(f"{name}: {value}" for name, value in given.items())]
         async with self._places, asyncio.timeout(SECONDS):
             address = await self._address(endpoint)
-            reader, writer = await asyncio.open_connection(
-                address, endpoint.port, ssl=self.context, server_hostname=endpoint.host
-            )
+            async with asyncio.timeout(CONNECT_SECONDS):
+                reader, writer = await asyncio.open_connection(
+                    address, endpoint.port, ssl=self.context, server_hostname=endpoint.host
+                )
             try:
                 writer.write("\r\n".join([*lines, "", ""]).encode("ascii") + body)
                 await writer.drain()

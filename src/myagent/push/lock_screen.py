@@ -10,6 +10,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, assert_never
 
 from msgspec.structs import replace
@@ -43,11 +44,11 @@ from myagent.host.peer import Peer
 from myagent.push import envelope
 from myagent.push.door import Door
 from myagent.push.endpoint import BadEndpoint, Endpoint, read_endpoint
+from myagent.push.lines import Lines
 from myagent.redaction.redactor import MASK
 
 GONE = (404, 410)  # what a push service says of a subscription that is no more (RFC 8030, 7.3)
 LONGEST = 24 * 3600.0  # seconds that a push service keeps a call for a device that is off
-UNDERWAY = 256  # calls at once; an agent that asks for more has these devices ringing already
 CLOSE_SECONDS = 2.0  # for calls on their way, when the server stops
 NOT_ENROLLED = "only a device that was paired, or came by an invite, can be called"
 
@@ -68,8 +69,7 @@ class LockScreen:
         self._place = f"{escape(host.workspace.name)} on {escape(socket.gethostname())}"
         self._waiting: dict[str, tuple[_Asked, asyncio.TimerHandle]] = {}  # not called for yet
         self._called: dict[str, set[str]] = {}  # what is open and was called for → the devices
-        self._lines: dict[str, asyncio.Lock] = {}  # of devices: their calls keep their order
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._lines = Lines()  # of credentials: the calls of each keep their order
         self._closed = False
 
     # --- what happens ---------------------------------------------------------------------------------------------
@@ -121,10 +121,7 @@ class LockScreen:
     async def finish(self) -> None:
         """Let calls on their way get out."""
         self.close()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
-        for task in list(self._tasks):
-            task.cancel()
+        await self._lines.finish(CLOSE_SECONDS)
 
     # --- what devices say -----------------------------------------------------------------------------------------
 
@@ -201,24 +198,19 @@ class LockScreen:
 
     def _send(self, to: Subscription, call: Call, asked_id: str | None) -> None:
         """`asked_id`: what it calls for, which may be over before it is sent."""
-        if len(self._tasks) >= UNDERWAY:
-            _log.warning("device %s is not called: %d calls are on their way", to.device, UNDERWAY)
-        elif not self._closed:
-            task = asyncio.get_running_loop().create_task(self._sent(to, call, asked_id), name="push")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        if not self._closed and not self._lines.add(to.credential, partial(self._sent, to, call, asked_id)):
+            _log.warning("device %s is not called: too many calls of its credential wait", to.device)
 
     async def _sent(self, to: Subscription, call: Call, asked_id: str | None) -> None:
-        async with self._lines.setdefault(to.device, asyncio.Lock()):
-            if (asked_id is not None and asked_id not in self._called) or not self._book.has(to.device):
-                return
-            try:
-                endpoint = read_endpoint(to.endpoint, anywhere=self.anywhere)
-                body, headers = await asyncio.to_thread(self._sealed, call, to, endpoint)
-                status = await self.door.post(endpoint, body, headers)
-            except (OSError, BadEndpoint, envelope.NoPush) as error:  # nothing of the address, which is a secret
-                _log.warning("device %s could not be called: %s", to.device, type(error).__name__)
-                return
+        if (asked_id is not None and asked_id not in self._called) or not self._book.has(to.device):
+            return
+        try:
+            endpoint = read_endpoint(to.endpoint, anywhere=self.anywhere)
+            body, headers = await asyncio.to_thread(self._sealed, call, to, endpoint)
+            status = await self.door.post(endpoint, body, headers)
+        except (OSError, BadEndpoint, envelope.NoPush) as error:  # nothing of the address, which is a secret
+            _log.warning("device %s could not be called: %s", to.device, type(error).__name__)
+            return
         if status in GONE:
             self._drop(to.device)
             self.host.record("push_off", {"device": to.device, "why": "its push service knows it no more"})
@@ -239,7 +231,6 @@ class LockScreen:
         return envelope.sealed(encode(call), to), headers
 
     def _drop(self, ended: str) -> None:
-        self._lines.pop(ended, None)
         try:
             self._book.drop(ended)
         except OSError as error:
