@@ -63,7 +63,7 @@ def test_a_path_stays_inside(path: str) -> None:
 @pytest.mark.parametrize(
     "path",
     ["/etc/passwd", "..", ".", "../a", "a/../../b", "a/..", "a//b", "./a", "a/./b", ".git/config", "x/.GIT/hooks",
-     ".myagent/remote/auth.json", "a\nb", "a\0b", "a\x7f"],
+     ".myagent/remote/auth.json", "a\nb", "a\0b", "a\x7f", "a\x9b31m", "inv\u202egnp.sh", "a\u200bb"],
 )  # fmt: skip
 def test_a_path_that_leads_elsewhere_is_refused(path: str) -> None:
     assert not is_inside(path)

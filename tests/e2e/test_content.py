@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from puppet import PATIENCE, Puppet
-from wire import Client, Scene, scene
+from wire import Client, Message, Scene, scene
 
 from myagent.agents import AgentInfo
 from myagent.core import content as rules
@@ -334,6 +334,27 @@ async def test_files_are_listed_for_the_owner_as_git_has_them(tmp_path: Path) ->
         watcher = await here.join(headers={"Authorization": f"Bearer {token}"})
         await watcher.refused(await watcher.send("list_files", query=""), "not_owner")
         assert not ran.exists()
+
+
+async def test_who_sees_one_session_is_told_no_files_and_questions_wait_for_each_other(tmp_path: Path) -> None:
+    (tmp_path / "payroll.txt").write_text("x")
+    async with scene(tmp_path) as here:
+        owner = await here.join()
+        session = (await here.turn(owner, "help"))["sessionId"]
+        token = here.server.invite(may="drive", session_id=session).token
+        guest = await here.join(headers={"Authorization": f"Bearer {token}"})
+        await owner.acked(await owner.send("handover", to=guest.connection_id))
+        await guest.until("owner_changed")
+        error = await guest.refused(await guest.send("list_files", query="pay"), "not_allowed")
+        assert "sees one session" in error["message"]
+        await guest.acked(await guest.send("release"))
+        await owner.acked(await owner.send("claim"))
+        sent = [await owner.send("list_files", query="pay") for _ in range(12)]  # the control: who may is told
+        answers: list[Message] = []
+        while len(answers) < len(sent):
+            answers += [each for each in [await owner.next()] if each.get("id") in sent]
+        assert [each["paths"] for each in answers if each["type"] == "files"][:8] == [["payroll.txt"]] * 8
+        assert {each.get("code") for each in answers} <= {None, "rate_limited"}
 
 
 async def test_without_git_what_a_walk_finds_is_listed(tmp_path: Path) -> None:

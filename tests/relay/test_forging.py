@@ -19,6 +19,7 @@ from tests.relay.engine import NatsServer, needs_engine
 from tests.relay.scene import Hosted, ask, drive, host, next_of, relay, shows, until
 from tests.relay.test_permissions import AS_HOST, AS_RELAY, quiet
 
+from myagent.relay import forwarding, seats
 from myagent.relay.far_peer import FarPeer
 from myagent.relay.subjects import commands, told
 
@@ -152,6 +153,70 @@ def test_a_relay_speaks_for_nobody_elses_connections(
                     await liar.say("said", link=secrets.token_hex(16), connection=theirs, message=message)
                     await liar.until("broken")
                     assert len(hosted.server.host.sessions) == 1
+
+    asyncio.run(script())
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_what_the_host_says_to_a_relay_lets_no_other_speak_over_its_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: bool
+) -> None:
+    """All relays hear it. The control: a host that names the link as it is."""
+    if broken:
+        for module in (seats, forwarding):
+            monkeypatch.setattr(module, "digest_of", lambda link: link)
+
+    async def script() -> None:
+        async with (
+            scene(tmp_path) as (hosted, liar, engine),
+            relay(tmp_path / "copies", engine.url(AS_RELAY)) as shown,
+        ):
+            await until(lambda: shows(shown))
+            links: set[tuple[str, str]] = set()
+            client = await nats.connect(engine.url(AS_RELAY), error_cb=quiet)
+
+            async def hear(message: Msg) -> None:
+                links.add((json.loads(message.data)["link"], message.subject.rpartition(".")[2]))
+
+            await client.subscribe(told("*", "*"), cb=hear)
+            await client.flush()
+            async with drive(f"{shown.url}/team/web/", hosted.server.token) as owner:
+                theirs = (await next_of(owner, "welcome"))["connectionId"]
+                await ask(owner, "who", "connections")
+                await until(lambda: any(each != liar.relay for _, each in links))
+                what = {"type": "said", "connection": theirs, "message": {"type": "open_session", "id": "forged"}}
+                for link, of in links:
+                    for number in range(1, 40):
+                        carried = {"link": link, "relay": of, "number": number, "what": what}
+                        await client.publish(commands(NAME), json.dumps(carried).encode())
+                await client.flush()
+                if broken:
+                    await until(lambda: len(hosted.server.host.sessions) == 1)
+                else:
+                    await ask(owner, "who", "connections")  # comes behind all of it
+                    assert hosted.server.host.sessions == {}
+            await client.close()
+
+    asyncio.run(script())
+
+
+def test_links_over_which_nobody_came_keep_no_relay_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seats, "LINKS", 4)
+
+    async def script() -> None:
+        async with (
+            scene(tmp_path) as (hosted, liar, engine),
+            relay(tmp_path / "copies", engine.url(AS_RELAY)) as shown,
+        ):
+            await until(lambda: shows(shown))
+            for _ in range(8):
+                await Liar(liar._client).open()
+            assert len(hosted.publisher.seats._links) == 4
+            async with drive(f"{shown.url}/team/web/", hosted.server.token) as owner:
+                assert (await next_of(owner, "role"))["role"] == "owner"
+                for _ in range(8):
+                    await Liar(liar._client).open()
+                assert (await ask(owner, "open_session"))["duplicate"] is False
 
     asyncio.run(script())
 

@@ -44,11 +44,12 @@ def shown_name(name: str) -> str:
 
 
 def is_inside(path: str) -> bool:
-    """Whether a path, as it is written, stays below where it begins, and names nothing of ours or git's."""
+    """Whether a path, as it is written, stays below where it begins, names nothing of ours or git's, and has nothing in
+    it that is not seen."""
     parts = path.split("/")
     if path.startswith("/") or any(part in ("", ".", "..") for part in parts[:-1]) or parts[-1] in (".", ".."):
         return False
-    if any(sign < " " or sign == "\x7f" for sign in path):
+    if "\n" in path or escape(path) != path:
         return False
     return not {".git", ".myagent"}.intersection(part.casefold() for part in parts)
 

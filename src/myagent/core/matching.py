@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+PIECES = 8  # of a query that count
+
 
 def matching(query: str, paths: Iterable[str], limit: int) -> tuple[list[str], bool]:
     """The paths that have what was typed in them, whatever its case, at most `limit`; and whether these are all.
@@ -11,7 +13,7 @@ def matching(query: str, paths: Iterable[str], limit: int) -> tuple[list[str], b
     A path whose last name begins with it comes first, then one whose last name has it, then the others; the shorter
     and higher up before the longer and deeper. Typed pieces that are apart (`src/app`, `mod test`) must come in order.
     """
-    pieces = [piece for piece in query.casefold().split() if piece]
+    pieces = query.casefold().split()[:PIECES]
     ranked = sorted((rank, path.count("/"), len(path), path) for path in paths if (rank := _rank(pieces, path)) >= 0)
     return [path for *_, path in ranked[:limit]], len(ranked) <= limit
 

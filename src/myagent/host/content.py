@@ -75,7 +75,7 @@ class Content:
     def receive(self, peer: Peer, message: Upload | ListFiles) -> None:
         """Raises `Refused`."""
         if isinstance(message, ListFiles):
-            self._store.spawn(self._files.answer(peer, message), "list files")
+            self._store.spawn(self._files.receive(peer, message), "list files")
             return
         if self._uploads is None or not self.takes:
             raise NotTaken("file")

@@ -35,6 +35,7 @@ from myagent.relay.words import (
     ToHost,
     Told,
     Unseated,
+    digest_of,
 )
 
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ class Forwarding:
             returned = msgspec.json.decode(data, type=Returned)
         except (msgspec.DecodeError, RecursionError):
             return
-        if returned.link != self._link or self._sender is None:
+        if self._sender is None or returned.link != digest_of(self._link):
             return
         is_next = False if isinstance(returned.what, Broken) else self._received.take(returned.number)
         if isinstance(returned.what, Broken) or is_next is None:

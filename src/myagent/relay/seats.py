@@ -36,6 +36,7 @@ from myagent.relay.words import (
     ToHost,
     ToRelay,
     Unseated,
+    digest_of,
 )
 from myagent.server.admission import Rejected, known_session
 
@@ -54,8 +55,9 @@ _log = logging.getLogger(__name__)
 class _Link:
     """One relay, as long as it is there."""
 
-    def __init__(self, number: str, sender: Sender[ToRelay | Broken], now: float) -> None:
+    def __init__(self, number: str, relay: str, sender: Sender[ToRelay | Broken], now: float) -> None:
         self.id = number
+        self.relay = relay
         self.sender = sender
         self.received = Received()
         self.heard = now
@@ -128,7 +130,7 @@ class Seats:
         except (msgspec.DecodeError, RecursionError):
             return
         link = self._links.get(carried.link)
-        if link is None:
+        if link is None or link.relay != carried.relay:
             if not isinstance(carried.what, Broken):
                 await self._say_broken(carried.link, carried.relay)
             return
@@ -150,18 +152,26 @@ class Seats:
             return
         if not (message.reply.startswith(INBOXES) and _RELAY.fullmatch(asked.relay) and _RELAY.fullmatch(asked.link)):
             return
-        ok = len(self._links) < LINKS and asked.link not in self._links
+        ok = asked.link not in self._links and self._has_place()
         if ok:
             self._links[asked.link] = self._make(asked.link, asked.relay)
             if self._timer is None:
                 self._look()
         await message.respond(msgspec.json.encode(Opened(ok)))
 
+    def _has_place(self) -> bool:
+        """Where all are taken, the oldest over which nobody came gives way."""
+        if len(self._links) >= LINKS and (
+            empty := next((each for each in self._links.values() if not each.peers), None)
+        ):
+            self._drop(empty)
+        return len(self._links) < LINKS
+
     def _make(self, link_id: str, relay: str) -> _Link:
-        subject = told(self._name, relay)
+        subject, name = told(self._name, relay), digest_of(link_id)
 
         def encode(number: int, what: ToRelay | Broken) -> bytes:
-            return msgspec.json.encode(Returned(link_id, number, what))
+            return msgspec.json.encode(Returned(name, number, what))
 
         async def send(data: bytes) -> None:
             await self._engine.tell(subject, data)
@@ -170,12 +180,12 @@ class Seats:
             if link_id in self._links:
                 self._drop(self._links[link_id])
 
-        return _Link(link_id, Sender(encode, send, broke), _now())
+        return _Link(link_id, relay, Sender(encode, send, broke), _now())
 
     async def _say_broken(self, link_id: str, relay: str) -> None:
         if _RELAY.fullmatch(relay):
             try:
-                said = msgspec.json.encode(Returned(link_id, 0, Broken()))
+                said = msgspec.json.encode(Returned(digest_of(link_id), 0, Broken()))
                 await self._engine.tell(told(self._name, relay), said)
             except (EngineAway, EngineUnusable):
                 pass  # it hears nothing, and sees so

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Literal
 
 import msgspec
@@ -53,7 +54,8 @@ class Verdict(msgspec.Struct, frozen=True, rename="camel"):
 
 class Open(msgspec.Struct, frozen=True):
     """A relay asks for a link to the host: a chain of numbered `Carried`, each way, until it breaks. What one of a
-    broken link says counts no more, whenever it comes. `link` and `relay` are random, and the latter is a subject."""
+    broken link says counts no more, whenever it comes. `link` and `relay` are random, and the latter is a subject.
+    Whoever knows `link` speaks for those who came over it: it is said to the host alone, where no relay listens."""
 
     link: str
     relay: str
@@ -136,11 +138,16 @@ class Carried(msgspec.Struct, frozen=True):
 
 
 class Returned(msgspec.Struct, frozen=True):
-    """From the host to a relay, likewise."""
+    """From the host to a relay, likewise. All relays can hear it: of `link` it has `digest_of`."""
 
     link: str
     number: int
     what: ToRelay | Broken
+
+
+def digest_of(link: str) -> str:
+    """What names a link to its relay, and lets nobody speak over it."""
+    return hashlib.sha256(link.encode()).hexdigest()
 
 
 def read(data: bytes, kind: type[HostState] | type[SessionState]) -> HostState | SessionState | None:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from myagent.text.wording import one_line
+from myagent.text.wording import one_line, whole_line
 
 SHOWN = 6
 
@@ -45,7 +45,7 @@ def command_rows(commands: Any, part: str) -> list[Row]:
     """The agent's commands (`agentState.commands`) that begin with what was typed, then those that have it."""
     known = [each for each in commands if isinstance(each, Mapping)] if isinstance(commands, list) else []
     folded = part.casefold()
-    meant = [each for each in known if folded in str(each.get("name", "")).casefold()]
+    meant = [each for each in known if folded in (name := str(each.get("name", ""))).casefold() and _is_plain(name)]
     meant.sort(key=lambda each: not str(each["name"]).casefold().startswith(folded))
     return [Row(str(each["name"]), _shown(each)) for each in meant[:SHOWN]]
 
@@ -57,7 +57,12 @@ def _shown(command: Mapping[str, Any]) -> str:
 
 
 def file_rows(paths: Iterable[str]) -> list[Row]:
-    return [Row(path, one_line(path)) for path in [*paths][:SHOWN]]
+    return [Row(path, one_line(path)) for path in paths if _is_plain(path)][:SHOWN]
+
+
+def _is_plain(name: str) -> bool:
+    """Whether it can be put into what somebody types: it drives no terminal, and is what it looks like."""
+    return whole_line(name) == name
 
 
 def mentions(prompt: str, known: Collection[str]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from myagent.agents.rendering import JSON
 from myagent.agents.rendering.bounds import cut, dicts, trimmed
+from myagent.core.display import escape
 
 STATE_ITEMS = 100  # of commands, options, or values of an option kept for latecomers
 STATE_CHARS = 120  # of a description kept for latecomers
@@ -35,6 +36,8 @@ def commands_state(commands: Any) -> list[JSON]:
     kept = []
     for item in dicts(commands)[:STATE_ITEMS]:
         row = {"name": cut(str(item.get("name")), STATE_CHARS)}
+        if escape(row["name"]) != row["name"]:  # nobody can type it, nor see what it is
+            continue
         if isinstance(item.get("description"), str):
             row["description"] = cut(item["description"], STATE_CHARS)
         match item:  # the protocol's, or claude's
