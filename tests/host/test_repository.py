@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
+import zlib
 from pathlib import Path
 
 import pytest
@@ -216,6 +218,42 @@ async def test_what_is_too_much_is_cut_and_said_to_be(tmp_path: Path, monkeypatc
         assert 100 < len(found.text) <= 1300
     monkeypatch.setattr(repository, "LIST_BYTES", 20)
     assert not (await Repository(place).status()).complete
+
+
+async def test_a_small_repository_with_large_files_of_holes_is_refused_and_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = made(tmp_path / "w", {"a": "one\n"})
+    git(place, "update-index", "--split-index")
+    assert await told(place) == {}
+    for number in range(7):
+        with open(place / ".git" / f"sharedindex.{number:040x}", "wb") as file:
+            file.truncate(repository.INDEX_BYTES // 2)
+    with pytest.raises(NoChanges, match="too large to be looked at"):
+        await told(place)
+    monkeypatch.setattr(repository, "INDEX_BYTES", 100 * repository.INDEX_BYTES)
+    assert await told(place) == {}  # the control: it would be copied
+
+
+async def test_an_object_that_inflates_beyond_what_git_may_address_is_told_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tree of one name with millions of letters: its object is small."""
+    place = made(tmp_path / "w", {"a": "one\n"})
+    name = b"a" * (60 << 20)
+    body = b"100644 " + name + b"\0" + b"\1" * 20
+    whole = b"tree %d\0%b" % (len(body), body)
+    digest = hashlib.sha1(whole).hexdigest()
+    path = place / ".git" / "objects" / digest[:2] / digest[2:]
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(zlib.compress(whole, 1))
+    commit = subprocess.run(
+        ["git", "commit-tree", "-m", "x", digest], cwd=place, check=True, capture_output=True, text=True
+    ).stdout.strip()
+    (place / ".git" / "HEAD").write_text(f"{commit}\n")
+    monkeypatch.setattr(repository, "GIT_KIB", 100 << 10)
+    with pytest.raises(NoChanges, match=r"memory|git failed"):
+        await told(place)
 
 
 async def test_what_never_ends_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

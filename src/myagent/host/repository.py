@@ -28,7 +28,8 @@ SECONDS = 10.0  # for one question, whatever is in the way
 LIST_BYTES = 1 << 20  # that are read of a list of files
 DIFF_BYTES = 256 << 10  # that are read of a difference: more than anybody reads in a page
 FILES = 2000  # that are told of
-INDEX_BYTES = 256 << 20  # that an index may have: a million files
+INDEX_BYTES = 64 << 20  # of all that is copied, as long as it says that it is: an index of half a million files
+GIT_KIB = 1536 << 10  # of memory that git may address: a small object can be large when it is inflated
 ERROR_CHARACTERS = 500
 BIG_FILE = "4m"  # what is larger has no difference that is shown, and is never read whole
 
@@ -42,6 +43,7 @@ _WORDS = {  # of its configuration, what git may be told: values that are looked
 _ALWAYS = (
     "--no-pager", "--literal-pathspecs", "-c", "core.fsmonitor=", "-c", "diff.external=",
     "-c", "core.hooksPath=/dev/null", "-c", f"core.bigFileThreshold={BIG_FILE}",
+    "-c", "core.packedGitWindowSize=32m", "-c", "core.packedGitLimit=256m",  # within what it may address
 )  # fmt: skip
 _DIFF = (
     "diff", "--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "--ignore-submodules=all",
@@ -239,27 +241,29 @@ def _make(made: Path, git: Path, common: Path, commit: str, form: str, words: di
     (made / "config").write_text(
         f"[core]\n\trepositoryformatversion = {version}\n\tbare = false\n{sections}{extension}"
     )
-    _copy(common / "info" / "exclude", made / "info" / "exclude")
-    _copy(git / "index", made / "index")
+    left = INDEX_BYTES - _copy(common / "info" / "exclude", made / "info" / "exclude", INDEX_BYTES)
+    left -= _copy(git / "index", made / "index", left)
     for shared in sorted(git.glob("sharedindex.*"))[:8]:  # of an index that is split
-        _copy(shared, made / shared.name)
+        left -= _copy(shared, made / shared.name, left)
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Copy a regular file, if it is there, with its times: by them git tells what it must look into."""
+def _copy(source: Path, target: Path, most: int) -> int:
+    """Copy a regular file, if it is there, with its times: by them git tells what it must look into. The bytes that it
+    has. Raises `NoChanges`, having written nothing, where it has more than `most`."""
     try:
         descriptor = os.open(source, _FILE)
     except OSError:
-        return
+        return 0
     with open(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            return
-        if status.st_size > INDEX_BYTES:
+            return 0
+        if status.st_size > most:
             raise NoChanges("this repository is too large to be looked at")
         with open(target, "xb") as copy:
-            shutil.copyfileobj(file, copy)
+            copy.write(file.read(status.st_size))
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+    return status.st_size
 
 
 def _environment(home: Path) -> dict[str, str]:
@@ -274,8 +278,9 @@ def _environment(home: Path) -> dict[str, str]:
 
 async def _git(where: Path, env: dict[str, str], arguments: Sequence[str], most: int) -> tuple[bytes, bool]:
     """What git says, at most so many bytes, and whether that is all. Raises `NoChanges` where it fails."""
+    bounded = ("sh", "-c", 'ulimit -v "$0" && exec "$@"', str(GIT_KIB))
     process = await asyncio.create_subprocess_exec(
-        "git", *_ALWAYS, *arguments, cwd=where, env=env, start_new_session=True,
+        *bounded, "git", *_ALWAYS, *arguments, cwd=where, env=env, start_new_session=True,
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
